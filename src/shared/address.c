@@ -51,8 +51,8 @@ int pci_address_parse(const char *text, PciAddress *ret)
         uint32_t domain, bus, device, function;
         const char *cursor = text;
 
-        if (read_hex(&cursor, DOMAIN_DIGITS_MIN, DOMAIN_DIGITS_MAX, &domain) < 0 || expect(&cursor, ':') < 0 ||
-            read_hex(&cursor, 2, 2, &bus) < 0 || expect(&cursor, ':') < 0 ||
+        if (read_hex(&cursor, DOMAIN_DIGITS_MIN, DOMAIN_DIGITS_MAX, &domain) < 0 ||
+            expect(&cursor, ':') < 0 || read_hex(&cursor, 2, 2, &bus) < 0 || expect(&cursor, ':') < 0 ||
             read_hex(&cursor, 2, 2, &device) < 0 || expect(&cursor, '.') < 0 ||
             read_hex(&cursor, 1, 1, &function) < 0 || *cursor != '\0')
                 return -EINVAL;

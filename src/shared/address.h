@@ -6,7 +6,8 @@
  *
  * There is exactly one spelling, the kernel's own (the name of the directory below /sys/bus/pci/devices):
  * lower-case hexadecimal, four digits of domain or more where the domain needs them (Intel VMD starts at
- * 10000). Anything else is refused, so an address that passed pci_address_parse() may be used as a file name.
+ * 10000). Anything else is refused, so an address that passed pci_address_parse() may be used as a file
+ * name.
  */
 
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 typedef struct PciAddress {
         uint32_t domain;
         uint8_t bus;
-        uint8_t device;   /* 0..31 */
+        uint8_t device; /* 0..31 */
         uint8_t function; /* 0..7 */
 } PciAddress;
 
@@ -39,4 +40,11 @@ int pci_address_compare(const PciAddress *a, const PciAddress *b);
 static inline bool pci_address_equal(const PciAddress *a, const PciAddress *b)
 {
         return pci_address_compare(a, b) == 0;
+}
+
+/* A number that no other address has and that orders like pci_address_compare(): for hash tables. */
+static inline uint64_t pci_address_key(const PciAddress *address)
+{
+        return (uint64_t) address->domain << 16 | (uint64_t) address->bus << 8 |
+               (uint64_t) (address->device & 0x1fU) << 3 | (address->function & 0x7U);
 }

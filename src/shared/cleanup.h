@@ -16,12 +16,12 @@
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
 /* Defines cleanup_f(), which releases a pointer variable through `f`. `f` must accept NULL. */
-#define DEFINE_CLEANUP(type, f)                                                                              \
-        static inline void cleanup_##f(type *p)                                                              \
-        {                                                                                                    \
-                if (*p)                                                                                      \
-                        f(*p);                                                                               \
-        }                                                                                                    \
+#define DEFINE_CLEANUP(type, f)                                                                             \
+        static inline __attribute__((unused)) void cleanup_##f(type *p)                                     \
+        {                                                                                                   \
+                if (*p)                                                                                     \
+                        f(*p);                                                                              \
+        }                                                                                                   \
         struct cleanup_##f##_wants_a_semicolon
 
 static inline void cleanup_freep(void *p)
@@ -51,12 +51,12 @@ static inline int steal_fd_from(int *fd)
 #define _cleanup_close_ _cleanup_(cleanup_close)
 
 /* Takes the value out of an owning variable and leaves it empty. */
-#define steal_pointer(p)                                                                                     \
-        ({                                                                                                   \
-                __typeof__(p) *_from = &(p);                                                                 \
-                __typeof__(p) _taken = *_from;                                                               \
-                *_from = NULL;                                                                               \
-                _taken;                                                                                      \
+#define steal_pointer(p)                                                                                    \
+        ({                                                                                                  \
+                __typeof__(p) *_from = &(p);                                                                \
+                __typeof__(p) _taken = *_from;                                                              \
+                *_from = NULL;                                                                              \
+                _taken;                                                                                     \
         })
 #define steal_fd(fd) steal_fd_from(&(fd))
 

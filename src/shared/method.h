@@ -20,15 +20,15 @@
 typedef enum ResetScope {
         RESET_SCOPE_UNKNOWN,
         RESET_SCOPE_FUNCTION, /* one function (with its virtual functions) */
-        RESET_SCOPE_LINK,     /* everything below a bridge */
-        RESET_SCOPE_POWER,    /* last resorts that remove power or the device itself */
+        RESET_SCOPE_LINK, /* everything below a bridge */
+        RESET_SCOPE_POWER, /* last resorts that remove power or the device itself */
 } ResetScope;
 
 typedef enum ResetAlias {
-        RESET_ALIAS_NONE,     /* the text names one method */
-        RESET_ALIAS_ANY,      /* every enabled method, gentlest scope first */
+        RESET_ALIAS_NONE, /* the text names one method */
+        RESET_ALIAS_ANY, /* every enabled method, gentlest scope first */
         RESET_ALIAS_FUNCTION, /* only methods of function scope */
-        RESET_ALIAS_LINK,     /* only methods of link scope */
+        RESET_ALIAS_LINK, /* only methods of link scope */
 } ResetAlias;
 
 /* The methods of one device, in the kernel's order. A value type: copying it copies everything. */

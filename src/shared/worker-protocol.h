@@ -17,6 +17,7 @@
  *    "members":[{"address":"0000:01:00.0","inode":4711,"vendor":32902,"device":4307,"class":131072,
  *                "driver":"","must_be_disabled":false},…],
  *    "bridge":{…as a member…}}           the key is absent on a root bus
+ *                                        (of the bridge only address, inode and ids are compared)
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
@@ -33,26 +34,34 @@
 #include "shared/method.h"
 
 #define WORKER_PROTOCOL_VERSION 1
-/* A reset set of 256 functions (one bus) fits into both bounds several times over. */
-#define WORKER_LINE_MAX    (256U * 1024U) /* bytes of one line, newline included */
+
 #define WORKER_MEMBERS_MAX 512U
 #define WORKER_CHECKS_MAX  (WORKER_MEMBERS_MAX * 16U)
 
-#define WORKER_DRIVER_MAX  64U  /* driver names, with NUL */
-#define WORKER_VALUE_MAX   128U /* the values and names in a check, with NUL */
+#define WORKER_DRIVER_MAX  64U /* driver names, with NUL */
+#define WORKER_VALUE_MAX   128U /* the values in a check, with NUL */
 #define WORKER_MESSAGE_MAX 512U
 
+/* Bounds of a line in bytes, newline included. Every request of WORKER_MEMBERS_MAX members fits into the
+ * first. What the worker says of that many members is much longer: some 100 bytes for each of their checks,
+ * up to 600 if the values are as long as they may be. */
+#define WORKER_REQUEST_MAX (256U * 1024U)
+#define WORKER_LINE_MAX    (6U * 1024U * 1024U)
+#define WORKER_RECORD_MAX  (WORKER_REQUEST_MAX + WORKER_LINE_MAX + 4096U)
+
+#define WORKER_SETTLE_MAX_USEC UINT64_C(60000000)
+
 /* A device as the daemon pinned it before it asked for authorisation. The worker opens the device's
- * directory itself and refuses (outcome `gone`) unless the inode number, which kernfs never gives to a second
- * node while the first is held open, and the ids are these. */
+ * directory itself and refuses (outcome `gone`) unless the inode number, which kernfs never gives to a
+ * second node while the first is held open, and the ids are these. */
 typedef struct WorkerMember {
         PciAddress address;
         uint64_t inode;
         uint16_t vendor;
         uint16_t device;
-        uint32_t class;                 /* 24 bits, as `class` in sysfs */
+        uint32_t class; /* 24 bits, as `class` in sysfs */
         char driver[WORKER_DRIVER_MAX]; /* the driver bound now must have this name; empty: no driver */
-        bool must_be_disabled;          /* `enable` in sysfs must read 0: no VFIO user has it open */
+        bool must_be_disabled; /* `enable` in sysfs must read 0: no VFIO user has it open */
 } WorkerMember;
 
 typedef struct WorkerRequest {
@@ -67,33 +76,51 @@ typedef struct WorkerRequest {
 } WorkerRequest;
 
 typedef enum WorkerOutcome {
-        WORKER_DONE,    /* the write to `reset` succeeded */
-        WORKER_FAILED,  /* the write to `reset` failed, `error` says how */
-        WORKER_REFUSED, /* nothing was reset: a precondition did not hold (`why`), or `reset_method` refused the
-                         * method (`error`) */
-        WORKER_GONE,    /* nothing was written: a member vanished or is another device now */
+        WORKER_DONE, /* the write to `reset` succeeded */
+        WORKER_FAILED, /* the write to `reset` failed, `error` says how */
+        WORKER_REFUSED, /* nothing was reset: a precondition did not hold (`why`), or `reset_method` refused
+                         * the method (`error`) */
+        WORKER_GONE, /* nothing was reset: a member vanished or is another device now */
 } WorkerOutcome;
+
+/* The reasons (`why`) that go with WORKER_REFUSED. All others have an empty one. */
+#define WORKER_WHY_DENIED      "denied" /* the peer is not one that the worker serves */
+#define WORKER_WHY_BAD_REQUEST "bad-request" /* malformed, too long, or too slow in coming */
+#define WORKER_WHY_BUSY        "busy" /* another worker lives for the same job */
+#define WORKER_WHY_RECORD      "record" /* the record could not be written (`error`) */
+#define WORKER_WHY_DRIVER      "driver-changed" /* a member is bound otherwise than requested */
+#define WORKER_WHY_ENABLED     "in-use" /* must_be_disabled, but `enable` is not 0 */
+#define WORKER_WHY_TSM         "tsm-bound" /* a member is assigned to a confidential guest */
+#define WORKER_WHY_BRIDGE      "bridge" /* the target is a bridge */
+#define WORKER_WHY_DEAD                                                                                     \
+        "dead" /* the target does not answer, so the kernel would save                                      \
+                * garbage and write it back; verdict: dead */
+#define WORKER_WHY_UNREADABLE     "unreadable" /* what must be known could not be read (`error`) */
+#define WORKER_WHY_UNSUPPORTED    "unsupported" /* no `reset` or `reset_method` to write (`error`) */
+#define WORKER_WHY_METHOD_REFUSED "method-refused" /* `reset_method` did not take the method (`error`) */
+#define WORKER_WHY_INTERNAL       "internal" /* out of memory and the like (`error`) */
 
 typedef enum Verdict {
         VERDICT_UNVERIFIED, /* nothing was proved */
-        VERDICT_OK,         /* every check of every member passed or did not apply */
-        VERDICT_DEGRADED,   /* the device answers, but is not as it was before */
-        VERDICT_DEAD,       /* the device does not answer */
+        VERDICT_OK, /* every check of every member passed or did not apply */
+        VERDICT_DEGRADED, /* the device answers, but is not as it was before */
+        VERDICT_DEAD, /* the device does not answer */
 } Verdict;
 
 typedef enum CheckResult {
         CHECK_OK,
         CHECK_FAILED,
-        CHECK_SKIPPED, /* does not apply to this device, or could not be read before */
+        CHECK_SKIPPED, /* does not apply to this device, or the worker may not read what it needs */
 } CheckResult;
 
 /* What became of the method list that was in `reset_method` before the reset. */
 typedef enum ListRestored {
-        LIST_UNTOUCHED, /* it did not have to be changed */
-        LIST_EXACT,     /* the old list is back */
-        LIST_REDUCED,   /* the old list without the names that the kernel refuses now */
-        LIST_DEFAULT,   /* the kernel's default, since it refused everything else */
-        LIST_LOST,      /* could not be written at all */
+        LIST_UNTOUCHED, /* nothing had to be put back: it was not changed, or somebody else has written a
+                         * newer one since, which stays */
+        LIST_EXACT, /* the old list is back */
+        LIST_REDUCED, /* the old list without the names that the kernel refuses now */
+        LIST_DEFAULT, /* the kernel's default, since it refused everything else */
+        LIST_LOST, /* could not be written, or is gone together with the device */
 } ListRestored;
 
 typedef struct WorkerCheck {
@@ -107,11 +134,12 @@ typedef struct WorkerCheck {
 typedef struct WorkerResult {
         WorkerOutcome outcome;
         char why[RESET_METHOD_NAME_MAX]; /* machine-readable reason of a refusal, else empty */
-        int error;                       /* a positive errno, 0 if none */
+        int error; /* a positive errno, 0 if none */
         Verdict verdict;
-        bool written; /* the write to `reset` was begun */
+        bool written; /* the write to `reset` was begun, and the kernel did not turn it away as one to a
+                       * device that is gone (outcome `gone`) */
         ListRestored reset_method;
-        uint64_t started_usec;  /* CLOCK_MONOTONIC just before the write to `reset`, 0 if not written */
+        uint64_t started_usec; /* CLOCK_MONOTONIC just before the write to `reset`, 0 if not written */
         uint64_t finished_usec; /* and just after it returned */
         char message[WORKER_MESSAGE_MAX]; /* for people, may be empty */
         WorkerCheck *checks;
@@ -124,29 +152,38 @@ typedef enum WorkerEventType {
         WORKER_EVENT_RESULT,
 } WorkerEventType;
 
-/* Each parser takes one line without its newline. 0, -EBADMSG, or -ENOMEM. The caller frees what it gets. */
+/* Each parser takes one line without its newline. 0, -EBADMSG, or -ENOMEM. The caller frees what it gets.
+ * `*ret_result` is NULL unless the type is WORKER_EVENT_RESULT. */
 int worker_request_parse(const char *line, size_t length, WorkerRequest **ret);
-int worker_event_parse(const char *line, size_t length, WorkerEventType *ret_type, WorkerResult **ret_result);
+int worker_event_parse(const char *line, size_t length, WorkerEventType *ret_type,
+                       WorkerResult **ret_result);
 
-/* Each formatter returns a line with its newline in a new string. 0 or -ENOMEM, -EMSGSIZE over
- * WORKER_LINE_MAX. `result` may be NULL unless the type is WORKER_EVENT_RESULT. */
+/* Each formatter returns a line with its newline in a new string. 0, -ENOMEM, -EMSGSIZE for a line over its
+ * bound, or -EINVAL for a request that the parser would refuse. Control characters and bytes that are not
+ * UTF-8 come out as `?`, so that whatever a device or a driver is called, the line can be read. `result` may
+ * be NULL unless the type is WORKER_EVENT_RESULT. */
 int worker_request_format(const WorkerRequest *request, char **ret);
 int worker_event_format(WorkerEventType type, const WorkerResult *result, char **ret);
 
 WorkerRequest *worker_request_free(WorkerRequest *request);
 WorkerResult *worker_result_free(WorkerResult *result);
 
-const char *verdict_to_string(Verdict verdict);           /* unverified ok degraded dead */
-const char *check_result_to_string(CheckResult result);   /* ok failed skipped */
+const char *verdict_to_string(Verdict verdict); /* unverified ok degraded dead */
+const char *check_result_to_string(CheckResult result); /* ok failed skipped */
 const char *worker_outcome_to_string(WorkerOutcome outcome); /* done failed refused gone */
-const char *list_restored_to_string(ListRestored restored);  /* untouched exact reduced default lost */
+const char *list_restored_to_string(ListRestored restored); /* untouched exact reduced default lost */
 
 /*
- * The record. While a worker lives it holds an exclusive flock() on WORKER_RECORD_DIR/<job>.json, in which it
- * keeps the request, its own pid and, before the first write, the old `reset_method`; before it
- * replies it adds the result. A daemon that was restarted finds there what is still running and what
- * ended while nobody listened. Written by the worker alone (to a temporary file, then renamed over; the lock is
- * on a separate file <job>.lock that is never renamed), removed by the daemon once it has read the result.
+ * The record. WORKER_RECORD_DIR/<job>.json holds the request, the worker's pid and, from before the first
+ * write on, the old `reset_method`; before it replies the worker adds the result. While it lives it holds an
+ * exclusive flock() on <job>.lock beside it. A daemon that was restarted finds there what is still running
+ * and what ended while nobody listened. A record without a result whose lock is free belongs to a worker
+ * that was killed: what it did is unknown, and `saved_reset_method`, if there is one, was perhaps not put
+ * back.
+ *
+ * The directory is made by the daemon (or its unit). The files are written by the worker alone (to a
+ * temporary file <job>.tmp, then renamed over) and removed by the daemon once it has read the result: it
+ * takes the lock first, then removes the record, then the lock file.
  *
  *   {"version":1,"pid":4242,"saved_reset_method":"flr bus"|null,"request":{…},"result":{…}|null}
  */

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * One PCI function as the daemon knows it: what was read about it and where it stands in the tree.
+ *
+ * A Device is owned by the Registry and lives from the moment the function appears until it is removed; a
+ * function that comes back is a new Device with a new generation. Facts are of two kinds. The lasting ones
+ * are read when it appears and when udev announces a change. The live ones (methods, enable count, TSM
+ * state) are announced by nobody, so whoever decides on them has them refreshed first.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "shared/address.h"
+#include "shared/method.h"
+
+#define DRIVER_NAME_MAX 64U
+#define IOMMU_GROUP_MAX 16U
+
+/* What sysfs says about a function, lasting facts first. A value type. */
+typedef struct DeviceFacts {
+        PciAddress address;
+        uint64_t inode; /* of the device's directory: kernfs gives each node its own */
+        uint16_t vendor, device;
+        uint16_t subsystem_vendor, subsystem_device;
+        uint32_t class; /* 24 bits */
+        uint8_t revision;
+        bool is_bridge; /* has buses below it, or could */
+        bool has_parent;
+        PciAddress parent; /* the bridge above; without one the function is on a root bus */
+        bool has_physfn;
+        PciAddress physfn;
+        char driver[DRIVER_NAME_MAX]; /* empty: none bound */
+        char iommu_group[IOMMU_GROUP_MAX];
+} DeviceFacts;
+
+/* Facts that change without notice. */
+typedef struct DeviceLive {
+        ResetMethodList methods;
+        uint32_t enable_count;
+        bool tsm_bound; /* a TDISP interface is bound to a guest: its configuration must stay as it is */
+} DeviceLive;
+
+typedef enum DeviceState {
+        DEVICE_IDLE,
+        DEVICE_QUEUED,
+        DEVICE_RESETTING,
+} DeviceState;
+
+typedef enum ErrorState {
+        ERROR_STATE_NONE,
+        ERROR_STATE_BEGIN_RECOVERY,
+        ERROR_STATE_SUCCESSFUL_RECOVERY,
+        ERROR_STATE_FAILED_RECOVERY,
+} ErrorState;
+
+/* How the bound driver bears on a reset. */
+typedef enum DriverKind {
+        DRIVER_NONE,
+        DRIVER_ASSIGNABLE, /* vfio drivers and pci-stub: bound so that somebody may take the device */
+        DRIVER_PCIBACK, /* Xen: sysfs cannot tell whether a guest has the device */
+        DRIVER_HOST, /* anything else: the host uses it */
+} DriverKind;
+
+typedef struct LastReset {
+        bool valid;
+        char method[RESET_METHOD_NAME_MAX];
+        const char *verdict; /* static string */
+        uint64_t duration_usec;
+        uint64_t finished_at; /* CLOCK_REALTIME, microseconds */
+        uint32_t uid;
+        uint32_t job;
+} LastReset;
+
+typedef struct Device Device;
+
+struct Device {
+        DeviceFacts facts;
+        DeviceLive live;
+        uint64_t generation;
+        ErrorState error_state;
+        LastReset last_reset;
+
+        /* Jobs that have this device in their reset set: waiting, and past the point of no return. */
+        unsigned n_queued;
+        unsigned n_resetting;
+
+        /* The tree. Pointers go to other devices of the same registry, and are NULL while those are unknown.
+         */
+        Device *parent;
+        Device *first_child; /* of a bridge; linked by next_sibling (utlist) */
+        Device *prev_sibling, *next_sibling;
+        Device *physfn;
+        Device *first_vf; /* linked by next_vf */
+        Device *prev_vf, *next_vf;
+
+        /* The registry's own. */
+        uint64_t key; /* pci_address_key(&facts.address) */
+        uint64_t scan;
+        UT_hash_handle hh;
+};
+
+DeviceState device_state(const Device *device);
+const char *device_state_to_string(DeviceState state);
+
+/* "" for ERROR_STATE_NONE, else the value of ERROR_EVENT in lower case with dashes. */
+const char *error_state_to_string(ErrorState state);
+/* Parses the value of the uevent key ERROR_EVENT (drivers/pci/pci-driver.c, pci_uevent_ers). A value of a
+ * newer kernel gives ERROR_STATE_NONE. */
+ErrorState error_state_from_uevent(const char *value);
+
+DriverKind driver_kind(const char *driver);
+
+/* True if the driver's reset_prepare and reset_done callbacks put its own state right after a reset, so
+ * that nothing is lost (kernels 6.1 to 7.1). */
+bool driver_is_reset_aware(const char *driver);
+
+/* True if no other function hangs below the same bridge; virtual functions count as others, as they do for
+ * the kernel (drivers/pci/pci.c, pci_parent_bus_reset). Means nothing on a root bus. */
+bool device_is_alone_below_parent(const Device *device);
+
+/* True if `above` is a bridge on the way from `device` to its root bus. */
+bool device_is_below(const Device *device, const Device *above);

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Each thing that can be claimed is a node with a queue of claims, shared or exclusive, in the order of
+ * their tickets (behind those already taken). The granted claims are always a prefix of the queue: one
+ * exclusive claim, or shared ones up to the first exclusive one. The frontier is the first claim that is not
+ * granted; it only moves on as claims leave, so granting costs nothing to speak of per claim. A ticket whose
+ * claims are all granted is ready.
+ */
+
+#include "daemon/domain/lane.h"
+
+#include <errno.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "shared/cleanup.h"
+
+typedef struct Claim Claim;
+typedef struct Node Node;
+
+struct Claim {
+        LaneTicket *ticket;
+        Node *node;
+        bool exclusive;
+        Claim *prev, *next; /* in the node's queue */
+};
+
+struct Node {
+        uint64_t key;
+        Claim *queue;
+        Claim *frontier; /* the first claim that is not granted, NULL: all are */
+        const LaneTicket *last_claimant;
+        UT_hash_handle hh;
+};
+
+struct LaneTicket {
+        Lanes *lanes;
+        uint64_t order;
+        void *userdata;
+        bool taken;
+        bool ready; /* in the list of ready tickets */
+        LaneTicket *prev, *next;
+        size_t n_granted;
+        size_t n_claims;
+        Claim claims[];
+};
+
+struct Lanes {
+        Node *nodes;
+        LaneTicket *ready;
+};
+
+/* Root buses share the key space with functions, whose keys stay below bit 48. */
+#define ROOT_BUS_KEY (UINT64_C(1) << 63)
+
+static uint64_t root_bus_key(const PciAddress *address)
+{
+        return ROOT_BUS_KEY | (uint64_t) address->domain << 8 | address->bus;
+}
+
+int lanes_new(Lanes **ret)
+{
+        Lanes *lanes = calloc(1, sizeof(Lanes));
+
+        if (!lanes)
+                return -ENOMEM;
+        *ret = lanes;
+        return 0;
+}
+
+Lanes *lanes_free(Lanes *lanes)
+{
+        Node *node, *next;
+
+        if (!lanes)
+                return NULL;
+        HASH_ITER (hh, lanes->nodes, node, next) {
+                HASH_DEL(lanes->nodes, node);
+                free(node);
+        }
+        free(lanes);
+        return NULL;
+}
+
+static int find_or_add_node(Lanes *lanes, uint64_t key, Node **ret)
+{
+        Node *node;
+
+        HASH_FIND(hh, lanes->nodes, &key, sizeof(key), node);
+        if (!node) {
+                node = calloc(1, sizeof(Node));
+                if (!node)
+                        return -ENOMEM;
+                node->key = key;
+                HASH_ADD(hh, lanes->nodes, key, sizeof(node->key), node);
+        }
+        *ret = node;
+        return 0;
+}
+
+static void update_ready(LaneTicket *ticket)
+{
+        bool ready = !ticket->taken && ticket->n_granted == ticket->n_claims;
+
+        if (ready == ticket->ready)
+                return;
+        ticket->ready = ready;
+        if (ready)
+                DL_APPEND(ticket->lanes->ready, ticket);
+        else
+                DL_DELETE(ticket->lanes->ready, ticket);
+}
+
+static void grant(Claim *claim)
+{
+        claim->ticket->n_granted++;
+        update_ready(claim->ticket);
+}
+
+static void take_back(Claim *claim)
+{
+        claim->ticket->n_granted--;
+        update_ready(claim->ticket);
+}
+
+/* Grants what can be granted behind the frontier. */
+static void advance(Node *node)
+{
+        while (node->frontier) {
+                Claim *claim = node->frontier;
+                bool first = claim == node->queue;
+
+                if (!first && (claim->exclusive || node->queue->exclusive))
+                        return;
+                node->frontier = claim->next;
+                grant(claim);
+        }
+}
+
+/* Puts the frontier back to a claim and takes back what was granted from there on. */
+static void retreat(Node *node, Claim *claim)
+{
+        for (Claim *c = claim->next; c && c != node->frontier; c = c->next)
+                take_back(c);
+        node->frontier = claim;
+}
+
+static void enqueue(Node *node, Claim *claim)
+{
+        Claim *before = node->queue ? node->queue->prev : NULL; /* the tail */
+
+        while (before && !before->ticket->taken && before->ticket->order > claim->ticket->order)
+                before = before == node->queue ? NULL : before->prev;
+
+        if (before)
+                DL_APPEND_ELEM(node->queue, before, claim);
+        else
+                DL_PREPEND(node->queue, claim);
+
+        /* A claim at the end is the frontier unless there is one already; in the middle, those granted
+         * behind it have to be judged again. */
+        if (!claim->next) {
+                if (!node->frontier)
+                        node->frontier = claim;
+        } else {
+                bool behind_frontier = false;
+
+                for (Claim *c = node->frontier; c && !behind_frontier; c = c->next)
+                        behind_frontier = c == claim;
+                if (!behind_frontier)
+                        retreat(node, claim);
+        }
+        advance(node);
+}
+
+static void dequeue(Lanes *lanes, Claim *claim)
+{
+        Node *node = claim->node;
+
+        if (node->frontier == claim)
+                node->frontier = claim->next;
+        DL_DELETE(node->queue, claim);
+        if (!node->queue) {
+                HASH_DEL(lanes->nodes, node);
+                free(node);
+                return;
+        }
+        advance(node);
+}
+
+static void add_claim(LaneTicket *ticket, Node *node, bool exclusive)
+{
+        if (node->last_claimant == ticket)
+                return;
+        node->last_claimant = ticket;
+        ticket->claims[ticket->n_claims++] = (Claim){.ticket = ticket, .node = node, .exclusive = exclusive};
+}
+
+/* Finds the nodes first, so that nothing has been queued when memory runs out. A node that is named twice is
+ * claimed once, by its first and stronger claim: a ticket must not wait behind itself. */
+static int collect_claims(Lanes *lanes, LaneTicket *ticket, const LaneClaim *claim)
+{
+        Node *node;
+        int r;
+
+        for (size_t i = 0; i < claim->n_members; i++) {
+                r = find_or_add_node(lanes, pci_address_key(&claim->members[i]), &node);
+                if (r < 0)
+                        return r;
+                add_claim(ticket, node, true);
+        }
+        if (claim->n_bridges == 0) {
+                r = find_or_add_node(lanes, root_bus_key(&claim->members[0]), &node);
+                if (r < 0)
+                        return r;
+                add_claim(ticket, node, true);
+        }
+        for (size_t i = 0; i < claim->n_bridges; i++) {
+                r = find_or_add_node(lanes, pci_address_key(&claim->bridges[i]), &node);
+                if (r < 0)
+                        return r;
+                add_claim(ticket, node, i == 0);
+        }
+        return 0;
+}
+
+/* Nodes that were made for a ticket that then could not be had. */
+static void drop_unused_nodes(Lanes *lanes, const LaneTicket *ticket)
+{
+        for (size_t i = 0; i < ticket->n_claims; i++) {
+                Node *node = ticket->claims[i].node;
+
+                if (!node->queue) {
+                        HASH_DEL(lanes->nodes, node);
+                        free(node);
+                }
+        }
+}
+
+int lanes_enter(Lanes *lanes, const LaneClaim *claim, uint64_t order, void *userdata, LaneTicket **ret)
+{
+        size_t n = claim->n_members + claim->n_bridges + 1;
+        LaneTicket *ticket = calloc(1, sizeof(LaneTicket) + n * sizeof(Claim));
+        int r;
+
+        if (!ticket)
+                return -ENOMEM;
+        ticket->lanes = lanes;
+        ticket->order = order;
+        ticket->userdata = userdata;
+
+        r = collect_claims(lanes, ticket, claim);
+        if (r < 0) {
+                drop_unused_nodes(lanes, ticket);
+                free(ticket);
+                return r;
+        }
+        for (size_t i = 0; i < ticket->n_claims; i++)
+                enqueue(ticket->claims[i].node, &ticket->claims[i]);
+
+        *ret = ticket;
+        return 0;
+}
+
+LaneTicket *lane_ticket_leave(LaneTicket *ticket)
+{
+        if (!ticket)
+                return NULL;
+
+        /* Out of the ready list for good, whatever its claims do now. */
+        lane_ticket_take(ticket);
+        for (size_t i = 0; i < ticket->n_claims; i++)
+                dequeue(ticket->lanes, &ticket->claims[i]);
+        free(ticket);
+        return NULL;
+}
+
+void lane_ticket_take(LaneTicket *ticket)
+{
+        ticket->taken = true;
+        update_ready(ticket);
+}
+
+void *lanes_take_ready(Lanes *lanes)
+{
+        LaneTicket *ticket = lanes->ready;
+
+        if (!ticket)
+                return NULL;
+        lane_ticket_take(ticket);
+        return ticket->userdata;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Devices hang in one hash table by address; uthash keeps its elements in a list as well, which is sorted
+ * anew when somebody walks it after an addition. The tree is tied by address: a device whose parent or
+ * physical function is not known yet counts as an orphan, and only while there are orphans does an addition
+ * look for those that waited for it.
+ */
+
+#include "daemon/domain/registry.h"
+
+#include <errno.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "shared/cleanup.h"
+
+struct Registry {
+        Device *devices;
+        bool sorted;
+        size_t n_orphans;
+        uint64_t last_generation;
+        uint64_t scan;
+        RegistryListener listener;
+};
+
+int registry_new(Registry **ret)
+{
+        Registry *registry = calloc(1, sizeof(Registry));
+
+        if (!registry)
+                return -ENOMEM;
+        *ret = registry;
+        return 0;
+}
+
+Registry *registry_free(Registry *registry)
+{
+        Device *device, *next;
+
+        if (!registry)
+                return NULL;
+        HASH_ITER (hh, registry->devices, device, next) {
+                HASH_DEL(registry->devices, device);
+                free(device);
+        }
+        free(registry);
+        return NULL;
+}
+
+void registry_set_listener(Registry *registry, const RegistryListener *listener)
+{
+        registry->listener = listener ? *listener : (RegistryListener){};
+}
+
+Device *registry_find(const Registry *registry, const PciAddress *address)
+{
+        uint64_t key = pci_address_key(address);
+        Device *device;
+
+        HASH_FIND(hh, registry->devices, &key, sizeof(key), device);
+        return device;
+}
+
+size_t registry_count(const Registry *registry)
+{
+        return HASH_COUNT(registry->devices);
+}
+
+static int compare_devices(const Device *a, const Device *b)
+{
+        return a->key < b->key ? -1 : a->key > b->key;
+}
+
+Device *registry_next(Registry *registry, const Device *device)
+{
+        if (device)
+                return device->hh.next;
+
+        if (!registry->sorted) {
+                HASH_SORT(registry->devices, compare_devices);
+                registry->sorted = true;
+        }
+        return registry->devices;
+}
+
+/* How many of the ties that its facts name a device is still without. */
+static size_t missing_ties(const Device *device)
+{
+        return (device->facts.has_parent && !device->parent) + (device->facts.has_physfn && !device->physfn);
+}
+
+static void tie(Registry *registry, Device *device)
+{
+        if (device->facts.has_parent && !device->parent) {
+                device->parent = registry_find(registry, &device->facts.parent);
+                if (device->parent)
+                        DL_APPEND2(device->parent->first_child, device, prev_sibling, next_sibling);
+        }
+        if (device->facts.has_physfn && !device->physfn) {
+                device->physfn = registry_find(registry, &device->facts.physfn);
+                if (device->physfn)
+                        DL_APPEND2(device->physfn->first_vf, device, prev_vf, next_vf);
+        }
+}
+
+static void untie_parent(Device *device)
+{
+        if (device->parent)
+                DL_DELETE2(device->parent->first_child, device, prev_sibling, next_sibling);
+        device->parent = device->prev_sibling = device->next_sibling = NULL;
+}
+
+static void untie_physfn(Device *device)
+{
+        if (device->physfn)
+                DL_DELETE2(device->physfn->first_vf, device, prev_vf, next_vf);
+        device->physfn = device->prev_vf = device->next_vf = NULL;
+}
+
+/* Takes a device out of the tree; what stood below it becomes orphaned. */
+static void untie(Registry *registry, Device *device)
+{
+        registry->n_orphans -= missing_ties(device);
+        untie_parent(device);
+        untie_physfn(device);
+
+        while (device->first_child) {
+                untie_parent(device->first_child);
+                registry->n_orphans++;
+        }
+        while (device->first_vf) {
+                untie_physfn(device->first_vf);
+                registry->n_orphans++;
+        }
+}
+
+static void adopt_orphans(Registry *registry)
+{
+        for (Device *d = registry->devices; d && registry->n_orphans > 0; d = d->hh.next) {
+                registry->n_orphans -= missing_ties(d);
+                tie(registry, d);
+                registry->n_orphans += missing_ties(d);
+        }
+}
+
+static int add(Registry *registry, const DeviceFacts *facts)
+{
+        Device *device = calloc(1, sizeof(Device));
+
+        if (!device)
+                return -ENOMEM;
+
+        device->facts = *facts;
+        device->key = pci_address_key(&facts->address);
+        device->generation = ++registry->last_generation;
+        device->scan = registry->scan;
+
+        HASH_ADD(hh, registry->devices, key, sizeof(device->key), device);
+        registry->sorted = false;
+        if (registry->n_orphans > 0)
+                adopt_orphans(registry);
+        tie(registry, device);
+        registry->n_orphans += missing_ties(device);
+
+        if (registry->listener.added)
+                registry->listener.added(registry->listener.userdata, device);
+        return 0;
+}
+
+static void drop(Registry *registry, Device *device)
+{
+        HASH_DEL(registry->devices, device);
+        if (registry->listener.removed)
+                registry->listener.removed(registry->listener.userdata, device);
+        untie(registry, device);
+        free(device);
+}
+
+static bool is_same_device(const DeviceFacts *a, const DeviceFacts *b)
+{
+        return a->inode == b->inode && a->vendor == b->vendor && a->device == b->device &&
+               a->class == b->class && a->has_parent == b->has_parent &&
+               (!a->has_parent || pci_address_equal(&a->parent, &b->parent));
+}
+
+/* Takes over what may change during a device's life. Returns what did. */
+static unsigned update(Registry *registry, Device *device, const DeviceFacts *facts)
+{
+        unsigned changes = 0;
+
+        if (strcmp(device->facts.driver, facts->driver) != 0)
+                changes |= DEVICE_CHANGED_DRIVER;
+        if (strcmp(device->facts.iommu_group, facts->iommu_group) != 0)
+                changes |= DEVICE_CHANGED_IOMMU_GROUP;
+        if (device->facts.has_physfn != facts->has_physfn ||
+            (facts->has_physfn && !pci_address_equal(&device->facts.physfn, &facts->physfn))) {
+                changes |= DEVICE_CHANGED_PHYSFN;
+                registry->n_orphans -= missing_ties(device);
+                untie_physfn(device);
+                device->facts = *facts;
+                tie(registry, device);
+                registry->n_orphans += missing_ties(device);
+        }
+        device->facts = *facts;
+        return changes;
+}
+
+int registry_apply(Registry *registry, const DeviceFacts *facts)
+{
+        Device *device = registry_find(registry, &facts->address);
+
+        if (device && !is_same_device(&device->facts, facts)) {
+                drop(registry, device);
+                device = NULL;
+        }
+        if (!device)
+                return add(registry, facts);
+
+        device->scan = registry->scan;
+        registry_notify(registry, device, update(registry, device, facts));
+        return 0;
+}
+
+void registry_remove(Registry *registry, const PciAddress *address, uint64_t inode)
+{
+        Device *device = registry_find(registry, address);
+
+        if (device && (inode == 0 || device->facts.inode == inode))
+                drop(registry, device);
+}
+
+void registry_scan_begin(Registry *registry)
+{
+        registry->scan++;
+}
+
+void registry_scan_end(Registry *registry)
+{
+        Device *device, *next;
+
+        HASH_ITER (hh, registry->devices, device, next) {
+                if (device->scan != registry->scan)
+                        drop(registry, device);
+        }
+}
+
+void registry_notify(Registry *registry, Device *device, unsigned changes)
+{
+        if (changes != 0 && registry->listener.changed)
+                registry->listener.changed(registry->listener.userdata, device, changes);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * All PCI functions of the machine, by address and as a tree.
+ *
+ * Whoever learns facts (a scan, a uevent) hands them in; the registry compares them with what it has, keeps
+ * the tree tied together in whatever order its parts become known, and tells one listener what became
+ * different. It reads nothing itself.
+ */
+
+#include "daemon/domain/device.h"
+
+typedef struct Registry Registry;
+
+typedef enum DeviceChange {
+        DEVICE_CHANGED_DRIVER = 1 << 0,
+        DEVICE_CHANGED_STATE = 1 << 1,
+        DEVICE_CHANGED_LAST_RESET = 1 << 2,
+        DEVICE_CHANGED_ERROR_STATE = 1 << 3,
+        DEVICE_CHANGED_IOMMU_GROUP = 1 << 4,
+        DEVICE_CHANGED_PHYSFN = 1 << 5,
+} DeviceChange;
+
+/* Called after the registry is whole again, except `removed`, which is called while the device, now no
+ * longer found by address, can still be read. */
+typedef struct RegistryListener {
+        void (*added)(void *userdata, Device *device);
+        void (*removed)(void *userdata, Device *device);
+        void (*changed)(void *userdata, Device *device, unsigned changes); /* of DeviceChange */
+        void *userdata;
+} RegistryListener;
+
+int registry_new(Registry **ret);
+Registry *registry_free(Registry *registry);
+
+/* Copied; NULL ends listening. */
+void registry_set_listener(Registry *registry, const RegistryListener *listener);
+
+Device *registry_find(const Registry *registry, const PciAddress *address);
+size_t registry_count(const Registry *registry);
+
+/* Iterates in the order of addresses: NULL gives the first one, the last one gives NULL. */
+Device *registry_next(Registry *registry, const Device *device);
+
+/* Adds the function, or updates it. If another inode or other ids are at this address now, the old device is
+ * removed and a new one added: the removal may have been missed. Returns 0 or -ENOMEM. */
+int registry_apply(Registry *registry, const DeviceFacts *facts);
+
+/* Removes the function if it is known. With a nonzero inode only that very one. */
+void registry_remove(Registry *registry, const PciAddress *address, uint64_t inode);
+
+/* A scan of everything: registry_apply() for each function between begin and end; what was not seen in
+ * between is removed at the end. */
+void registry_scan_begin(Registry *registry);
+void registry_scan_end(Registry *registry);
+
+/* Tells the listener, for state that others keep in the device. */
+void registry_notify(Registry *registry, Device *device, unsigned changes);
