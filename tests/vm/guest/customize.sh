@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Runs as a mmdebstrap hook with the new root as $1: turns a plain Debian into
+# the test machine, as far as that needs programs of the new root.
+set -eu
+root=$1
+
+chroot "$root" useradd --uid 1001 --user-group --create-home --shell /bin/bash alice
+chroot "$root" useradd --uid 1002 --user-group --create-home --shell /bin/bash bob
+chroot "$root" passwd -q -d root
+
+echo vm >"$root/etc/hostname"
+echo '127.0.0.1 localhost vm' >"$root/etc/hosts"
+: >"$root/etc/motd"
+echo 'LANG=C.UTF-8' >"$root/etc/default/locale"
+
+# Nothing may wake up by itself and disturb a measurement.
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+	e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+	systemd-tmpfiles-clean.timer systemd-timesyncd.service \
+	systemd-binfmt.service proc-sys-fs-binfmt_misc.automount; do
+	ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One QEMU process: started, talked to, ended.
+
+Theory of operation: the command line is made from the image, the topology and
+the accelerator only, so that a cold boot and a restore from a saved state get
+the same machine. All sockets and logs are in a temporary directory that goes
+away with the machine. QEMU dies with us whatever happens: it is told to quit,
+then killed, and the kernel kills it if the harness itself is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import topology
+from .accel import Accelerator
+from .image import Image
+from .qmp import Qmp, QmpError
+
+MEMORY = "768"
+CMDLINE = "console=ttyS0 loglevel=4 panic=-1 intel_iommu=on systemd.show_status=false net.ifnames=0"
+
+
+class MachineError(RuntimeError):
+    pass
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a machine is made of."""
+
+    image: Image
+    accelerator: Accelerator
+    ssdt: Path
+
+    def hardware(self) -> list[str]:
+        """Everything that must be equal for a saved state to fit."""
+        return [
+            *self.accelerator.arguments(), "-m", MEMORY, "-smp", "2", "-nodefaults", "-no-user-config",
+            "-display", "none", "-no-reboot",
+            # Without this line q35 hot-plugs through ACPI, the link-active bit of
+            # a port is never set again after a secondary bus reset, and every
+            # `bus` reset below a root port fails.
+            "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+            "-device", "intel-iommu,intremap=on",
+            "-drive", f"file={self.image.root},format=raw,if=none,id=root,readonly=on",
+            "-device", "virtio-blk-pci,drive=root,addr=0x2",
+            "-device", "virtio-serial-pci,id=channels,addr=0x3",
+            "-device", "virtserialport,bus=channels.0,chardev=agent,name=bed.agent",
+            # A case paces itself with the second port's scratch register.
+            "-serial", "chardev:console", "-serial", "null",
+            "-acpitable", f"file={self.ssdt}",
+            *topology.arguments(),
+            "-kernel", str(self.image.vmlinux), "-initrd", str(self.image.initramfs), "-append", CMDLINE,
+        ]
+
+
+def qemu_version() -> str:
+    out = subprocess.run(["qemu-system-x86_64", "--version"], check=True, capture_output=True, text=True)
+    return out.stdout.splitlines()[0]
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Machine:
+    def __init__(self, setup: Setup, state: Path | None = None, interactive: bool = False) -> None:
+        """Start QEMU; with a saved state it is loaded, and the machine left paused."""
+        self.dir = Path(tempfile.mkdtemp(prefix="pciresetd-vm-"))
+        self.serial_log = self.dir / "serial.log"
+        self.plugged: dict[str, topology.Device] = {}
+        backend = f"file,id=console,path={self.serial_log}"
+        if interactive:
+            backend = f"socket,id=console,path={self.dir / 'console'},server=on,wait=off,logfile={self.serial_log}"
+        argv = ["qemu-system-x86_64", "-chardev", backend,
+                "-chardev", f"socket,id=agent,path={self.agent_socket},server=on,wait=off",
+                "-qmp", f"unix:{self.dir / 'qmp'},server=on,wait=off", *setup.hardware()]
+        if state:
+            argv += ["-incoming", f"exec:cat {shlex.quote(str(state))}"]
+        self._stderr = open(self.dir / "qemu.log", "w+")
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._stderr,
+                                         stderr=self._stderr, preexec_fn=_die_with_parent,
+                                         start_new_session=True)
+        try:
+            self._qmp = Qmp(self.dir / "qmp")
+            if state:
+                self._wait_restored()
+        except (OSError, QmpError, MachineError) as error:
+            text = self.qemu_log()
+            self.stop()
+            raise MachineError(f"QEMU did not start: {error}\n{text}") from error
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.dir / "agent"
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def qemu_log(self) -> str:
+        self._stderr.flush()
+        return (self.dir / "qemu.log").read_text(errors="replace")
+
+    def serial_text(self) -> str:
+        return self.serial_log.read_text(errors="replace") if self.serial_log.exists() else ""
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        return self._qmp.command(command, **arguments)
+
+    def hmp(self, line: str) -> str:
+        return self._qmp.hmp(line)
+
+    def resume(self) -> None:
+        self.qmp("cont")
+
+    def save(self, path: Path) -> None:
+        """Pause and write the whole state to a file; the machine is over then."""
+        self.qmp("stop")
+        self.qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        self.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(path))}")
+        self._wait_migration("completed")
+
+    def plug(self, model: str, port: str, role: str, slot: int = 0, function: int = 0, **options: str) -> None:
+        """Plug a device in; it is then known to the cases by its role."""
+        device = topology.Device(role, model, port, slot, function, options)
+        self.qmp("device_add", driver=model, id=role, bus=port, addr=f"{slot:#x}.{function}", **options)
+        self.plugged[role] = device
+
+    def plug_nvme(self, role: str = "nvme", port: str = topology.NVME_PORT) -> None:
+        """An NVMe controller with an empty medium."""
+        self.qmp("blockdev-add", driver="null-co", **{"node-name": f"medium-{role}", "size": 16 << 20,
+                                                      "read-zeroes": True})
+        self.plug("nvme", port, role, serial=role, drive=f"medium-{role}")
+
+    def unplug(self, role: str, timeout: float = 20.0) -> None:
+        """Press the attention button; returns when the guest has let go of the device."""
+        self.start_unplug(role)
+        self.finish_unplug(role, timeout)
+
+    def start_unplug(self, role: str) -> None:
+        self.qmp("device_del", id=role)
+
+    def finish_unplug(self, role: str, timeout: float = 20.0) -> None:
+        self._qmp.wait_event("DEVICE_DELETED", timeout, device=role)
+        device = self.plugged.pop(role, None)
+        if device and device.model == "nvme":
+            self.qmp("blockdev-del", **{"node-name": f"medium-{role}"})
+
+    def surprise_remove(self, role: str) -> None:
+        """The device vanishes without a word: every read gives all-ones."""
+        self.qmp("qom-set", path=f"/machine/peripheral/{role}", property="realized", value=False)
+
+    def stop(self) -> None:
+        if self.running() and hasattr(self, "_qmp"):
+            try:
+                self._qmp.command("quit", timeout=3)
+                self._process.wait(3)
+            except (QmpError, subprocess.TimeoutExpired):
+                pass
+        if self.running():
+            self._process.kill()
+        self._process.wait()
+        if hasattr(self, "_qmp"):
+            self._qmp.close()
+        self._stderr.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _wait_restored(self) -> None:
+        self._wait_migration("completed")
+
+    def _wait_migration(self, wanted: str, timeout: float = 60.0) -> None:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            status = self.qmp("query-migrate").get("status")
+            if status == wanted:
+                return
+            if status in ("failed", "cancelled"):
+                break
+            if not self.running():
+                break
+            time.sleep(0.01)
+        raise MachineError(f"the state could not be moved: {self.hmp('info migrate')}")
+
+
+class SerialFollower:
+    """Copies the machine's console to stderr while it grows (--verbose)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._done = threading.Event()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def stop(self) -> None:
+        self._done.set()
+
+    def _follow(self) -> None:
+        offset = 0
+        while not self._done.wait(0.1):
+            text = self._machine.serial_text()
+            sys.stderr.write(text[offset:])
+            sys.stderr.flush()
+            offset = len(text)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A machine that is up, in under a second: boot once, save, restore often.
+
+Theory of operation: the first run boots the machine, waits until systemd has
+started everything, brings the devices into the state the cases expect, and
+writes the paused machine to a file in the cache. Its key covers the image, the
+whole hardware, the accelerator, QEMU's version and this module, because a
+state only fits the machine it was taken from. The program under test is not in
+it: it is delivered afterwards, so a new build needs no new state.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import accel, image, topology
+from .cache import Cache, digest, digest_files, say
+from .guest import Guest, GuestError
+from .machine import Machine, MachineError, Setup, qemu_version
+
+BOOT_TIMEOUT = 180.0
+RESTORE_TIMEOUT = 20.0
+
+
+@dataclass
+class Bench:
+    """All that is needed to get machines."""
+
+    cache: Cache
+    setup: Setup
+    key: str
+
+    @property
+    def state(self) -> Path:
+        return self.cache.path("state", self.key) / "state"
+
+
+def prepare(cache: Cache) -> Bench:
+    """Fetch and build whatever is missing, except the saved state."""
+    disk = image.prepare(cache)
+    source = image.VM / "acpi/slow-reset.asl"
+    ssdt = cache.get("acpi", digest_files(source), "compiling the ACPI table",
+                     lambda work: _compile(source, work)) / "slow-reset.aml"
+    setup = Setup(disk, accel.choose(cache, disk), ssdt)
+    hardware = [part.replace(str(cache.root), "") for part in setup.hardware()]
+    return Bench(cache, setup, digest(*hardware, setup.accelerator.key(), qemu_version(),
+                                      digest_files(Path(__file__))))
+
+
+def save_if_missing(bench: Bench) -> None:
+    emulated = " under emulation" if bench.setup.accelerator == accel.TCG else ""
+    bench.cache.get("state", bench.key, f"booting the machine once{emulated} and saving its state",
+                    lambda work: _boot_and_save(bench, work / "state"))
+
+
+def start(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
+    """A running machine with an agent that answers."""
+    save_if_missing(bench)
+    try:
+        return _restore(bench, interactive)
+    except (MachineError, GuestError) as error:
+        say(f"the saved state is of no use ({error}); throwing it away and booting from cold")
+        bench.cache.drop("state", bench.key)
+    return cold_boot(bench, interactive)
+
+
+def cold_boot(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
+    machine = Machine(bench.setup, interactive=interactive)
+    try:
+        guest = Guest(machine.agent_socket)
+        guest.wait_ready(BOOT_TIMEOUT)
+        _settle(guest)
+        return machine, guest
+    except BaseException:
+        say("the machine did not come up; its console said:\n" + machine.serial_text()[-4000:])
+        machine.stop()
+        raise
+
+
+def _restore(bench: Bench, interactive: bool) -> tuple[Machine, Guest]:
+    machine = Machine(bench.setup, state=bench.state, interactive=interactive)
+    try:
+        guest = Guest(machine.agent_socket)
+        machine.resume()
+        guest.wait_ready(RESTORE_TIMEOUT)
+        # Its clock stood still in the file.
+        guest.set_clock()
+        return machine, guest
+    except BaseException:
+        machine.stop()
+        raise
+
+
+def _compile(source: Path, work: Path) -> None:
+    # 3144: the division whose result nobody wants is there to fail.
+    done = subprocess.run(["iasl", "-vw", "3144", "-p", str(work / source.stem), str(source)],
+                          capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"iasl: {done.stdout}{done.stderr}")
+
+
+def _boot_and_save(bench: Bench, path: Path) -> None:
+    machine, guest = cold_boot(bench)
+    try:
+        guest.close()
+        machine.save(path)
+    finally:
+        machine.stop()
+
+
+def _settle(guest: Guest) -> None:
+    """Bring a freshly booted machine into the state that all cases start from."""
+    state = guest.run("systemctl is-system-running --wait", timeout=BOOT_TIMEOUT).stdout.strip()
+    if state != "running":
+        failed = guest.run("systemctl --failed --no-legend; journalctl -b -p err --no-pager").stdout
+        raise GuestError(f"the machine came up {state}:\n{failed}")
+    guest.run("systemctl start polkit.service", timeout=60, check=True)
+    # The console's login is not a unit that anybody waits for.
+    guest.run("until pgrep -x bash; do sleep 0.1; done", timeout=60, check=True)
+    _release_endpoints(guest)
+    guest.poke("/dev/port", b"\0", offset=0x2FF)
+    guest.run("udevadm settle && sync", timeout=60, check=True)
+
+
+def _release_endpoints(guest: Guest) -> None:
+    """No driver on any test device: what a case wants bound, it binds."""
+    endpoints = " ".join("/".join(["/sys/devices/pci0000:00", *(f"0000:??:{hop}" for hop in topology.chain(d.role))])
+                         for d in topology.ENDPOINTS)
+    guest.run(f"""
+        for device in {endpoints}; do
+            test -d $device || {{ echo "no $device" >&2; exit 1; }}
+            test ! -e $device/driver || basename $device >$device/driver/unbind
+        done""", timeout=60, check=True)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The PCI devices of the test machine, each known by its role.
+
+Theory of operation: one table. A role is the name of a device in QEMU and in
+the cases; its place is a chain of (slot.function) hops from the root bus. Bus
+numbers are the firmware's business, so an address is never written down: the
+guest is asked, by walking the chain (see bed.py).
+
+    00:04.0  port-card     multi0, multi1      a card with two functions
+    00:04.1  port-nvme     (nvme)              plugged in after a restore
+    00:04.2  port-switch   sw-up ── sw-down0   sw-nic0
+                                 ├─ sw-down1   sw-nic1
+                                 ├─ sw-down2   empty
+                                 └─ sw-down3   empty
+    00:04.3  port-virtio   virtio              has FLR, and AER for injection
+    00:04.4  port-nic      nic
+    00:04.5  port-nic2     nic2
+    00:04.6  port-empty0   empty
+    00:04.7  port-empty1   empty
+    00:05.0  port-empty2   empty
+    00:05.1  port-slow     slow0, slow1        ACPI _RST of chosen duration
+    00:05.2  port-slow2    slow2               the same, below another port
+    00:10.0  conv-bridge   conv0, conv1        conventional PCI
+
+An emulated NVMe controller cannot be saved with the machine, which is why it
+is not there from the start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+ROOT = "pcie.0"
+
+
+@dataclass(frozen=True)
+class Device:
+    role: str
+    model: str
+    bus: str
+    slot: int
+    function: int = 0
+    options: dict[str, str] = field(default_factory=dict)
+
+    def argument(self) -> str:
+        parts = [self.model, f"id={self.role}", f"bus={self.bus}", f"addr={self.slot:#x}.{self.function}"]
+        return ",".join(parts + [f"{key}={value}" for key, value in self.options.items()])
+
+
+def _port(role: str, slot: int, function: int) -> Device:
+    number = slot * 8 + function
+    options = {"chassis": str(number), "slot": str(number)}
+    if function == 0:
+        options["multifunction"] = "on"
+    return Device(role, "pcie-root-port", ROOT, slot, function, options)
+
+
+def _nic(role: str, bus: str, function: int = 0, **options: str) -> Device:
+    return Device(role, "e1000e", bus, 0, function, {"romfile": "", **options})
+
+
+def _downstream(number: int) -> Device:
+    return Device(f"sw-down{number}", "xio3130-downstream", "sw-up", number, 0,
+                  {"chassis": str(100 + number), "slot": str(100 + number)})
+
+
+PORTS = [_port(role, slot, function) for role, slot, function in (
+    ("port-card", 4, 0), ("port-nvme", 4, 1), ("port-switch", 4, 2), ("port-virtio", 4, 3),
+    ("port-nic", 4, 4), ("port-nic2", 4, 5), ("port-empty0", 4, 6), ("port-empty1", 4, 7),
+    ("port-empty2", 5, 0), ("port-slow", 5, 1), ("port-slow2", 5, 2))]
+
+BRIDGES = [
+    Device("sw-up", "x3130-upstream", "port-switch", 0),
+    *(_downstream(number) for number in range(4)),
+    Device("conv-bridge", "pcie-pci-bridge", ROOT, 0x10),
+]
+
+ENDPOINTS = [
+    _nic("multi0", "port-card", 0, multifunction="on"),
+    _nic("multi1", "port-card", 1),
+    _nic("sw-nic0", "sw-down0"),
+    _nic("sw-nic1", "sw-down1"),
+    Device("virtio", "virtio-net-pci", "port-virtio", 0, 0, {"aer": "on", "romfile": ""}),
+    _nic("nic", "port-nic"),
+    _nic("nic2", "port-nic2"),
+    _nic("slow0", "port-slow", 0, multifunction="on"),
+    _nic("slow1", "port-slow", 1),
+    _nic("slow2", "port-slow2"),
+    Device("conv0", "e1000", "conv-bridge", 1, 0, {"romfile": ""}),
+    Device("conv1", "e1000", "conv-bridge", 2, 0, {"romfile": ""}),
+]
+
+DEVICES: dict[str, Device] = {device.role: device for device in PORTS + BRIDGES + ENDPOINTS}
+
+EMPTY_PORTS = ("port-empty0", "port-empty1", "port-empty2", "sw-down2", "sw-down3")
+NVME_PORT = "port-nvme"
+
+
+def chain(role: str, extra: dict[str, Device] | None = None) -> list[str]:
+    """The hops from the root bus to a device, e.g. ["04.2", "00.0", "01.0", "00.0"]."""
+    known = {**DEVICES, **(extra or {})}
+    hops: list[str] = []
+    while role != ROOT:
+        device = known[role]
+        hops.insert(0, f"{device.slot:02x}.{device.function}")
+        role = device.bus
+    return hops
+
+
+def arguments() -> list[str]:
+    """QEMU's command line for all of it; parents come first."""
+    result: list[str] = []
+    for device in DEVICES.values():
+        result += ["-device", device.argument()]
+    return result
