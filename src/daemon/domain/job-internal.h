@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The inner side of a job: what it holds (job-state.c), for the steps that it takes (job.c).
+ */
+
+#include "daemon/domain/job.h"
+
+struct Jobs {
+        Registry *registry;
+        Lanes *lanes;
+        JobPorts ports;
+        Job *jobs;
+        uint64_t last_order;
+        bool dispatching;
+};
+
+/* In job.c: the job's ticket has been taken. */
+void job_start(Job *job);
+
+int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **ret);
+/* With its ticket drawn. */
+int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret);
+Job *job_free(Job *job);
+
+/* May this uid have one more job, and one more question to polkit? */
+bool jobs_within_limits(const Jobs *jobs, uint32_t uid);
+
+int job_pin(Job *job, JobMember *member);
+void job_set_method(Job *job, const char *method);
+/* Takes over a rung's set, bridge, actions and fingerprint, and pins all of them. */
+int job_take_rung(Job *job, const Rung *rung);
+
+/* Counts the job in the state of its members, or takes that back; both tell the registry's listener. */
+void job_mark(Job *job);
+void job_unmark(Job *job);
+
+int job_enter_lane(Job *job);
+/* The members are the caller's to free. */
+int job_make_worker_request(const Job *job, WorkerRequest *ret);
+
+/* Never NULL: past the end the last one serves again. */
+Attempt *job_add_attempt(Job *job, AttemptOutcome outcome);
+/* Takes the result over and notes the attempt. */
+void job_note_result(Job *job, WorkerResult *result);
+/* The error that the attempts so far add up to. */
+ResetError job_conclude(const Job *job);
+void job_record_last_reset(Job *job);

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What a job holds: its devices, pinned; its place in the lanes; the attempts made so far and what they add
+ * up to. Nothing here decides what comes next.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/domain/job-internal.h"
+#include "shared/cleanup.h"
+
+/* Bridges nest as deep as there are bus numbers. */
+#define BRIDGES_MAX 256U
+
+static const char *const phase_names[] = {
+        [JOB_AUTHORIZING] = "authorizing",
+        [JOB_QUEUED] = "queued",
+        [JOB_RESETTING] = "resetting",
+        [JOB_VERIFYING] = "verifying",
+};
+
+static const char *const outcome_names[] = {
+        [ATTEMPT_DONE] = "done", [ATTEMPT_FAILED] = "failed", [ATTEMPT_REFUSED] = "refused",
+        [ATTEMPT_GONE] = "gone", [ATTEMPT_DENIED] = "denied", [ATTEMPT_UNUSABLE] = "unusable",
+};
+
+static const char *const error_names[] = {
+        [RESET_OK] = "done",
+        [RESET_ACCESS_DENIED] = "AccessDenied",
+        [RESET_INTERACTION_REQUIRED] = "InteractiveAuthorizationRequired",
+        [RESET_INVALID_METHOD] = "InvalidMethod",
+        [RESET_NOT_USABLE] = "NotUsable",
+        [RESET_IN_USE] = "InUse",
+        [RESET_DEVICE_GONE] = "DeviceGone",
+        [RESET_DEVICE_DEAD] = "DeviceDead",
+        [RESET_FAILED] = "ResetFailed",
+        [RESET_TIMED_OUT] = "TimedOut",
+        [RESET_CANCELLED] = "Cancelled",
+        [RESET_LIMITS_EXCEEDED] = "LimitsExceeded",
+};
+
+const char *job_phase_to_string(JobPhase phase)
+{
+        return phase_names[phase];
+}
+
+const char *attempt_outcome_to_string(AttemptOutcome outcome)
+{
+        return outcome_names[outcome];
+}
+
+const char *reset_error_to_string(ResetError error)
+{
+        return error_names[error];
+}
+
+static void unpin(Jobs *jobs, JobMember *member)
+{
+        if (member->pin >= 0)
+                jobs->ports.unpin(jobs->ports.userdata, member->pin);
+        member->pin = -1;
+}
+
+static void drop_rung(Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++)
+                unpin(job->jobs, &job->members[i]);
+        free(job->members);
+        job->members = NULL;
+        job->n_members = 0;
+        if (job->has_bridge)
+                unpin(job->jobs, &job->bridge);
+        job->has_bridge = false;
+        free(job->fingerprint);
+        job->fingerprint = NULL;
+}
+
+Job *job_free(Job *job)
+{
+        if (!job)
+                return NULL;
+
+        HASH_DEL(job->jobs->jobs, job);
+        lane_ticket_leave(job->ticket);
+        drop_rung(job);
+        unpin(job->jobs, &job->target);
+        worker_result_free(job->result);
+        free(job->ladder);
+        free(job);
+        return NULL;
+}
+
+static int job_alloc(Jobs *jobs, uint32_t id, Job **ret)
+{
+        Job *job = calloc(1, sizeof(Job));
+
+        if (!job)
+                return -ENOMEM;
+        job->jobs = jobs;
+        job->id = id;
+        job->target.pin = job->bridge.pin = -1;
+        job->queued_at = jobs->ports.now_realtime(jobs->ports.userdata);
+        job->begun_usec = jobs->ports.now_monotonic(jobs->ports.userdata);
+        HASH_ADD(hh, jobs->jobs, id, sizeof(job->id), job);
+        *ret = job;
+        return 0;
+}
+
+static JobMember member_of(const Device *device)
+{
+        return (JobMember){
+                .address = device->facts.address,
+                .generation = device->generation,
+                .inode = device->facts.inode,
+                .pin = -1,
+        };
+}
+
+int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **ret)
+{
+        int r = job_alloc(jobs, jobs->ports.new_id(jobs->ports.userdata), ret);
+
+        if (r < 0)
+                return r;
+        (*ret)->request = *request;
+        (*ret)->target = member_of(target);
+        job_set_method(*ret, request->method);
+        return 0;
+}
+
+int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
+{
+        Job *job;
+        int r;
+
+        if (request->n_members == 0 || jobs_find(jobs, request->job))
+                return -EBADMSG;
+        r = job_alloc(jobs, request->job, &job);
+        if (r < 0)
+                return r;
+
+        job->adopted = job->announced = true;
+        job->phase = JOB_RESETTING;
+        job->started_at = job->queued_at;
+        job->request.uid = request->uid;
+        memcpy(job->request.method, request->method, sizeof(job->request.method));
+        job_set_method(job, request->method);
+
+        job->members = calloc(request->n_members, sizeof(JobMember));
+        if (!job->members)
+                goto fail;
+        for (; job->n_members < request->n_members; job->n_members++) {
+                const WorkerMember *m = &request->members[job->n_members];
+                const Device *device = registry_find(jobs->registry, &m->address);
+
+                /* A device that is another one by now is none of this job's business. */
+                job->members[job->n_members] = (JobMember){
+                        .address = m->address,
+                        .inode = m->inode,
+                        .generation = device && device->facts.inode == m->inode ? device->generation : 0,
+                        .pin = -1,
+                };
+        }
+        job->target = job->members[0];
+        if (request->has_bridge) {
+                job->bridge = (JobMember){
+                        .address = request->bridge.address, .inode = request->bridge.inode, .pin = -1};
+                job->has_bridge = true;
+        }
+
+        job->order = ++jobs->last_order;
+        r = job_enter_lane(job);
+        if (r < 0)
+                goto fail;
+        *ret = job;
+        return 0;
+
+fail:
+        job_free(job);
+        return -ENOMEM;
+}
+
+bool jobs_within_limits(const Jobs *jobs, uint32_t uid)
+{
+        size_t n_uid = 0, n_asking = 0, n_asking_uid = 0;
+
+        for (const Job *job = jobs->jobs; job; job = job->hh.next) {
+                bool asks = job->phase == JOB_AUTHORIZING, is_his = job->request.uid == uid;
+
+                n_uid += is_his;
+                n_asking += asks;
+                n_asking_uid += asks && is_his;
+        }
+        return HASH_COUNT(jobs->jobs) < JOBS_MAX && n_uid < JOBS_PER_UID_MAX &&
+               n_asking < AUTHORIZATIONS_MAX && n_asking_uid < AUTHORIZATIONS_PER_UID_MAX;
+}
+
+/* The device of a member, NULL if it is gone or replaced. */
+static Device *member_device(const Job *job, const JobMember *member)
+{
+        Device *device = registry_find(job->jobs->registry, &member->address);
+
+        return device && device->generation == member->generation ? device : NULL;
+}
+
+Device *job_target_device(const Job *job)
+{
+        return member_device(job, &job->target);
+}
+
+int job_pin(Job *job, JobMember *member)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        int r = ports->pin(ports->userdata, &member->address, member->inode);
+
+        if (r < 0)
+                return r;
+        member->pin = r;
+        return 0;
+}
+
+void job_set_method(Job *job, const char *method)
+{
+        (void) snprintf(job->method, sizeof(job->method), "%s", method);
+}
+
+int job_take_rung(Job *job, const Rung *rung)
+{
+        int r;
+
+        drop_rung(job);
+        job->actions = rung->actions;
+        job->fingerprint = rung_fingerprint(rung);
+        job->members = calloc(rung->n_set, sizeof(JobMember));
+        if (!job->fingerprint || !job->members)
+                return -ENOMEM;
+
+        for (; job->n_members < rung->n_set; job->n_members++)
+                job->members[job->n_members] = member_of(rung->set[job->n_members]);
+        if (rung->bridge) {
+                job->bridge = member_of(rung->bridge);
+                job->has_bridge = true;
+        }
+
+        for (size_t i = 0; i < job->n_members; i++) {
+                r = job_pin(job, &job->members[i]);
+                if (r < 0)
+                        return r;
+        }
+        return job->has_bridge ? job_pin(job, &job->bridge) : 0;
+}
+
+static void mark_members(Job *job, int by)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                Device *device = member_device(job, &job->members[i]);
+                DeviceState before;
+
+                if (!device)
+                        continue;
+                before = device_state(device);
+                if (job_has_begun(job))
+                        device->n_resetting += (unsigned) by;
+                else
+                        device->n_queued += (unsigned) by;
+                if (device_state(device) != before)
+                        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_STATE);
+        }
+}
+
+void job_mark(Job *job)
+{
+        if (!job->marked)
+                mark_members(job, +1);
+        job->marked = true;
+}
+
+void job_unmark(Job *job)
+{
+        if (job->marked)
+                mark_members(job, -1);
+        job->marked = false;
+}
+
+/* The bridge whose lock the kernel takes, and those above it. An adopted job may have lost its bridge: then
+ * its address alone has to do. */
+static size_t collect_bridges(const Job *job, PciAddress bridges[static BRIDGES_MAX])
+{
+        const Device *device;
+        size_t n = 0;
+
+        if (!job->has_bridge)
+                return 0;
+        bridges[n++] = job->bridge.address;
+        device = registry_find(job->jobs->registry, &job->bridge.address);
+        for (device = device ? device->parent : NULL; device && n < BRIDGES_MAX; device = device->parent)
+                bridges[n++] = device->facts.address;
+        return n;
+}
+
+int job_enter_lane(Job *job)
+{
+        _cleanup_free_ PciAddress *members = calloc(job->n_members, sizeof(PciAddress));
+        PciAddress bridges[BRIDGES_MAX];
+        LaneClaim claim = {
+                .members = members,
+                .n_members = job->n_members,
+                .bridges = bridges,
+                .n_bridges = collect_bridges(job, bridges),
+        };
+
+        if (!members)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->n_members; i++)
+                members[i] = job->members[i].address;
+        return lanes_enter(job->jobs->lanes, &claim, job->order, job, &job->ticket);
+}
+
+static void describe_member(const Device *device, WorkerMember *ret)
+{
+        *ret = (WorkerMember){
+                .address = device->facts.address,
+                .inode = device->facts.inode,
+                .vendor = device->facts.vendor,
+                .device = device->facts.device,
+                .class = device->facts.class,
+                .must_be_disabled = driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE,
+        };
+        memcpy(ret->driver, device->facts.driver, sizeof(ret->driver));
+}
+
+int job_make_worker_request(const Job *job, WorkerRequest *ret)
+{
+        _cleanup_free_ WorkerMember *members = calloc(job->n_members, sizeof(WorkerMember));
+        WorkerRequest request = {.job = job->id, .uid = job->request.uid};
+        const Device *device;
+
+        if (!members)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->n_members; i++) {
+                device = member_device(job, &job->members[i]);
+                if (!device)
+                        return -ENODEV;
+                describe_member(device, &members[i]);
+        }
+        if (job->has_bridge) {
+                device = member_device(job, &job->bridge);
+                if (!device)
+                        return -ENODEV;
+                describe_member(device, &request.bridge);
+                request.has_bridge = true;
+        }
+        memcpy(request.method, job->method, sizeof(request.method));
+        request.n_members = job->n_members;
+        request.members = steal_pointer(members);
+        *ret = request;
+        return 0;
+}
+
+Attempt *job_add_attempt(Job *job, AttemptOutcome outcome)
+{
+        size_t i = job->n_attempts < ELEMENTSOF(job->attempts) ? job->n_attempts++ : job->n_attempts - 1;
+        Attempt *attempt = &job->attempts[i];
+
+        *attempt = (Attempt){.outcome = outcome, .grant = GRANT_YES};
+        memcpy(attempt->method, job->method, sizeof(attempt->method));
+        return attempt;
+}
+
+void job_note_result(Job *job, WorkerResult *result)
+{
+        static const AttemptOutcome outcomes[] = {
+                [WORKER_DONE] = ATTEMPT_DONE,
+                [WORKER_FAILED] = ATTEMPT_FAILED,
+                [WORKER_REFUSED] = ATTEMPT_REFUSED,
+                [WORKER_GONE] = ATTEMPT_GONE,
+        };
+        Attempt *attempt = job_add_attempt(job, result ? outcomes[result->outcome] : ATTEMPT_FAILED);
+
+        worker_result_free(job->result);
+        job->result = result;
+        if (!result) {
+                /* Whether it had begun to write is unknown: assume it. */
+                attempt->written = true;
+                attempt->error = EPIPE;
+                return;
+        }
+        memcpy(attempt->why, result->why, sizeof(attempt->why));
+        attempt->error = result->error;
+        attempt->written = result->written;
+        attempt->verdict = result->verdict;
+        attempt->reset_method = result->reset_method;
+        attempt->started_usec = result->started_usec;
+        attempt->finished_usec = result->finished_usec;
+}
+
+bool job_has_written(const Job *job)
+{
+        return job_method_used(job)[0] != '\0';
+}
+
+const char *job_method_used(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written)
+                        return job->attempts[i - 1].method;
+        return "";
+}
+
+Verdict job_verdict(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written || job->attempts[i - 1].verdict != VERDICT_UNVERIFIED)
+                        return job->attempts[i - 1].verdict;
+        return VERDICT_UNVERIFIED;
+}
+
+static bool is_only_in_use(const Attempt *attempt)
+{
+        if (attempt->outcome == ATTEMPT_REFUSED)
+                return strcmp(attempt->why, "driver-changed") == 0 || strcmp(attempt->why, "enabled") == 0;
+        return attempt->outcome == ATTEMPT_UNUSABLE &&
+               (attempt->unusable & ~(unsigned) WHY_IN_USE_MASK) == 0;
+}
+
+ResetError job_conclude(const Job *job)
+{
+        const Attempt *denied = NULL;
+        bool in_use = false;
+
+        if (job_verdict(job) == VERDICT_DEAD)
+                return RESET_DEVICE_DEAD;
+        if (job_has_written(job))
+                return RESET_FAILED;
+
+        for (size_t i = 0; i < job->n_attempts; i++) {
+                const Attempt *attempt = &job->attempts[i];
+
+                if (attempt->outcome == ATTEMPT_DENIED && (!denied || attempt->grant == GRANT_CHALLENGE))
+                        denied = attempt;
+                in_use = in_use || is_only_in_use(attempt);
+        }
+        if (denied)
+                return denied->grant == GRANT_CHALLENGE ? RESET_INTERACTION_REQUIRED : RESET_ACCESS_DENIED;
+        return in_use ? RESET_IN_USE : RESET_NOT_USABLE;
+}
+
+void job_record_last_reset(Job *job)
+{
+        Device *device = job_target_device(job);
+        const Attempt *last = NULL;
+
+        for (size_t i = 0; i < job->n_attempts; i++)
+                if (job->attempts[i].written)
+                        last = &job->attempts[i];
+        if (!device || !last)
+                return;
+
+        device->last_reset = (LastReset){
+                .valid = true,
+                .verdict = verdict_to_string(last->verdict),
+                .duration_usec = last->finished_usec - last->started_usec,
+                .finished_at = job->jobs->ports.now_realtime(job->jobs->ports.userdata),
+                .uid = job->request.uid,
+                .job = job->id,
+        };
+        memcpy(device->last_reset.method, last->method, sizeof(device->last_reset.method));
+        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
+}

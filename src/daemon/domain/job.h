@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * A job: one reset request on its way, from the call to the proof.
+ *
+ *   submit ──► authorizing ──► queued ──► resetting ──► verifying ──► finished
+ *                  ▲              │                         │
+ *                  └──────────────┴── what was authorised ──┴── the rung failed: the next one
+ *                                     is not so any more
+ *
+ * A job climbs its ladder rung by rung. Each rung is planned anew, authorised on its own, waits for its
+ * lane, and is planned once more at the head of the queue: whoever was allowed to reset an idle device was
+ * not allowed to reset one in use. The devices are pinned before the first question, so that what runs in
+ * the end is what was asked about, and not a successor at the same address.
+ *
+ * The domain does nothing to the outside world: what it needs done it asks for through JobPorts, and hears
+ * the outcome through the job_…() calls below.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/domain/lane.h"
+#include "daemon/domain/plan.h"
+#include "daemon/domain/registry.h"
+#include "shared/worker-protocol.h"
+
+/* Everything a client can make the daemon keep is bounded. */
+#define JOBS_MAX                   1024U
+#define JOBS_PER_UID_MAX           128U
+#define AUTHORIZATIONS_MAX         256U
+#define AUTHORIZATIONS_PER_UID_MAX 32U
+/* A device whose facts change at every look would make polkit be asked for ever. */
+#define JOB_QUESTIONS_PER_RUNG_MAX 4U
+
+typedef struct Jobs Jobs;
+typedef struct Job Job;
+
+typedef enum JobPhase {
+        JOB_AUTHORIZING,
+        JOB_QUEUED,
+        JOB_RESETTING, /* the worker has it: from here on it cannot be stopped */
+        JOB_VERIFYING,
+} JobPhase;
+
+typedef enum ResetError {
+        RESET_OK,
+        RESET_ACCESS_DENIED,
+        RESET_INTERACTION_REQUIRED,
+        RESET_INVALID_METHOD,
+        RESET_NOT_USABLE,
+        RESET_IN_USE,
+        RESET_DEVICE_GONE,
+        RESET_DEVICE_DEAD,
+        RESET_FAILED,
+        RESET_TIMED_OUT,
+        RESET_CANCELLED,
+        RESET_LIMITS_EXCEEDED,
+} ResetError;
+
+typedef enum Grant {
+        GRANT_YES,
+        GRANT_NO,
+        GRANT_CHALLENGE, /* polkit would have to ask somebody, and the caller did not allow that */
+        GRANT_DISMISSED, /* somebody was asked and declined to answer */
+        GRANT_FAILED, /* polkit is not there, or did not answer */
+} Grant;
+
+typedef enum AttemptOutcome {
+        ATTEMPT_DONE,
+        ATTEMPT_FAILED,
+        ATTEMPT_REFUSED, /* by the worker's last look */
+        ATTEMPT_GONE,
+        ATTEMPT_DENIED, /* by polkit */
+        ATTEMPT_UNUSABLE,
+} AttemptOutcome;
+
+/* What became of one rung. */
+typedef struct Attempt {
+        char method[RESET_METHOD_NAME_MAX];
+        AttemptOutcome outcome;
+        unsigned unusable; /* of Why */
+        char why[RESET_METHOD_NAME_MAX]; /* the worker's reason, or polkit's */
+        Grant grant;
+        int error; /* positive errno */
+        bool written;
+        Verdict verdict;
+        ListRestored reset_method;
+        uint64_t started_usec, finished_usec; /* CLOCK_MONOTONIC */
+} Attempt;
+
+/* A device that the job is about, held fast. */
+typedef struct JobMember {
+        PciAddress address;
+        uint64_t generation;
+        uint64_t inode;
+        int pin; /* what JobPorts.pin gave, -1: none */
+} JobMember;
+
+typedef struct JobRequest {
+        uint32_t uid;
+        char method[RESET_METHOD_NAME_MAX]; /* a method or an alias */
+        PlanOptions plan;
+        bool no_wait;
+        void *client; /* the bus layer's; NULL once nobody waits for the job any more */
+} JobRequest;
+
+struct Job {
+        Jobs *jobs;
+        uint32_t id;
+        JobRequest request;
+        JobMember target;
+        JobPhase phase;
+        bool announced; /* authorised at least once, so that others may know about it */
+        uint64_t queued_at, started_at; /* CLOCK_REALTIME, microseconds */
+        uint64_t begun_usec; /* CLOCK_MONOTONIC at submission */
+
+        char (*ladder)[RESET_METHOD_NAME_MAX];
+        size_t n_ladder, at;
+
+        /* The rung at hand. */
+        char method[RESET_METHOD_NAME_MAX];
+        unsigned actions; /* of Action */
+        char *fingerprint;
+        unsigned n_questions;
+        JobMember *members; /* the reset set; the first one has the same address as the target */
+        size_t n_members;
+        bool has_bridge;
+        JobMember bridge;
+        bool marked; /* the members' counters include this job, in the phase it is in */
+
+        uint64_t order; /* in the lanes, 0: none yet */
+        LaneTicket *ticket;
+
+        Attempt attempts[RESET_METHODS_MAX];
+        size_t n_attempts;
+        WorkerResult *result; /* of the last worker, NULL: none ran or it died */
+        ResetError error;
+        bool adopted; /* begun by an earlier daemon */
+
+        UT_hash_handle hh;
+};
+
+typedef enum JobEvent {
+        JOB_EVENT_REQUESTED,
+        JOB_EVENT_ANNOUNCED,
+        JOB_EVENT_CHANGED, /* phase, method or set */
+        JOB_EVENT_STARTED, /* the next thing is the write */
+        JOB_EVENT_FINISHED, /* job->error is set; the job is freed on return */
+} JobEvent;
+
+/* What the domain needs from the world. None of these may call back into the job before it returns. */
+typedef struct JobPorts {
+        /* Reads the live facts of a device into device->live. */
+        int (*refresh)(void *userdata, Device *device);
+        /* Holds the device's directory fast and checks that it still has this inode. Returns a handle >= 0,
+         * -ENODEV if it is another device, or another negative errno. */
+        int (*pin)(void *userdata, const PciAddress *address, uint64_t inode);
+        void (*unpin)(void *userdata, int pin);
+        /* Asks polkit about job->actions, and answers through job_authorized(). */
+        int (*authorize)(void *userdata, Job *job);
+        void (*forget_authorization)(void *userdata, Job *job);
+        /* Sends the request to a new worker, which reports through job_worker_phase() and job_worker_done().
+         */
+        int (*start_worker)(void *userdata, Job *job, const WorkerRequest *request);
+        void (*event)(void *userdata, Job *job, JobEvent event);
+        uint64_t (*now_realtime)(void *userdata);
+        uint64_t (*now_monotonic)(void *userdata);
+        uint32_t (*new_id)(void *userdata);
+        void *userdata;
+} JobPorts;
+
+/* `ports` is copied. */
+int jobs_new(Registry *registry, const JobPorts *ports, Jobs **ret);
+/* Forgets all jobs without an event; workers go on by themselves. */
+Jobs *jobs_free(Jobs *jobs);
+
+Job *jobs_find(const Jobs *jobs, uint32_t id);
+/* Iterates in no order that matters: NULL gives the first one. */
+Job *jobs_next(const Jobs *jobs, const Job *job);
+
+/* Takes a request on. Whatever becomes of it, a failure at once included, is told by JOB_EVENT_FINISHED.
+ * Returns 0, or -ENOMEM, in which case there was no event. */
+int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request);
+
+/* Takes on a reset that a worker is running for an earlier daemon: it holds its lane until
+ * job_worker_done(). */
+int jobs_adopt(Jobs *jobs, const WorkerRequest *request, Job **ret);
+
+/* Polkit has answered. */
+void job_authorized(Job *job, Grant grant);
+
+/* The worker reports. `result` is taken over; NULL means that the worker ended without one. */
+void job_worker_phase(Job *job, WorkerEventType type);
+void job_worker_done(Job *job, WorkerResult *result);
+
+/* The caller does not wait any more, for the given reason. A job that has not begun ends; one that has goes
+ * on for itself. Returns true if the job goes on. */
+bool job_abandon(Job *job, ResetError reason);
+
+/* Ends a job that has not begun. -EBUSY if it has. */
+int job_cancel(Job *job);
+
+static inline bool job_has_begun(const Job *job)
+{
+        return job->phase >= JOB_RESETTING;
+}
+
+/* The device that the job is about, NULL if it is gone or another one has its address. */
+Device *job_target_device(const Job *job);
+
+/* Did a worker write to the hardware? */
+bool job_has_written(const Job *job);
+/* The last verdict that a worker gave. */
+Verdict job_verdict(const Job *job);
+/* The method of the last attempt that was written, "" if none. */
+const char *job_method_used(const Job *job);
+
+const char *job_phase_to_string(JobPhase phase);
+const char *attempt_outcome_to_string(AttemptOutcome outcome);
+/* The last part of the D-Bus error's name, `done` for RESET_OK. */
+const char *reset_error_to_string(ResetError error);
