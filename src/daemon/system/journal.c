@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* Every call names its own source line: sd_journal_send() takes it from where it stands. */
+
+#include "daemon/system/journal.h"
+
+#include <string.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
+
+#include "shared/message-ids.h"
+
+void journal_started(const char *version, size_t n_devices)
+{
+        (void) sd_journal_send("MESSAGE=pciresetd %s looks after %zu PCI functions.", version, n_devices,
+                               "PRIORITY=%i", LOG_INFO, NULL);
+}
+
+void journal_requested(const Job *job)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&job->target.address, device);
+        (void) sd_journal_send("MESSAGE=%s: uid %u asks for a reset by %s (job %u).", device,
+                               job->request.uid, job->request.method, job->id, "PRIORITY=%i", LOG_INFO,
+                               "MESSAGE_ID=" MESSAGE_ID_REQUESTED, "PCIRESETD_DEVICE=%s", device,
+                               "PCIRESETD_JOB=%u", job->id, "PCIRESETD_UID=%u", job->request.uid,
+                               "PCIRESETD_METHOD=%s", job->request.method, NULL);
+}
+
+static const char *grant_text(Grant grant)
+{
+        switch (grant) {
+        case GRANT_YES:
+                return "allowed";
+        case GRANT_NO:
+                return "not allowed";
+        case GRANT_CHALLENGE:
+                return "not allowed without authentication";
+        case GRANT_DISMISSED:
+                return "not allowed, the authentication dialog was dismissed";
+        case GRANT_FAILED:
+                return "not allowed, polkit could not be asked";
+        }
+        return "not allowed";
+}
+
+void journal_authorized(const Job *job, const char *action, Grant grant)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&job->target.address, device);
+        (void) sd_journal_send(
+                "MESSAGE=%s: uid %u, %s: %s by %s (job %u).", device, job->request.uid, grant_text(grant),
+                job->method, action, job->id, "PRIORITY=%i", grant == GRANT_YES ? LOG_INFO : LOG_NOTICE,
+                "MESSAGE_ID=%s", grant == GRANT_YES ? MESSAGE_ID_AUTHORIZED : MESSAGE_ID_DENIED,
+                "PCIRESETD_DEVICE=%s", device, "PCIRESETD_JOB=%u", job->id, "PCIRESETD_UID=%u",
+                job->request.uid, "PCIRESETD_METHOD=%s", job->method, "PCIRESETD_ACTION=%s", action, NULL);
+}
+
+void journal_reset_started(const Job *job)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&job->target.address, device);
+        (void) sd_journal_send("MESSAGE=%s: resetting by %s, %zu device(s) affected (job %u).", device,
+                               job->method, job->n_members, job->id, "PRIORITY=%i", LOG_NOTICE,
+                               "MESSAGE_ID=" MESSAGE_ID_STARTED, "PCIRESETD_DEVICE=%s", device,
+                               "PCIRESETD_JOB=%u", job->id, "PCIRESETD_UID=%u", job->request.uid,
+                               "PCIRESETD_METHOD=%s", job->method, NULL);
+}
+
+void journal_finished(const Job *job)
+{
+        const char *method = job_method_used(job), *verdict = verdict_to_string(job_verdict(job));
+        const char *result = reset_error_to_string(job->error);
+        int priority = job->error == RESET_OK                                          ? LOG_NOTICE
+                       : job->error == RESET_DEVICE_DEAD || job->error == RESET_FAILED ? LOG_ERR
+                                                                                       : LOG_NOTICE;
+        int error = job->n_attempts > 0 ? job->attempts[job->n_attempts - 1].error : 0;
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&job->target.address, device);
+        (void) sd_journal_send("MESSAGE=%s: reset %s%s%s, verdict %s (job %u).", device, result,
+                               method[0] ? " by " : ", nothing was written", method, verdict, job->id,
+                               "PRIORITY=%i", priority, "MESSAGE_ID=" MESSAGE_ID_FINISHED,
+                               "PCIRESETD_DEVICE=%s", device, "PCIRESETD_JOB=%u", job->id,
+                               "PCIRESETD_UID=%u", job->request.uid, "PCIRESETD_METHOD=%s", method,
+                               "PCIRESETD_RESULT=%s", result, "PCIRESETD_VERDICT=%s", verdict, "ERRNO=%i",
+                               error, NULL);
+}
+
+void journal_adopted(const Job *job)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&job->target.address, device);
+        (void) sd_journal_send("MESSAGE=%s: a reset by %s that an earlier daemon began still runs (job %u).",
+                               device, job->method, job->id, "PRIORITY=%i", LOG_NOTICE,
+                               "MESSAGE_ID=" MESSAGE_ID_ADOPTED, "PCIRESETD_DEVICE=%s", device,
+                               "PCIRESETD_JOB=%u", job->id, "PCIRESETD_METHOD=%s", job->method, NULL);
+}
+
+void journal_noreply(const char *sender, const char *member, unsigned n_suppressed)
+{
+        (void) sd_journal_send(
+                "MESSAGE=Dropped a call of %s by %s that wants no reply: nothing that changes "
+                "something is done unseen (%u more like it were not reported).",
+                member, sender, n_suppressed, "PRIORITY=%i", LOG_WARNING, "MESSAGE_ID=" MESSAGE_ID_NOREPLY,
+                "PCIRESETD_SENDER=%s", sender, NULL);
+}
+
+void journal_device_unreadable(const PciAddress *address, int error)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(address, device);
+        (void) sd_journal_send("MESSAGE=%s: sysfs cannot be read, the device is left out: %s", device,
+                               strerror(-error), "PRIORITY=%i", LOG_WARNING, "PCIRESETD_DEVICE=%s", device,
+                               "ERRNO=%i", -error, NULL);
+}
+
+void journal_events_lost(int error)
+{
+        (void) sd_journal_send("MESSAGE=Events from udev were lost; all devices were read again%s%s",
+                               error < 0 ? ": " : ".", error < 0 ? strerror(-error) : "", "PRIORITY=%i",
+                               LOG_NOTICE, "MESSAGE_ID=" MESSAGE_ID_EVENTS_LOST, "ERRNO=%i", -error, NULL);
+}
+
+void journal_udev_failed(int error)
+{
+        (void) sd_journal_send("MESSAGE=An event from udev could not be handled: %s", strerror(-error),
+                               "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
+}
+
+void journal_worker_failed(uint32_t job, const char *what, int error)
+{
+        (void) sd_journal_send("MESSAGE=The worker of job %u %s: %s", job, what, strerror(-error),
+                               "PRIORITY=%i", LOG_ERR, "MESSAGE_ID=" MESSAGE_ID_WORKER_FAILED,
+                               "PCIRESETD_JOB=%u", job, "ERRNO=%i", -error, NULL);
+}
+
+void journal_record_unusable(const char *name, int error)
+{
+        (void) sd_journal_send(
+                "MESSAGE=The record %s of an earlier reset is unusable and is left where it is: %s", name,
+                strerror(-error), "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
+}
+
+void journal_bus_failed(const char *what, int error)
+{
+        (void) sd_journal_send("MESSAGE=%s on the bus failed: %s", what, strerror(-error), "PRIORITY=%i",
+                               LOG_ERR, "ERRNO=%i", -error, NULL);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * All that the daemon writes to the journal, one function for each thing that can happen.
+ *
+ * Fields beside MESSAGE: PCIRESETD_DEVICE, PCIRESETD_JOB, PCIRESETD_METHOD, PCIRESETD_UID, PCIRESETD_RESULT,
+ * PCIRESETD_VERDICT, ERRNO. The messages of a reset's way carry a MESSAGE_ID (shared/message-ids.h).
+ */
+
+#include "daemon/domain/job.h"
+
+void journal_started(const char *version, size_t n_devices);
+
+void journal_requested(const Job *job);
+/* `action`: the action that was answered; for a refusal the one that was refused. */
+void journal_authorized(const Job *job, const char *action, Grant grant);
+void journal_reset_started(const Job *job);
+void journal_finished(const Job *job);
+void journal_adopted(const Job *job);
+
+/* `n_suppressed`: how many such messages were left out before this one. */
+void journal_noreply(const char *sender, const char *member, unsigned n_suppressed);
+
+void journal_device_unreadable(const PciAddress *address, int error);
+void journal_events_lost(int error);
+void journal_udev_failed(int error);
+void journal_worker_failed(uint32_t job, const char *what, int error);
+void journal_record_unusable(const char *name, int error);
+void journal_bus_failed(const char *what, int error);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/system/sysfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shared/cleanup.h"
+#include "shared/utf8.h"
+
+#define PCI_DEVICES "/sys/bus/pci/devices"
+/* sysfs gives an attribute out in one page at most; those read here are far shorter. */
+#define ATTRIBUTE_MAX 1024U
+
+static void cleanup_closedir(DIR **d)
+{
+        if (*d)
+                (void) closedir(*d);
+}
+
+static void device_path(const PciAddress *address, char path[static PATH_MAX])
+{
+        char name[PCI_ADDRESS_STRING_MAX];
+
+        (void) snprintf(path, PATH_MAX, PCI_DEVICES "/%s", pci_address_format(address, name));
+}
+
+/* Reads a whole attribute as text. -ENOENT if there is none. */
+static int read_attribute(int dirfd, const char *name, char buffer[static ATTRIBUTE_MAX])
+{
+        _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        ssize_t n;
+
+        if (fd < 0)
+                return -errno;
+        n = read(fd, buffer, ATTRIBUTE_MAX - 1);
+        if (n < 0)
+                return -errno;
+        buffer[n] = '\0';
+        return 0;
+}
+
+static int read_number(int dirfd, const char *name, unsigned long max, unsigned long *ret)
+{
+        char text[ATTRIBUTE_MAX], *end;
+        unsigned long value;
+        int r = read_attribute(dirfd, name, text);
+
+        if (r < 0)
+                return r;
+        errno = 0;
+        value = strtoul(text, &end, 0);
+        if (errno != 0 || end == text || (*end != '\0' && *end != '\n') || value > max)
+                return -EBADMSG;
+        *ret = value;
+        return 0;
+}
+
+/* The last part of what a link points to, cut to `size`; "" if there is no such link. */
+static void read_link_name(int dirfd, const char *name, char *buffer, size_t size)
+{
+        char target[PATH_MAX];
+        const char *last;
+        ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+
+        buffer[0] = '\0';
+        if (n < 0)
+                return;
+        target[n] = '\0';
+        last = strrchr(target, '/');
+        (void) snprintf(buffer, size, "%s", last ? last + 1 : target);
+        (void) utf8_sanitize(buffer);
+}
+
+/* The devices' directories are nested like the devices: the one above ours is the bridge, or the root bus.
+ */
+static void read_parent(const char *path, DeviceFacts *facts)
+{
+        char target[PATH_MAX];
+        char *slash;
+        ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+        if (n < 0)
+                return;
+        target[n] = '\0';
+        slash = strrchr(target, '/');
+        if (!slash)
+                return;
+        *slash = '\0';
+        slash = strrchr(target, '/');
+        facts->has_parent = slash && pci_address_parse(slash + 1, &facts->parent) == 0;
+}
+
+static bool is_bridge(int dirfd, uint32_t class)
+{
+        uint32_t base_and_sub = class >> 8;
+
+        /* PCI-PCI, CardBus and semi-transparent bridges by class; `secondary_bus_number` is there for
+         * whatever has the header of a bridge (pci_is_bridge), even if its class lies. */
+        return base_and_sub == 0x0604 || base_and_sub == 0x0607 || base_and_sub == 0x0609 ||
+               faccessat(dirfd, "secondary_bus_number", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int open_device(const PciAddress *address, int flags, uint64_t *ret_inode)
+{
+        _cleanup_close_ int fd = -EBADF;
+        char path[PATH_MAX];
+        struct stat st;
+
+        device_path(address, path);
+        fd = open(path, flags | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? -ENODEV : -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        *ret_inode = st.st_ino;
+        return steal_fd(fd);
+}
+
+/* A device that goes away while it is read takes its attributes along. */
+static int gone_if_missing(int r)
+{
+        return r == -ENOENT ? -ENODEV : r;
+}
+
+int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
+{
+        static const struct {
+                const char *name;
+                unsigned long max;
+        } numbers[] = {
+                {"vendor", 0xffff},           {"device", 0xffff},  {"subsystem_vendor", 0xffff},
+                {"subsystem_device", 0xffff}, {"class", 0xffffff}, {"revision", 0xff},
+        };
+        unsigned long values[ELEMENTSOF(numbers)];
+        DeviceFacts facts = {.address = *address};
+        _cleanup_close_ int fd = -EBADF;
+        char path[PATH_MAX], physfn[PCI_ADDRESS_STRING_MAX];
+        int r;
+
+        fd = open_device(address, O_RDONLY, &facts.inode);
+        if (fd < 0)
+                return fd;
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                r = read_number(fd, numbers[i].name, numbers[i].max, &values[i]);
+                if (r < 0)
+                        return gone_if_missing(r);
+        }
+        facts.vendor = (uint16_t) values[0];
+        facts.device = (uint16_t) values[1];
+        facts.subsystem_vendor = (uint16_t) values[2];
+        facts.subsystem_device = (uint16_t) values[3];
+        facts.class = (uint32_t) values[4];
+        facts.revision = (uint8_t) values[5];
+
+        device_path(address, path);
+        read_parent(path, &facts);
+        facts.is_bridge = is_bridge(fd, facts.class);
+        read_link_name(fd, "driver", facts.driver, sizeof(facts.driver));
+        read_link_name(fd, "iommu_group", facts.iommu_group, sizeof(facts.iommu_group));
+        read_link_name(fd, "physfn", physfn, sizeof(physfn));
+        facts.has_physfn = pci_address_parse(physfn, &facts.physfn) == 0;
+
+        *ret = facts;
+        return 0;
+}
+
+int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret)
+{
+        _cleanup_close_ int fd = -EBADF;
+        char text[ATTRIBUTE_MAX];
+        unsigned long enable_count;
+        DeviceLive live = {};
+        uint64_t found;
+        int r;
+
+        fd = open_device(address, O_RDONLY, &found);
+        if (fd < 0)
+                return fd;
+        if (found != inode)
+                return -ENODEV;
+
+        /* Without any method at enumeration the kernel leaves the file out (pci_dev_reset_attr_is_visible).
+         */
+        r = read_attribute(fd, "reset_method", text);
+        if (r >= 0)
+                r = reset_method_list_parse(text, &live.methods);
+        if (r < 0 && r != -ENOENT)
+                return r;
+
+        r = read_number(fd, "enable", UINT32_MAX, &enable_count);
+        if (r < 0)
+                return gone_if_missing(r);
+        live.enable_count = (uint32_t) enable_count;
+
+        r = read_attribute(fd, "tsm/bound", text);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        live.tsm_bound = r >= 0 && strspn(text, " \n") < strlen(text);
+
+        *ret = live;
+        return 0;
+}
+
+int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata)
+{
+        _cleanup_(cleanup_closedir) DIR *dir = opendir(PCI_DEVICES);
+        int r;
+
+        /* A machine without PCI is no failure. */
+        if (!dir)
+                return errno == ENOENT ? 0 : -errno;
+
+        for (;;) {
+                PciAddress address;
+                struct dirent *entry;
+
+                errno = 0;
+                entry = readdir(dir);
+                if (!entry)
+                        return errno > 0 ? -errno : 0;
+                if (pci_address_parse(entry->d_name, &address) < 0)
+                        continue;
+                r = callback(userdata, &address);
+                if (r < 0)
+                        return r;
+        }
+}
+
+int sysfs_pin(const PciAddress *address, uint64_t inode)
+{
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t found;
+
+        fd = open_device(address, O_PATH, &found);
+        if (fd < 0)
+                return fd;
+        if (found != inode)
+                return -ENODEV;
+        return steal_fd(fd);
+}

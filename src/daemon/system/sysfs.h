@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Reads what sysfs tells about a PCI function without waiting for anybody.
+ *
+ * Only attributes whose show function takes no device lock are read (drivers/pci/pci-sysfs.c): while a reset
+ * runs, `config`, `driver_override`, `sriov_numvfs` and on kernels before 6.18 also `uevent` hang until it
+ * ends, minutes maybe. For the same reason a scan lists the directory itself and leaves libudev's
+ * enumeration, which opens `uevent`, alone.
+ */
+
+#include "daemon/domain/device.h"
+
+/* Reads the lasting facts of the function at an address. -ENODEV if there is none. */
+int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret);
+
+/* Reads the live facts. -ENODEV if there is no function at the address, or if its directory's inode number
+ * is another one. */
+int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret);
+
+/* Calls back for each function that is present, in no particular order. Stops at a negative return and hands
+ * it on. */
+int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata);
+
+/* Opens a function's directory without the right to read or write (O_PATH), so that kernfs gives its inode
+ * number to no other node as long as the descriptor is open. -ENODEV as above. The caller closes it. */
+int sysfs_pin(const PciAddress *address, uint64_t inode);

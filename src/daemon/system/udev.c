@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/system/udev.h"
+
+#include <errno.h>
+#include <libudev.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "daemon/system/journal.h"
+#include "daemon/system/sysfs.h"
+#include "shared/cleanup.h"
+
+/* A limit, not an allocation. Beyond net.core.rmem_max it takes CAP_NET_ADMIN, which the daemon does
+ * without. */
+#define RECEIVE_BUFFER_SIZE (128 * 1024 * 1024)
+
+struct UdevSource {
+        struct udev *udev;
+        struct udev_monitor *monitor;
+        sd_event_source *io;
+        Registry *registry;
+        uint64_t rescans;
+};
+
+DEFINE_CLEANUP(UdevSource *, udev_source_free);
+DEFINE_CLEANUP(struct udev_device *, udev_device_unref);
+
+/* Brings one device up to date. */
+static int refresh(void *userdata, const PciAddress *address)
+{
+        UdevSource *source = userdata;
+        DeviceFacts facts;
+        int r = sysfs_read_facts(address, &facts);
+
+        if (r == -ENODEV) {
+                registry_remove(source->registry, address, 0);
+                return 0;
+        }
+        if (r < 0) {
+                /* Unreadable is not gone, but it cannot be used either. One odd device must not hide the
+                 * others. */
+                journal_device_unreadable(address, r);
+                registry_remove(source->registry, address, 0);
+                return 0;
+        }
+        return registry_apply(source->registry, &facts);
+}
+
+static int scan(UdevSource *source)
+{
+        int r;
+
+        registry_scan_begin(source->registry);
+        r = sysfs_for_each_device(refresh, source);
+        /* What a scan that broke off did not see may still be there. */
+        if (r >= 0)
+                registry_scan_end(source->registry);
+        return r;
+}
+
+static void note_error_event(UdevSource *source, const PciAddress *address, struct udev_device *event)
+{
+        const char *value = udev_device_get_property_value(event, "ERROR_EVENT");
+        Device *device = value ? registry_find(source->registry, address) : NULL;
+
+        if (!device)
+                return;
+        device->error_state = error_state_from_uevent(value);
+        registry_notify(source->registry, device, DEVICE_CHANGED_ERROR_STATE);
+}
+
+static int handle_event(UdevSource *source, struct udev_device *event)
+{
+        const char *name = udev_device_get_sysname(event);
+        PciAddress address;
+        int r;
+
+        if (!name || pci_address_parse(name, &address) < 0)
+                return 0;
+        r = refresh(source, &address);
+        if (r >= 0)
+                note_error_event(source, &address, event);
+        return r;
+}
+
+static int rescan(UdevSource *source)
+{
+        int r;
+
+        source->rescans++;
+        r = scan(source);
+        journal_events_lost(r);
+        return r;
+}
+
+static int on_io(sd_event_source *io, int fd, uint32_t revents, void *userdata)
+{
+        UdevSource *source = userdata;
+        int r;
+
+        for (;;) {
+                _cleanup_(cleanup_udev_device_unref) struct udev_device *event = NULL;
+
+                errno = 0;
+                event = udev_monitor_receive_device(source->monitor);
+                if (event)
+                        r = handle_event(source, event);
+                else if (errno == ENOBUFS)
+                        r = rescan(source);
+                else if (errno == EAGAIN || errno == EINTR || errno == 0)
+                        return 0;
+                else
+                        r = -errno;
+
+                if (r < 0) {
+                        journal_udev_failed(r);
+                        return 0;
+                }
+        }
+}
+
+int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret)
+{
+        _cleanup_(cleanup_udev_source_free) UdevSource *source = calloc(1, sizeof(UdevSource));
+        int r;
+
+        if (!source)
+                return -ENOMEM;
+        source->registry = registry;
+        source->udev = udev_new();
+        if (!source->udev)
+                return -errno;
+        source->monitor = udev_monitor_new_from_netlink(source->udev, "udev");
+        if (!source->monitor)
+                return errno > 0 ? -errno : -EIO;
+
+        r = udev_monitor_filter_add_match_subsystem_devtype(source->monitor, "pci", NULL);
+        if (r < 0)
+                return r;
+        (void) udev_monitor_set_receive_buffer_size(source->monitor, RECEIVE_BUFFER_SIZE);
+        r = udev_monitor_enable_receiving(source->monitor);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(event, &source->io, udev_monitor_get_fd(source->monitor), EPOLLIN, on_io,
+                            source);
+        if (r < 0)
+                return r;
+
+        /* Only now: what changes during the scan is in the socket. */
+        r = scan(source);
+        if (r < 0)
+                return r;
+        *ret = steal_pointer(source);
+        return 0;
+}
+
+UdevSource *udev_source_free(UdevSource *source)
+{
+        if (!source)
+                return NULL;
+        sd_event_source_disable_unref(source->io);
+        udev_monitor_unref(source->monitor);
+        udev_unref(source->udev);
+        free(source);
+        return NULL;
+}
+
+uint64_t udev_source_rescans(const UdevSource *source)
+{
+        return source->rescans;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The ids of journal messages (sd_journal_send's MESSAGE_ID). They never change their meaning: scripts match
+ * on them, and systemd/pciresetd.catalog explains each.
+ */
+
+#define MESSAGE_ID_REQUESTED  "da6b14f0322f47eb93a58c608296bcd6" /* somebody asked for a reset */
+#define MESSAGE_ID_AUTHORIZED "6a86fa99bee44a97895fd727aef3ea92" /* polkit allowed a method */
+#define MESSAGE_ID_DENIED                                                                                   \
+        "c002b54d40f64c339f2dc425fed23f6a" /* polkit refused a method, or could not be asked */
+#define MESSAGE_ID_STARTED  "8f199ce7b6cd437ca18113e79890b6d3" /* the worker is about to write */
+#define MESSAGE_ID_FINISHED "1e0849b671b3456b990ae567c73187df" /* a reset ended, well or not */
+#define MESSAGE_ID_NOREPLY  "e29617eb02dc478b81997ffc2987e3ca" /* a call without reply was dropped */
+#define MESSAGE_ID_EVENTS_LOST                                                                              \
+        "849a3b49fe6a4f53b64920ebf4d06fe9" /* udev events were lost, all was read again */
+#define MESSAGE_ID_ADOPTED "93c479026e6446059ef8777d515fd6e2" /* a reset of an earlier daemon still runs */
+#define MESSAGE_ID_WORKER_FAILED                                                                            \
+        "29337e5f079a408c9f03101fc44b4d65" /* a worker could not be used or ended badly */

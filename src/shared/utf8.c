@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "shared/utf8.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The length of the well-formed sequence at `p`, 0 if there is none. */
+static size_t sequence_length(const uint8_t *p)
+{
+        size_t n;
+        uint32_t c;
+
+        if (p[0] < 0x80)
+                return 1;
+        if ((p[0] & 0xe0) == 0xc0) {
+                n = 2;
+                c = p[0] & 0x1fU;
+        } else if ((p[0] & 0xf0) == 0xe0) {
+                n = 3;
+                c = p[0] & 0x0fU;
+        } else if ((p[0] & 0xf8) == 0xf0) {
+                n = 4;
+                c = p[0] & 0x07U;
+        } else {
+                return 0;
+        }
+        /* A NUL is no continuation byte, so this never reads past the end. */
+        for (size_t i = 1; i < n; i++) {
+                if ((p[i] & 0xc0) != 0x80)
+                        return 0;
+                c = c << 6 | (p[i] & 0x3fU);
+        }
+        if (c < (n == 2   ? 0x80U
+                 : n == 3 ? 0x800U
+                          : 0x10000U) ||
+            c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+                return 0;
+        return n;
+}
+
+bool utf8_is_valid(const char *text)
+{
+        const uint8_t *p = (const uint8_t *) text;
+
+        while (*p) {
+                size_t n = sequence_length(p);
+
+                if (n == 0)
+                        return false;
+                p += n;
+        }
+        return true;
+}
+
+char *utf8_sanitize(char *text)
+{
+        bool valid = utf8_is_valid(text);
+
+        for (char *p = text; *p; p++) {
+                uint8_t c = (uint8_t) *p;
+
+                if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
+                        *p = '?';
+        }
+        return text;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Text from hardware, drivers and id files may be anything; D-Bus and JSON carry UTF-8 alone.
+ */
+
+#include <stdbool.h>
+
+/* True for well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF). */
+bool utf8_is_valid(const char *text);
+
+/* Makes a text safe in place: if it is not UTF-8, each byte beyond ASCII becomes `?`; control characters
+ * become `?` in any case. Returns `text`. */
+char *utf8_sanitize(char *text);
