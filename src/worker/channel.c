@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Nothing here waits without a limit: a peer that sends no request must not keep a worker, and one that does
+ * not read must not keep it from its work. A peer that is gone is an error return, never a signal.
+ */
+
+#include "worker/channel.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "shared/cleanup.h"
+
+#define DAEMON_USER "pciresetd"
+
+#define USEC_PER_SEC  UINT64_C(1000000)
+#define USEC_PER_MSEC UINT64_C(1000)
+#define NSEC_PER_USEC 1000L
+
+#define CHUNK_SIZE 4096U
+
+static bool is_daemon_user(uid_t uid)
+{
+        char buffer[4096];
+        struct passwd entry, *found = NULL;
+
+        return getpwnam_r(DAEMON_USER, &entry, buffer, sizeof(buffer), &found) == 0 && found &&
+               found->pw_uid == uid;
+}
+
+int channel_check_peer(int fd)
+{
+        struct ucred peer;
+        socklen_t size = sizeof(peer);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+                return -errno;
+        /* A socket that has no peer process, such as one of the network, names nobody. */
+        if (size != sizeof(peer) || peer.uid == (uid_t) -1)
+                return -EPERM;
+
+        if (peer.uid == 0 || peer.uid == geteuid() || is_daemon_user(peer.uid))
+                return 0;
+        return -EPERM;
+}
+
+static uint64_t now_usec(void)
+{
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) (t.tv_nsec / NSEC_PER_USEC);
+}
+
+/* Waits until the socket is ready for `events` or has failed, which the next call on it then says. */
+static int wait_ready(int fd, short events, uint64_t deadline)
+{
+        for (;;) {
+                struct pollfd p = {.fd = fd, .events = events};
+                uint64_t now = now_usec(), msec;
+                int r;
+
+                if (now >= deadline)
+                        return -ETIMEDOUT;
+
+                /* Rounded up, or the last fraction would be spent in a loop of empty waits. */
+                msec = (deadline - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+                r = poll(&p, 1, msec < INT_MAX ? (int) msec : INT_MAX);
+                if (r > 0)
+                        return 0;
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+        }
+}
+
+/* Receives what there is. 0 at the end of the stream. */
+static ssize_t receive_some(int fd, char *buffer, size_t size, uint64_t deadline)
+{
+        for (;;) {
+                ssize_t n;
+                int r;
+
+                r = wait_ready(fd, POLLIN, deadline);
+                if (r < 0)
+                        return r;
+
+                n = recv(fd, buffer, size, MSG_DONTWAIT);
+                if (n >= 0)
+                        return n;
+                if (errno != EAGAIN && errno != EINTR)
+                        return -errno;
+        }
+}
+
+int channel_read_line(int fd, size_t max, uint64_t timeout_usec, char **ret, size_t *ret_length)
+{
+        _cleanup_free_ char *line = NULL;
+        uint64_t deadline = now_usec() + timeout_usec;
+        size_t used = 0, size = 0;
+
+        for (;;) {
+                const char *newline;
+                ssize_t n;
+
+                if (used == max)
+                        return -EMSGSIZE;
+                if (used == size) {
+                        size_t bigger = size + CHUNK_SIZE < max ? (size + CHUNK_SIZE) * 2 : max;
+                        char *moved;
+
+                        if (bigger > max)
+                                bigger = max;
+                        moved = realloc(line, bigger);
+                        if (!moved)
+                                return -ENOMEM;
+                        line = moved;
+                        size = bigger;
+                }
+
+                n = receive_some(fd, line + used, size - used, deadline);
+                if (n < 0)
+                        return (int) n;
+                if (n == 0)
+                        return -ENODATA;
+
+                newline = memchr(line + used, '\n', (size_t) n);
+                used += (size_t) n;
+                if (newline) {
+                        *ret_length = (size_t) (newline - line);
+                        if (*ret_length + 1 != used)
+                                return -EBADMSG;
+                        line[*ret_length] = '\0';
+                        *ret = steal_pointer(line);
+                        return 0;
+                }
+        }
+}
+
+int channel_send(int fd, const char *text, uint64_t timeout_usec)
+{
+        uint64_t deadline = now_usec() + timeout_usec;
+        size_t length = strlen(text), sent = 0;
+        int r = 0;
+
+        while (sent < length) {
+                ssize_t n = send(fd, text + sent, length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+                if (n >= 0) {
+                        sent += (size_t) n;
+                        continue;
+                }
+                if (errno != EAGAIN && errno != EINTR)
+                        r = -errno;
+                else
+                        r = wait_ready(fd, POLLOUT, deadline);
+                if (r < 0)
+                        break;
+        }
+
+        if (r < 0 && sent > 0)
+                (void) shutdown(fd, SHUT_WR);
+        return r;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Is the device alive, and as it was before?
+ *
+ * A Health is what was read of a whole reset set, and of the bridge above it, at one time. Comparing the one
+ * from before the reset with the one from after it gives the checks and the verdict; nothing is read then,
+ * so the comparison can be tested with made-up values.
+ *
+ * The checks of every member, in this order:
+ *   answers  configuration space answers at all
+ *   ids      vendor, device and subsystem are the same (not of virtual functions, whose ids read all ones)
+ *   header   header type, class code and revision are the same
+ *   command  the command register is the same
+ *   bars     base addresses, and a bridge's bus numbers and windows, are the same (not of virtual functions)
+ *   link     the link is up if it was, and no narrower; its speed is shown and may change
+ *   aer      no fatal error was counted or noted since
+ *   driver   the same driver is bound
+ * A member that does not answer has only answers, aer and driver. Of the bridge there are link and aer.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/worker-protocol.h"
+#include "worker/config-space.h"
+#include "worker/device.h"
+
+/* For each member; the bridge has fewer. */
+#define HEALTH_CHECKS_PER_MEMBER 8U
+
+typedef struct DeviceHealth {
+        int error; /* configuration space could not be read: -ENODEV if the device is gone, or another errno
+                    */
+        ConfigAnswer answer;
+        bool is_virtual;
+        bool is_limited; /* only the header could be seen, for lack of CAP_SYS_ADMIN */
+
+        /* Valid if it answers. */
+        uint16_t vendor;
+        uint16_t device;
+        uint32_t subsystem; /* vendor in the lower half; 0 for bridges */
+        uint8_t header_type;
+        uint32_t class_revision;
+        uint16_t command;
+        uint32_t bars[CONFIG_BARS_MAX];
+        size_t n_bars;
+        bool has_link;
+        ConfigLink link;
+        bool has_fatal_status;
+        uint32_t fatal_status; /* the device's own register */
+
+        /* From sysfs: the kernel's counters (aer_dev_*, and aer_rootport_* of a root port), and the driver.
+         */
+        bool has_fatal_count;
+        uint64_t fatal_count;
+        uint64_t nonfatal_count;
+        bool has_port_fatal_count;
+        uint64_t port_fatal_count;
+        bool has_driver; /* whether it could be read, not whether one is bound */
+        char driver[WORKER_DRIVER_MAX];
+} DeviceHealth;
+
+typedef struct Health {
+        DeviceHealth *members; /* in the order of the request */
+        size_t n_members;
+        DeviceHealth bridge; /* valid if has_bridge */
+        bool has_bridge;
+} Health;
+
+/* Room for `n_members`. NULL if there is no memory. */
+Health *health_new(size_t n_members);
+Health *health_free(Health *health);
+
+/* Reads one device. Never fails: what could not be read is part of the finding. May block for minutes, and
+ * wakes the device (config_space_begin()). */
+void health_read_device(const Device *device, DeviceHealth *ret);
+
+/* Whether configuration space answered. */
+bool health_answers(const DeviceHealth *health);
+
+/* `answers`, `all ones`, `gone` and so on: how configuration space answered. */
+const char *health_answer_to_string(const DeviceHealth *health);
+
+/* Makes an empty list of checks with room for all that health_compare() can add. 0 or -ENOMEM. */
+int health_prepare_result(const WorkerRequest *request, WorkerResult *result);
+
+/* Adds a check to a prepared result. */
+void health_add_check(WorkerResult *result, const PciAddress *device, const char *check, CheckResult outcome,
+                      const char *before, const char *after);
+
+/* Replaces the checks and the verdict of a prepared result by those of this comparison: dead if a member
+ * does not answer, else degraded if any check failed, else ok. */
+void health_compare(const WorkerRequest *request, const Health *before, const Health *after,
+                    WorkerResult *result);

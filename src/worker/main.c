@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * pcireset-worker: does one reset and ends.
+ *
+ * It is given a connected stream socket as standard input, by the daemon or by systemd (Accept=yes,
+ * StandardInput=socket), and relies on nothing else: no arguments, no environment, no other descriptor. All
+ * paths are constants. What it is asked comes from outside and is checked as such
+ * (shared/worker-protocol.h).
+ *
+ * From the moment the request is read it goes on to its end: a daemon that is gone, or a signal that would
+ * end the process, must not leave a device with somebody's method list overwritten.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <systemd/sd-journal.h>
+
+#include "shared/cleanup.h"
+#include "shared/message-ids.h"
+#include "shared/worker-protocol.h"
+#include "worker/channel.h"
+#include "worker/device.h"
+#include "worker/record.h"
+#include "worker/reset.h"
+
+#define USEC_PER_SEC UINT64_C(1000000)
+
+#define REQUEST_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define RESULT_TIMEOUT_USEC  (30 * USEC_PER_SEC)
+
+DEFINE_CLEANUP(WorkerRequest *, worker_request_free);
+DEFINE_CLEANUP(WorkerResult *, worker_result_free);
+DEFINE_CLEANUP(Record *, record_close);
+
+typedef struct Worker {
+        int fd; /* the socket */
+        Record *record;
+} Worker;
+
+/* The one thing that the worker logs: that it failed at its own work, and nobody may be left to be told. */
+static void log_failure(const char *what, int error)
+{
+        (void) sd_journal_send("MESSAGE=pcireset-worker: %s: %s", what, strerror(-error), "PRIORITY=3",
+                               "MESSAGE_ID=" MESSAGE_ID_WORKER_FAILED, "ERRNO=%d", -error, NULL);
+}
+
+/* Standard output and error may be closed. A file that is opened must not take their numbers, or a library
+ * that prints a warning prints it into sysfs. */
+static int occupy_standard_descriptors(void)
+{
+        for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+                        return -errno;
+        return 0;
+}
+
+static void ignore_signals(const int *signals, size_t n)
+{
+        const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+        for (size_t i = 0; i < n; i++)
+                (void) sigaction(signals[i], &ignore, NULL);
+}
+
+static int save_list(const char *list, void *userdata)
+{
+        const Worker *worker = userdata;
+
+        return record_save_list(worker->record, list);
+}
+
+static void send_phase(WorkerEventType phase, void *userdata)
+{
+        const Worker *worker = userdata;
+        _cleanup_free_ char *line = NULL;
+
+        /* News that a daemon which does not read now may miss; the result is what counts. */
+        if (worker_event_format(phase, NULL, &line) >= 0)
+                (void) channel_send(worker->fd, line, 0);
+}
+
+static int send_result(const Worker *worker, const WorkerResult *result)
+{
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        r = worker_event_format(WORKER_EVENT_RESULT, result, &line);
+        if (r < 0)
+                return r;
+        return channel_send(worker->fd, line, RESULT_TIMEOUT_USEC);
+}
+
+static int refuse(const Worker *worker, const char *why, int error, const char *message)
+{
+        _cleanup_(cleanup_worker_result_free) WorkerResult *result = reset_refusal_new(why, -error, message);
+
+        return result ? send_result(worker, result) : -ENOMEM;
+}
+
+static int run_request(const WorkerRequest *request, const ResetEvents *events, WorkerResult **ret)
+{
+        _cleanup_close_ int devices_fd = -EBADF;
+
+        devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (devices_fd < 0) {
+                *ret = reset_refusal_new(WORKER_WHY_UNREADABLE, errno,
+                                         "the list of PCI devices cannot be opened");
+                return *ret ? 0 : -ENOMEM;
+        }
+        return reset_run(devices_fd, request, events, ret);
+}
+
+static int serve_request(Worker *worker, const WorkerRequest *request)
+{
+        const ResetEvents events = {.save_list = save_list, .phase = send_phase, .userdata = worker};
+        _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
+        int r;
+
+        r = record_open(WORKER_RECORD_DIR, request, &worker->record);
+        if (r == -EBUSY)
+                return refuse(worker, WORKER_WHY_BUSY, r, "a worker for the same job is at work");
+        if (r < 0) {
+                log_failure("the job's record cannot be written", r);
+                return refuse(worker, WORKER_WHY_RECORD, r, "the job's record cannot be written");
+        }
+
+        r = run_request(request, &events, &result);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_INTERNAL, r, "out of memory");
+
+        r = record_finish(worker->record, result);
+        if (r < 0)
+                log_failure("the result cannot be recorded", r);
+        return send_result(worker, result);
+}
+
+static int serve(Worker *worker)
+{
+        _cleanup_(cleanup_worker_request_free) WorkerRequest *request = NULL;
+        _cleanup_free_ char *line = NULL;
+        size_t length;
+        int r;
+
+        r = channel_check_peer(worker->fd);
+        if (r == -EPERM)
+                return refuse(worker, WORKER_WHY_DENIED, r, "the caller is not served");
+        if (r < 0)
+                return r;
+
+        r = channel_read_line(worker->fd, WORKER_REQUEST_MAX, REQUEST_TIMEOUT_USEC, &line, &length);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_BAD_REQUEST, r, "no complete request came");
+
+        r = worker_request_parse(line, length, &request);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_BAD_REQUEST, r, "the request is malformed");
+
+        ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
+        return serve_request(worker, request);
+}
+
+int main(int argc, char *argv[])
+{
+        Worker worker = {.fd = STDIN_FILENO};
+        int r;
+
+        (void) argv;
+        if (argc > 1) {
+                (void) fputs("pcireset-worker takes no arguments: pciresetd starts it.\n", stderr);
+                return EXIT_FAILURE;
+        }
+
+        r = occupy_standard_descriptors();
+        if (r >= 0) {
+                ignore_signals((const int[]){SIGPIPE}, 1);
+                r = serve(&worker);
+        }
+        record_close(worker.record);
+
+        /* A daemon that is gone finds the result in the record. */
+        if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+                log_failure("the request could not be answered", r);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * A record is always written as a whole, beside the old one, and renamed over it: whoever reads it sees the
+ * one or the other, also if the worker is killed in between. Nothing is synced, since it lives in /run and
+ * is worth nothing after the next boot.
+ *
+ * The lock has a file of its own because the record's is replaced. The daemon removes both, so a worker that
+ * waited at the lock file may have locked one that is not there any more: it looks, and starts again.
+ */
+
+#include "worker/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "shared/cleanup.h"
+
+#define NAME_MAX_LENGTH 32U
+#define FILE_MODE       0640
+#define LOCK_TRIES      10
+
+struct Record {
+        int directory_fd;
+        int lock_fd;
+        char name[NAME_MAX_LENGTH];
+        char temporary_name[NAME_MAX_LENGTH];
+        WorkerRecord content; /* its pointers are borrowed */
+};
+
+DEFINE_CLEANUP(Record *, record_close);
+
+Record *record_close(Record *record)
+{
+        if (!record)
+                return NULL;
+        cleanup_close(&record->lock_fd);
+        cleanup_close(&record->directory_fd);
+        free(record);
+        return NULL;
+}
+
+/* 0 if the lock is held and is that of the file that has the name, -ESTALE if the file is gone. */
+static int lock_once(int directory_fd, const char *name, int *ret)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat locked, named;
+
+        fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+        if (fd < 0)
+                return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+        if (fstat(fd, &locked) < 0)
+                return -errno;
+        if (fstatat(directory_fd, name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? -ESTALE : -errno;
+        if (locked.st_dev != named.st_dev || locked.st_ino != named.st_ino)
+                return -ESTALE;
+
+        *ret = steal_fd(fd);
+        return 0;
+}
+
+static int lock(int directory_fd, uint32_t job, int *ret)
+{
+        char name[NAME_MAX_LENGTH];
+        int r = -ESTALE;
+
+        (void) snprintf(name, sizeof(name), "%" PRIu32 ".lock", job);
+        for (int i = 0; i < LOCK_TRIES && r == -ESTALE; i++)
+                r = lock_once(directory_fd, name, ret);
+        return r == -ESTALE ? -EBUSY : r;
+}
+
+static int write_all(int fd, const char *text)
+{
+        size_t left = strlen(text);
+
+        while (left > 0) {
+                ssize_t n = write(fd, text, left);
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                if (n > 0) {
+                        text += n;
+                        left -= (size_t) n;
+                }
+        }
+        return 0;
+}
+
+static int replace_file(const Record *record, const char *text)
+{
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        /* What another worker for this job left behind is removed and not written to: the directory may
+         * belong to somebody with fewer rights. */
+        if (unlinkat(record->directory_fd, record->temporary_name, 0) < 0 && errno != ENOENT)
+                return -errno;
+        fd = openat(record->directory_fd, record->temporary_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                    FILE_MODE);
+        if (fd < 0)
+                return -errno;
+
+        r = write_all(fd, text);
+        if (r >= 0 &&
+            renameat(record->directory_fd, record->temporary_name, record->directory_fd, record->name) < 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlinkat(record->directory_fd, record->temporary_name, 0);
+        return r;
+}
+
+static int save(const Record *record)
+{
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = worker_record_format(&record->content, &text);
+        if (r < 0)
+                return r;
+        return replace_file(record, text);
+}
+
+int record_open(const char *directory, const WorkerRequest *request, Record **ret)
+{
+        _cleanup_(cleanup_record_close) Record *record = malloc(sizeof(*record));
+        int r;
+
+        if (!record)
+                return -ENOMEM;
+        *record = (Record){
+                .lock_fd = -EBADF,
+                .content.pid = (uint32_t) getpid(),
+                .content.request = (WorkerRequest *) request,
+        };
+        (void) snprintf(record->name, sizeof(record->name), "%" PRIu32 ".json", request->job);
+        (void) snprintf(record->temporary_name, sizeof(record->temporary_name), "%" PRIu32 ".tmp",
+                        request->job);
+
+        record->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (record->directory_fd < 0)
+                return -errno;
+        r = lock(record->directory_fd, request->job, &record->lock_fd);
+        if (r < 0)
+                return r;
+        r = save(record);
+        if (r < 0)
+                return r;
+
+        *ret = steal_pointer(record);
+        return 0;
+}
+
+int record_save_list(Record *record, const char *list)
+{
+        size_t length = strlen(list);
+
+        if (length >= sizeof(record->content.saved_reset_method))
+                return -EMSGSIZE;
+        memcpy(record->content.saved_reset_method, list, length + 1);
+        record->content.has_saved_reset_method = true;
+        return save(record);
+}
+
+int record_finish(Record *record, const WorkerResult *result)
+{
+        record->content.result = (WorkerResult *) result;
+        return save(record);
+}

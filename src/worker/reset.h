@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * One reset, from the request to the result.
+ */
+
+#include "shared/worker-protocol.h"
+
+/* What has to happen elsewhere while the reset goes on. */
+typedef struct ResetEvents {
+        /* The list in `reset_method` is about to be overwritten; `list` is what it says now. Nothing is
+         * written unless this returns 0. */
+        int (*save_list)(const char *list, void *userdata);
+
+        /* A phase begins: WORKER_EVENT_RESETTING or WORKER_EVENT_VERIFYING. Must not block. */
+        void (*phase)(WorkerEventType phase, void *userdata);
+
+        void *userdata;
+} ResetEvents;
+
+/* Does what the request says to the devices listed in the directory `devices_fd`. Blocks for as long as the
+ * kernel does, which may be minutes. Returns 0 and what came of it, which the caller frees; or -ENOMEM, and
+ * then nothing was written. */
+int reset_run(int devices_fd, const WorkerRequest *request, const ResetEvents *events, WorkerResult **ret);
+
+/* A result that says that nothing was done: `why` is one of WORKER_WHY_…, `error` a positive errno or 0, and
+ * the message is for people. NULL if there is no memory. */
+WorkerResult *reset_refusal_new(const char *why, int error, const char *message);
