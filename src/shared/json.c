@@ -15,42 +15,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* The length of the UTF-8 sequence at `p` (RFC 3629: shortest form, no surrogates, up to U+10FFFF), or 0. */
-static size_t utf8_sequence(const unsigned char *p, size_t left)
-{
-        unsigned char low = 0x80, high = 0xbf;
-        size_t n;
-
-        if (p[0] < 0x80)
-                return 1;
-        if (p[0] >= 0xc2 && p[0] <= 0xdf)
-                n = 2;
-        else if (p[0] >= 0xe0 && p[0] <= 0xef)
-                n = 3;
-        else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-                n = 4;
-        else
-                return 0;
-
-        if (left < n)
-                return 0;
-
-        if (p[0] == 0xe0)
-                low = 0xa0;
-        else if (p[0] == 0xed)
-                high = 0x9f;
-        else if (p[0] == 0xf0)
-                low = 0x90;
-        else if (p[0] == 0xf4)
-                high = 0x8f;
-        if (p[1] < low || p[1] > high)
-                return 0;
-
-        for (size_t i = 2; i < n; i++)
-                if ((p[i] & 0xc0) != 0x80)
-                        return 0;
-        return n;
-}
+#include "shared/utf8.h"
 
 static bool is_control(unsigned char c)
 {
@@ -66,7 +31,7 @@ static size_t scan_bytes(const char *text, size_t length, size_t *ret_members)
         for (size_t i = 0, n; i < length; i += n) {
                 const char *p = text + i;
 
-                n = utf8_sequence((const unsigned char *) p, length - i);
+                n = utf8_sequence_length(p, length - i);
                 if (n == 0 || *p == '\0')
                         return i;
 
@@ -373,22 +338,9 @@ void json_write_null(JsonWriter *writer, const char *key)
 
 void json_write_text(JsonWriter *writer, const char *key, const char *text)
 {
-        size_t length = strlen(text);
         _cleanup_free_ char *clean = strdup(text);
 
-        if (!clean) {
-                json_write_value(writer, key, NULL);
-                return;
-        }
-
-        for (size_t i = 0, n; i < length; i += n) {
-                n = utf8_sequence((const unsigned char *) clean + i, length - i);
-                if (n == 0 || is_control((unsigned char) clean[i])) {
-                        clean[i] = '?';
-                        n = 1;
-                }
-        }
-        json_write_value(writer, key, json_object_new_string(clean));
+        json_write_value(writer, key, clean ? json_object_new_string(utf8_sanitize(clean)) : NULL);
 }
 
 int json_writer_finish(JsonWriter *writer, json_object **ret)

@@ -91,7 +91,7 @@ void json_write_unsigned(JsonWriter *writer, const char *key, uint64_t value);
 void json_write_boolean(JsonWriter *writer, const char *key, bool value);
 void json_write_null(JsonWriter *writer, const char *key);
 
-/* Control characters and bytes that are not UTF-8 are written as `?`: the result can always be read back. */
+/* Goes through utf8_sanitize(), so the result can always be read back. */
 void json_write_text(JsonWriter *writer, const char *key, const char *text);
 
 /* Takes the reference, even on failure. A NULL value, as an allocation that failed left it, is -ENOMEM. */

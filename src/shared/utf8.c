@@ -2,15 +2,17 @@
 
 #include "shared/utf8.h"
 
-#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-/* The length of the well-formed sequence at `p`, 0 if there is none. */
-static size_t sequence_length(const uint8_t *p)
+size_t utf8_sequence_length(const char *text, size_t left)
 {
+        const uint8_t *p = (const uint8_t *) text;
         size_t n;
         uint32_t c;
 
+        if (left == 0)
+                return 0;
         if (p[0] < 0x80)
                 return 1;
         if ((p[0] & 0xe0) == 0xc0) {
@@ -25,7 +27,8 @@ static size_t sequence_length(const uint8_t *p)
         } else {
                 return 0;
         }
-        /* A NUL is no continuation byte, so this never reads past the end. */
+        if (n > left)
+                return 0;
         for (size_t i = 1; i < n; i++) {
                 if ((p[i] & 0xc0) != 0x80)
                         return 0;
@@ -41,14 +44,15 @@ static size_t sequence_length(const uint8_t *p)
 
 bool utf8_is_valid(const char *text)
 {
-        const uint8_t *p = (const uint8_t *) text;
+        size_t left = strlen(text);
 
-        while (*p) {
-                size_t n = sequence_length(p);
+        while (left > 0) {
+                size_t n = utf8_sequence_length(text, left);
 
                 if (n == 0)
                         return false;
-                p += n;
+                text += n;
+                left -= n;
         }
         return true;
 }

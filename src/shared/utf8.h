@@ -6,6 +6,11 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* The length in bytes of the one well-formed sequence at the start of `left` bytes, 0 if there is none. A
+ * NUL is a sequence like any other. */
+size_t utf8_sequence_length(const char *text, size_t left);
 
 /* True for well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF). */
 bool utf8_is_valid(const char *text);

@@ -15,15 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "shared/cleanup.h"
+#include "worker/clock.h"
 
 #define DAEMON_USER "pciresetd"
-
-#define USEC_PER_SEC  UINT64_C(1000000)
-#define USEC_PER_MSEC UINT64_C(1000)
-#define NSEC_PER_USEC 1000L
 
 #define CHUNK_SIZE 4096U
 
@@ -50,14 +46,6 @@ int channel_check_peer(int fd)
         if (peer.uid == 0 || peer.uid == geteuid() || is_daemon_user(peer.uid))
                 return 0;
         return -EPERM;
-}
-
-static uint64_t now_usec(void)
-{
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) (t.tv_nsec / NSEC_PER_USEC);
 }
 
 /* Waits until the socket is ready for `events` or has failed, which the next call on it then says. */

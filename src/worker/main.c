@@ -25,11 +25,10 @@
 #include "shared/message-ids.h"
 #include "shared/worker-protocol.h"
 #include "worker/channel.h"
+#include "worker/clock.h"
 #include "worker/device.h"
 #include "worker/record.h"
 #include "worker/reset.h"
-
-#define USEC_PER_SEC UINT64_C(1000000)
 
 #define REQUEST_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define RESULT_TIMEOUT_USEC  (30 * USEC_PER_SEC)

@@ -21,17 +21,22 @@
 #include <sys/stat.h>
 
 #include "shared/cleanup.h"
+#include "worker/clock.h"
 
 #define NAME_MAX_LENGTH 32U
 #define FILE_MODE       0640
-#define LOCK_TRIES      10
+
+/* The daemon takes the lock for a moment to see whether it is free, and the worker of the job's method
+ * before may have said its last word and not be gone yet. */
+#define LOCK_TRIES      20
+#define LOCK_RETRY_USEC (10 * USEC_PER_MSEC)
 
 struct Record {
         int directory_fd;
         int lock_fd;
         char name[NAME_MAX_LENGTH];
         char temporary_name[NAME_MAX_LENGTH];
-        WorkerRecord content; /* its pointers are borrowed */
+        WorkerRecord content; /* its pointers are borrowed, and only read */
 };
 
 DEFINE_CLEANUP(Record *, record_close);
@@ -72,12 +77,16 @@ static int lock_once(int directory_fd, const char *name, int *ret)
 static int lock(int directory_fd, uint32_t job, int *ret)
 {
         char name[NAME_MAX_LENGTH];
-        int r = -ESTALE;
+        int r;
 
         (void) snprintf(name, sizeof(name), "%" PRIu32 ".lock", job);
-        for (int i = 0; i < LOCK_TRIES && r == -ESTALE; i++)
+        for (int i = 0;; i++) {
                 r = lock_once(directory_fd, name, ret);
-        return r == -ESTALE ? -EBUSY : r;
+                if ((r != -ESTALE && r != -EBUSY) || i == LOCK_TRIES)
+                        return r == -ESTALE ? -EBUSY : r;
+                if (r == -EBUSY)
+                        sleep_usec(LOCK_RETRY_USEC);
+        }
 }
 
 static int write_all(int fd, const char *text)
@@ -120,6 +129,7 @@ static int replace_file(const Record *record, const char *text)
         return r;
 }
 
+/* Formats and writes what the record holds now. */
 static int save(const Record *record)
 {
         _cleanup_free_ char *text = NULL;

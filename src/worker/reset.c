@@ -14,21 +14,17 @@
 #include "worker/reset.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "shared/cleanup.h"
 #include "worker/attribute.h"
+#include "worker/clock.h"
 #include "worker/device.h"
 #include "worker/health.h"
 #include "worker/method-list.h"
-
-#define USEC_PER_SEC  UINT64_C(1000000)
-#define NSEC_PER_USEC 1000L
 
 /* How long a device may take to be as it was, after its settling time, and how often it is looked at. */
 #define VERIFY_USEC          (1 * USEC_PER_SEC)
@@ -50,25 +46,6 @@ typedef struct Reset {
         bool list_changed;
         WorkerResult *result;
 } Reset;
-
-static uint64_t now_usec(void)
-{
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) (t.tv_nsec / NSEC_PER_USEC);
-}
-
-static void sleep_usec(uint64_t usec)
-{
-        struct timespec left = {
-                .tv_sec = (time_t) (usec / USEC_PER_SEC),
-                .tv_nsec = (long) (usec % USEC_PER_SEC) * NSEC_PER_USEC,
-        };
-
-        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
-                ;
-}
 
 /* Ends the reset where it is. Returns false, so that a step can return it. */
 __attribute__((format(printf, 5, 6))) static bool end(Reset *reset, WorkerOutcome outcome, const char *why,
