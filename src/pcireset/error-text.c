@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The daemon's messages are written for people and are shown as they are. The client adds what only it
+ * knows: the evidence behind them, laid out, and the option or command that comes next.
+ */
+
+#include "pcireset/error-text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "pcireset/text.h"
+#include "pcireset/words.h"
+
+#define DBUS_ERROR(name) "org.freedesktop.DBus.Error." name
+#define BUS_DRIVER       "org.freedesktop.DBus"
+
+/* Exit code and advice for each error. %A in an advice stands for the address. */
+static const struct {
+        const char *name;
+        ExitCode code;
+        const char *next_step;
+} known_errors[] = {
+        {DBUS_ERROR("AccessDenied"), EXIT_NOT_AUTHORIZED, NULL}, /* advice: see authorization_advice() */
+        {DBUS_ERROR("AuthFailed"), EXIT_NOT_AUTHORIZED, NULL},
+        {DBUS_ERROR("InteractiveAuthorizationRequired"), EXIT_NOT_AUTHORIZED, NULL},
+        {ERROR_PREFIX "PolicyDenied", EXIT_NOT_AUTHORIZED, NULL},
+        {ERROR_PREFIX "NoSuchDevice", EXIT_NO_DEVICE, "`pcireset list` shows the devices that there are."},
+        {ERROR_PREFIX "DeviceGone", EXIT_NO_DEVICE,
+         "Look with `pcireset list` whether the device, or another one at its address, is there now."},
+        {DBUS_ERROR("UnknownObject"), EXIT_NO_DEVICE,
+         "It was there a moment ago, or never: look with `pcireset list`."},
+        {ERROR_PREFIX "InvalidMethod", EXIT_NOT_NOW,
+         "`pcireset methods %A` shows the methods of this device."},
+        {ERROR_PREFIX "NotUsable", EXIT_NOT_NOW, "`pcireset methods %A` says of each method why."},
+        {ERROR_PREFIX "InUse", EXIT_NOT_NOW, NULL}, /* advice: see in_use_advice() */
+        {ERROR_PREFIX "Leased", EXIT_NOT_NOW, "Wait until its holder gives the lease back."},
+        {ERROR_PREFIX "Inhibited", EXIT_NOT_NOW, "Wait until the inhibitor is gone."},
+        {ERROR_PREFIX "Quarantined", EXIT_NOT_NOW,
+         "An administrator has to release the device from quarantine first: see pciresetd(8)."},
+        {ERROR_PREFIX "Recovering", EXIT_NOT_NOW,
+         "Follow it with `pcireset monitor` and try again when the device is idle."},
+        {ERROR_PREFIX "LimitsExceeded", EXIT_NOT_NOW,
+         "`pcireset jobs` shows what is still on its way; try again later."},
+        {DBUS_ERROR("LimitsExceeded"), EXIT_NOT_NOW,
+         "`pcireset jobs` shows what is still on its way; try again later."},
+        {ERROR_PREFIX "ResetFailed", EXIT_RESET_FAILED,
+         "`pcireset plan %A` shows what else could be tried; `journalctl -u pciresetd` has the details."},
+        {ERROR_PREFIX "DeviceDead", EXIT_DEVICE_DEAD,
+         "Do not use the device. `pcireset methods %A` shows whether a method of wider scope is left; after "
+         "that "
+         "only a power cycle helps."},
+        {ERROR_PREFIX "TimedOut", EXIT_TIMED_OUT,
+         "A reset that has begun goes on: `pcireset jobs` and `pcireset show %A` tell when and how it "
+         "ends."},
+        {ERROR_PREFIX "Cancelled", EXIT_CANCELLED, NULL},
+        {DBUS_ERROR("InvalidArgs"), EXIT_USAGE, "See `pcireset --help`."},
+        {DBUS_ERROR("UnknownMethod"), EXIT_OTHER,
+         "The daemon may be older than this client: compare the versions."},
+        {DBUS_ERROR("UnknownInterface"), EXIT_OTHER,
+         "The daemon may be older than this client: compare the versions."},
+        {DBUS_ERROR("ServiceUnknown"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("NameHasNoOwner"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("NoServer"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("NoReply"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("Disconnected"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("Timeout"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("TimedOut"), EXIT_UNREACHABLE, NULL}, /* the bus's: the service did not start in time */
+};
+
+#define UNREACHABLE_ADVICE                                                                                  \
+        "Look at `systemctl status pciresetd` and `journalctl -u pciresetd`; `systemctl start pciresetd` "  \
+        "starts it."
+
+ExitCode error_exit_code(const char *name)
+{
+        for (size_t i = 0; i < ELEMENTSOF(known_errors); i++)
+                if (strcmp(known_errors[i].name, name) == 0)
+                        return known_errors[i].code;
+
+        /* Spawn.ChildExited, Spawn.ServiceNotFound, …: the bus could not start the daemon. */
+        if (strncmp(name, DBUS_ERROR("Spawn."), strlen(DBUS_ERROR("Spawn."))) == 0)
+                return EXIT_UNREACHABLE;
+        return EXIT_OTHER;
+}
+
+static int report(const Client *client, const char *name, const char *message, const char *next_step,
+                  json_object *details)
+{
+        _cleanup_json_ json_object *document = NULL;
+        json_object *error;
+        int r;
+
+        if (client->silent)
+                return 0;
+        if (!client->json) {
+                r = text_print_line(stderr, "pcireset: %s", message);
+                if (r >= 0 && details)
+                        r = print_evidence(stderr, details, false);
+                if (r >= 0 && next_step)
+                        r = text_print_line(stderr, "%s", next_step);
+                return r;
+        }
+
+        document = json_object_new_object();
+        if (!document)
+                return -ENOMEM;
+        error = json_object_new_object();
+        r = json_add(document, "error", error);
+        if (r >= 0)
+                r = json_add(error, "name", json_object_new_string(name));
+        if (r >= 0)
+                r = json_add(error, "message", json_object_new_string(message));
+        if (r >= 0 && next_step)
+                r = json_add(error, "next_step", json_object_new_string(next_step));
+        if (r >= 0)
+                r = json_add(error, "details",
+                             details ? json_object_get(details) : json_object_new_object());
+        if (r < 0)
+                return r;
+        return json_print(stdout, document, strcmp(client->verb, "monitor") == 0);
+}
+
+/* The actions that polkit was asked, as far as a plan of the same call can tell: the names of all of them.
+ */
+static char *asked_actions(Client *client)
+{
+        _cleanup_json_ json_object *plan = NULL, *all = json_object_new_array();
+        json_object *rungs;
+        int r;
+
+        if (!all || strcmp(client->verb, "reset") != 0)
+                return NULL;
+        /* One failure is reported, not that there is another behind it. */
+        client->silent = true;
+        r = client_get_plan(client, &plan);
+        client->silent = false;
+        if (r != EXIT_OK)
+                return NULL;
+
+        rungs = json_get_array(plan, "rungs");
+        for (size_t i = 0; i < json_length(rungs); i++) {
+                json_object *actions = json_get_array(json_object_array_get_idx(rungs, i), "actions");
+
+                for (size_t j = 0; j < json_length(actions); j++) {
+                        bool known = false;
+
+                        for (size_t k = 0; k < json_length(all); k++)
+                                known = known || strcmp(json_get_string_at(all, k),
+                                                        json_get_string_at(actions, j)) == 0;
+                        if (!known &&
+                            json_append(all, json_object_new_string(json_get_string_at(actions, j))) < 0)
+                                return NULL;
+                }
+        }
+        return json_length(all) > 0 ? json_join(all, ", ") : NULL;
+}
+
+/* Who said no, and what would make it a yes. */
+static char *authorization_advice(Client *client, const char *name, const char *sender)
+{
+        const char *interactive = "";
+        _cleanup_free_ char *actions = NULL;
+        char *advice = NULL;
+
+        /* The bus itself refuses only if its policy lacks the daemon's file. */
+        if (sender && strcmp(sender, BUS_DRIVER) == 0)
+                return strdup("The bus's own policy refused the call: is org.pciresetd1.conf in "
+                              "/usr/share/dbus-1/system.d?");
+
+        if (strcmp(name, DBUS_ERROR("InteractiveAuthorizationRequired")) == 0)
+                interactive = client->ask_password ? "A password would do, but nothing here can ask for it "
+                                                     "(is there a polkit agent?). "
+                                                   : "A password would do: run it on a terminal, without "
+                                                     "--no-ask-password. ";
+
+        if (strcmp(client->verb, "cancel") == 0)
+                actions = strdup("org.pciresetd1.manage-jobs");
+        else
+                actions = asked_actions(client);
+        if (asprintf(&advice,
+                     "%sAn administrator allows it by a polkit rule in /etc/polkit-1/rules.d for %s: see "
+                     "pcireset(1), AUTHORISATION.",
+                     interactive, actions ? actions : "the action") < 0)
+                return NULL;
+        return advice;
+}
+
+static char *in_use_advice(const Client *client)
+{
+        char *advice = NULL;
+        int r;
+
+        if (client->in_use)
+                r = asprintf(&advice,
+                             "--in-use does not lift this. Stop what uses the device; `pcireset plan %s` "
+                             "shows it.",
+                             client->address);
+        else
+                r = asprintf(
+                        &advice,
+                        "Stop what uses the device (`pcireset plan %s` shows it), or give --in-use: then it "
+                        "is "
+                        "reset under its driver, which may lose what it was doing, and polkit is asked for "
+                        "org.pciresetd1.reset-in-use.",
+                        client->address);
+        return r < 0 ? NULL : advice;
+}
+
+static char *known_advice(const Client *client, const char *name)
+{
+        for (size_t i = 0; i < ELEMENTSOF(known_errors); i++) {
+                const char *advice = known_errors[i].next_step, *gap;
+                char *text;
+
+                if (strcmp(known_errors[i].name, name) != 0 || !advice)
+                        continue;
+                gap = strstr(advice, "%A");
+                if (!gap)
+                        return strdup(advice);
+                /* `cancel` works on a job and knows no address. */
+                if (!client->address[0])
+                        return NULL;
+                return asprintf(&text, "%.*s%s%s", (int) (gap - advice), advice, client->address, gap + 2) <
+                                       0
+                               ? NULL
+                               : text;
+        }
+        return NULL;
+}
+
+/* NULL also if there is nothing to say. */
+static char *find_advice(Client *client, const char *name, ExitCode code, const char *sender)
+{
+        if (strcmp(name, ERROR_PREFIX "PolicyDenied") == 0)
+                return strdup("The policy of this machine says no, whoever asks: see pciresetd(8).");
+        if (code == EXIT_NOT_AUTHORIZED)
+                return authorization_advice(client, name, sender);
+        if (code == EXIT_UNREACHABLE)
+                return strdup(UNREACHABLE_ADVICE);
+        if (strcmp(name, ERROR_PREFIX "InUse") == 0)
+                return in_use_advice(client);
+        if (strcmp(client->verb, "cancel") == 0 && strcmp(name, DBUS_ERROR("UnknownObject")) == 0)
+                return strdup("There is no such job, or it has ended: look with `pcireset jobs`.");
+        return known_advice(client, name);
+}
+
+/* The second argument of an error's body, if it is there and is a dictionary. */
+static json_object *read_details(sd_bus_message *reply)
+{
+        _cleanup_json_ json_object *details = NULL;
+        const char *contents;
+        char type;
+
+        if (sd_bus_message_rewind(reply, true) < 0 || sd_bus_message_skip(reply, "s") < 0 ||
+            sd_bus_message_peek_type(reply, &type, &contents) <= 0 || type != SD_BUS_TYPE_ARRAY ||
+            strcmp(contents, "{sv}") != 0 || bus_json_read(reply, &details) <= 0)
+                return NULL;
+        return steal_pointer(details);
+}
+
+ExitCode report_reply(Client *client, sd_bus_message *reply, bool timed_out)
+{
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        const char *name = error && error->name ? error->name : DBUS_ERROR("Failed");
+        const char *message = error && error->message && *error->message ? error->message : name;
+        _cleanup_json_ json_object *details = NULL;
+        _cleanup_free_ char *advice = NULL, *sentence = NULL;
+        ExitCode code = error_exit_code(name);
+
+        if (client->silent)
+                return code;
+        if (timed_out)
+                return report_failure(
+                        client, EXIT_TIMED_OUT, CLIENT_ERROR("NoAnswer"),
+                        "What was begun goes on: see `pcireset jobs` and `journalctl -u pciresetd`.",
+                        "pciresetd did not answer in time.");
+
+        /* The bus's texts speak of names and services; say first what they mean here. */
+        if (code == EXIT_UNREACHABLE) {
+                if (asprintf(&sentence, "pciresetd cannot be reached: %s", message) < 0)
+                        sentence = NULL;
+                else
+                        message = sentence;
+        }
+
+        details = read_details(reply);
+        advice = find_advice(client, name, code, sd_bus_message_get_sender(reply));
+        (void) report(client, name, message, advice, details);
+        return code;
+}
+
+ExitCode report_failure(const Client *client, ExitCode code, const char *name, const char *next_step,
+                        const char *format, ...)
+{
+        _cleanup_free_ char *message = NULL;
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(&message, format, arguments);
+        va_end(arguments);
+        if (r < 0)
+                message = NULL;
+
+        (void) report(client, name, message ? message : name, next_step, NULL);
+        return code;
+}
+
+ExitCode report_disconnected(const Client *client, int error)
+{
+        return report_failure(client, EXIT_UNREACHABLE, CLIENT_ERROR("Unreachable"), UNREACHABLE_ADVICE,
+                              "pciresetd cannot be reached: the connection to the system bus failed: %s",
+                              strerror(-error));
+}

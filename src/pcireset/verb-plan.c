@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What could be done, without doing it: `methods` shows the facts about each method, `plan` what a reset
+ * would try, in which order, and what it would cost.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "pcireset/table.h"
+#include "pcireset/text.h"
+#include "pcireset/verbs.h"
+#include "pcireset/words.h"
+#include "shared/method.h"
+
+static void yes_no_cell(Table *table, bool yes)
+{
+        table_cell(table, yes ? COLOUR_GOOD : COLOUR_BAD, "%s", yes ? "yes" : "no");
+}
+
+/* `3 of 4, 0.11 s`: how often it went well here, and how long it took. */
+static void proven_cell(Table *table, json_object *proven)
+{
+        uint64_t tries = json_get_unsigned(proven, "tries"), ok = json_get_unsigned(proven, "ok");
+        uint64_t dead = json_get_unsigned(proven, "dead"), median = json_get_unsigned(proven, "median_usec");
+        char duration[TEXT_DURATION_MAX] = "", deaths[32] = "";
+
+        if (tries == 0) {
+                table_cell(table, COLOUR_DIM, "-");
+                return;
+        }
+        if (dead > 0)
+                (void) snprintf(deaths, sizeof(deaths), ", %" PRIu64 " dead", dead);
+        if (median > 0)
+                (void) text_duration(median, duration);
+        table_cell(table,
+                   dead > 0      ? COLOUR_BAD
+                   : ok == tries ? COLOUR_GOOD
+                                 : COLOUR_BUSY,
+                   "%" PRIu64 " of %" PRIu64 "%s%s%s", ok, tries, deaths, *duration ? ", " : "", duration);
+}
+
+/* Adds the codes that are not in the list yet. */
+static int collect(json_object *list, json_object *codes)
+{
+        for (size_t i = 0; i < json_length(codes); i++) {
+                bool known = false;
+
+                for (size_t j = 0; j < json_length(list) && !known; j++)
+                        known = strcmp(json_get_string_at(list, j), json_get_string_at(codes, i)) == 0;
+                if (!known && json_append(list, json_object_new_string(json_get_string_at(codes, i))) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int print_explanations(json_object *codes)
+{
+        int r = 0;
+
+        if (json_length(codes) > 0)
+                (void) fputc('\n', stdout);
+        for (size_t i = 0; i < json_length(codes) && r >= 0; i++)
+                r = text_print_line(stdout, "%s: %s", json_get_string_at(codes, i),
+                                    why_to_words(json_get_string_at(codes, i)));
+        return r;
+}
+
+static int print_methods(const Client *client, json_object *methods)
+{
+        static const char *const headers[] = {"NAME",   "SCOPE",  "ADVERTISED", "ENABLED",
+                                              "USABLE", "PROVEN", "WHY",        NULL};
+        _cleanup_(cleanup_table_free) Table *table = NULL;
+        _cleanup_json_ json_object *codes = json_object_new_array();
+        int r;
+
+        if (json_length(methods) == 0)
+                return text_print_line(stdout, "%s has no method by which it could be reset.",
+                                       client->address);
+
+        table = table_new(headers);
+        if (!table || !codes)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_length(methods); i++) {
+                json_object *method = json_object_array_get_idx(methods, i);
+                _cleanup_free_ char *why = json_join(json_get_array(method, "why"), " ");
+
+                if (!why || collect(codes, json_get_array(method, "why")) < 0)
+                        return -ENOMEM;
+                table_cell(table, COLOUR_NONE, "%s", json_get_string(method, "name"));
+                table_cell(table, COLOUR_NONE, "%s", json_get_string(method, "scope"));
+                yes_no_cell(table, json_get_bool(method, "advertised"));
+                yes_no_cell(table, json_get_bool(method, "enabled"));
+                yes_no_cell(table, json_get_bool(method, "usable"));
+                proven_cell(table, json_get_dict(method, "proven"));
+                table_cell(table, *why ? COLOUR_NONE : COLOUR_DIM, "%s", *why ? why : "-");
+        }
+
+        r = table_print(table, stdout);
+        return r < 0 ? r : print_explanations(codes);
+}
+
+int verb_methods(Client *client, char **arguments)
+{
+        _cleanup_json_ json_object *methods = NULL;
+        int r;
+
+        r = client_get_methods(client, &methods);
+        if (r != EXIT_OK)
+                return r;
+        return client->json ? json_print(stdout, methods, false) : print_methods(client, methods);
+}
+
+static int print_line(const char *label, const char *text)
+{
+        return text_print_line(stdout, "   %-13s%s", label, text);
+}
+
+static int print_why(json_object *why)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < json_length(why) && r >= 0; i++)
+                r = text_print_line(stdout, "   %-13s%s: %s", "Not usable:", json_get_string_at(why, i),
+                                    why_to_words(json_get_string_at(why, i)));
+        return r;
+}
+
+/* `0000:01:00.0 (driver e1000e), 0000:01:00.1 (2 processes)`, or nobody. */
+static int print_holders(json_object *holders)
+{
+        char *text = NULL;
+        size_t size;
+        FILE *stream = open_memstream(&text, &size);
+        int r;
+
+        if (!stream)
+                return -ENOMEM;
+        for (size_t i = 0; i < json_length(holders); i++) {
+                json_object *holder = json_object_array_get_idx(holders, i);
+                const char *name = json_get_string(holder, "name");
+                _cleanup_free_ char *device = device_path_to_address(json_get_string(holder, "device"));
+
+                (void) fprintf(stream, "%s%s (%s%s%s)", i > 0 ? ", " : "", device ? device : "?",
+                               json_get_string(holder, "kind"), *name ? " " : "", name);
+        }
+        r = fclose(stream) == 0 ? print_line("Used by:", text && *text ? text : "nobody") : -ENOMEM;
+        free(text);
+        return r;
+}
+
+static int print_rung(json_object *rung, size_t number)
+{
+        const char *method = json_get_string(rung, "method");
+        uint64_t expected = json_get_unsigned(rung, "expected_usec");
+        _cleanup_free_ char *set = device_paths_join(json_get_array(rung, "reset_set"));
+        _cleanup_free_ char *actions = json_join(json_get_array(rung, "actions"), ", ");
+        _cleanup_free_ char *lost = json_join(json_get_array(rung, "lost"), ", ");
+        char duration[TEXT_DURATION_MAX];
+        int r;
+
+        if (!set || !actions || !lost)
+                return -ENOMEM;
+
+        r = text_print_line(stdout, "%zu. %s (%s scope)%s", number, method,
+                            reset_scope_to_string(reset_method_scope(method)),
+                            json_get_bool(rung, "usable") ? "" : ": not usable now");
+        if (r >= 0 && !json_get_bool(rung, "usable"))
+                r = print_why(json_get_array(rung, "why"));
+        if (r >= 0)
+                r = print_line("Disturbs:", set);
+        if (r >= 0)
+                r = print_holders(json_get_array(rung, "holders"));
+        if (r >= 0 && *actions)
+                r = print_line("polkit asks:", actions);
+        if (r >= 0)
+                r = print_line("Takes about:",
+                               expected > 0 ? text_duration(expected, duration) : "only firmware knows");
+        if (r >= 0 && *lost)
+                r = print_line("Loses:", lost);
+        return r;
+}
+
+static int print_plan(const Client *client, json_object *plan)
+{
+        json_object *rungs = json_get_array(plan, "rungs");
+        int r;
+
+        if (json_length(rungs) == 0)
+                return text_print_line(stdout, "%s: there is nothing that a reset by \"%s\" could try.",
+                                       client->address, client->method);
+
+        r = text_print_line(stdout, "%s: a reset by \"%s\" would try, in this order:", client->address,
+                            client->method);
+        for (size_t i = 0; i < json_length(rungs) && r >= 0; i++) {
+                (void) fputc('\n', stdout);
+                r = print_rung(json_object_array_get_idx(rungs, i), i + 1);
+        }
+        return r;
+}
+
+int verb_plan(Client *client, char **arguments)
+{
+        _cleanup_json_ json_object *plan = NULL;
+        int r;
+
+        r = client_get_plan(client, &plan);
+        if (r != EXIT_OK)
+                return r;
+        return client->json ? json_print(stdout, plan, false) : print_plan(client, plan);
+}

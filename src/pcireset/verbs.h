@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The verbs. Each takes what was written behind it, NULL-terminated and of the number that main.c's table
+ * allows; addresses and methods among it have been checked and are in the client. Returns as client.h says.
+ */
+
+#include "pcireset/client.h"
+
+int verb_list(Client *client, char **arguments);
+int verb_show(Client *client, char **arguments);
+int verb_methods(Client *client, char **arguments);
+int verb_plan(Client *client, char **arguments);
+int verb_reset(Client *client, char **arguments);
+int verb_jobs(Client *client, char **arguments);
+int verb_cancel(Client *client, char **arguments);
+int verb_monitor(Client *client, char **arguments);

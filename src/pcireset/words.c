@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Codes stay codes in tables and in JSON, where programs read them. Here are the sentences that go with
+ * them. The codes are the daemon's (pciresetd(8)); one that is missing here is shown as it is.
+ */
+
+#include "pcireset/words.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "pcireset/client.h"
+#include "pcireset/text.h"
+
+typedef struct Words {
+        const char *code;
+        const char *words;
+} Words;
+
+static const char *look_up(const Words *table, size_t n, const char *code)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(table[i].code, code) == 0)
+                        return table[i].words;
+        return NULL;
+}
+
+const char *why_to_words(const char *code)
+{
+        static const Words table[] = {
+                {"not-advertised", "the kernel does not offer this method for the device"},
+                {"unknown-method", "this version does not know which devices the method would disturb"},
+                {"bridge", "the device is a bridge, and a reset would cut off everything behind it"},
+                {"root-bus", "there is no bridge above the device whose link could be reset"},
+                {"siblings", "other functions are below the same bridge, so the kernel refuses it"},
+                {"topology-unknown", "the bridge above the device is not known yet; try again in a moment"},
+                {"driver-bound", "a driver of the host uses a device that would be reset; see --in-use"},
+                {"vfio-open", "a process has a device that would be reset open through VFIO"},
+                {"pciback", "a Xen guest may be using a device that would be reset"},
+                {"tsm-bound", "a device that would be reset is bound to a confidential guest"},
+        };
+        const char *words = look_up(table, ELEMENTSOF(table), code);
+
+        return words ? words : "a reason newer than this client: see pciresetd(8)";
+}
+
+const char *phase_to_words(const char *phase)
+{
+        static const Words table[] = {
+                {"authorizing", "waiting for authorisation"},
+                {"queued", "waiting for another reset to end"},
+                {"inhibited", "held up by an inhibitor"},
+                {"waiting_idle", "waiting until nobody uses the device"},
+        };
+        const char *words = look_up(table, ELEMENTSOF(table), phase);
+
+        return words ? words : phase;
+}
+
+const char *errno_name(int error)
+{
+        return error > 0 ? strerrorname_np(error) : NULL;
+}
+
+static int print_attempt(FILE *stream, json_object *attempt)
+{
+        int error = (int) json_get_signed(attempt, "errno");
+        uint64_t started = json_get_unsigned(attempt, "started_usec"),
+                 finished = json_get_unsigned(attempt, "finished_usec");
+        const char *why = json_get_string(attempt, "why"), *verdict = json_get_string(attempt, "verdict");
+        const char *name = errno_name(error), *message = json_get_string(attempt, "error");
+        char took[TEXT_DURATION_MAX] = "", number[16] = "";
+        bool has_took = started > 0 && finished >= started;
+
+        if (error != 0 && !name) {
+                (void) snprintf(number, sizeof(number), "errno %d", error);
+                name = number;
+        }
+        if (!*message && error > 0)
+                message = strerror(error);
+        if (has_took)
+                (void) text_duration(finished - started, took);
+
+        return text_print_line(stream, "  %s: %s%s%s%s%s%s%s%s%s%s%s%s", json_get_string(attempt, "method"),
+                               json_get_string(attempt, "outcome"), has_took ? " after " : "", took,
+                               *verdict ? ", verified: " : "", verdict, *why ? ": " : "", why,
+                               error > 0 || *message ? ": " : "", message, name ? " (" : "",
+                               name ? name : "", name ? ")" : "");
+}
+
+static int print_check(FILE *stream, json_object *check)
+{
+        const char *before = json_get_string(check, "before"), *after = json_get_string(check, "after");
+        _cleanup_free_ char *device = device_path_to_address(json_get_string(check, "device"));
+
+        if (!device)
+                return -ENOMEM;
+        return text_print_line(stream, "  check %s of %s failed%s%s%s%s", json_get_string(check, "check"),
+                               device, *before ? ": before " : "", before, *after ? ", after " : "", after);
+}
+
+/* What was written to `reset_method` for the reset should be gone again. */
+static int print_method_list(FILE *stream, json_object *attempt)
+{
+        static const Words table[] = {
+                {"reduced", "its old method list is back without the names that the kernel refuses now"},
+                {"default", "the kernel refused its old method list and now has its default list"},
+                {"lost", "its old method list could not be written back: see its reset_method in sysfs"},
+        };
+        const char *words = look_up(table, ELEMENTSOF(table), json_get_string(attempt, "reset_method"));
+
+        return words ? text_print_line(stream, "  after %s %s", json_get_string(attempt, "method"), words)
+                     : 0;
+}
+
+static bool attempt_failed(json_object *attempt)
+{
+        return strcmp(json_get_string(attempt, "outcome"), "done") != 0 ||
+               strcmp(json_get_string(attempt, "verdict"), "ok") != 0;
+}
+
+int print_evidence(FILE *stream, json_object *result, bool only_failed)
+{
+        json_object *attempts = json_get_array(result, "attempts"),
+                    *checks = json_get_array(result, "checks");
+        int r;
+
+        for (size_t i = 0; i < json_length(attempts); i++) {
+                json_object *attempt = json_object_array_get_idx(attempts, i);
+
+                r = only_failed && !attempt_failed(attempt) ? 0 : print_attempt(stream, attempt);
+                if (r >= 0)
+                        r = print_method_list(stream, attempt);
+                if (r < 0)
+                        return r;
+        }
+
+        for (size_t i = 0; i < json_length(checks); i++) {
+                json_object *check = json_object_array_get_idx(checks, i);
+
+                if (strcmp(json_get_string(check, "result"), "failed") != 0)
+                        continue;
+                r = print_check(stream, check);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
