@@ -122,6 +122,7 @@ def _overlay(path: Path, linux: kernel.Kernel, modules: list[str]) -> None:
                 tar.addfile(info, data)
 
         add(GUEST / "agent.py", "usr/libexec/bed-agent", 0o755)
+        add(GUEST / "dbus-call.py", "usr/bin/bed-dbus", 0o755)
         for source in sorted((GUEST / "etc").rglob("*")):
             if source.is_file():
                 add(source, f"etc/{source.relative_to(GUEST / 'etc')}")

@@ -154,7 +154,8 @@ class Machine:
 
     def finish_unplug(self, role: str, timeout: float = 20.0) -> None:
         self._qmp.wait_event("DEVICE_DELETED", timeout, device=role)
-        device = self.plugged.pop(role, None)
+        # Its place stays known, so that a case can wait until it is empty.
+        device = self.plugged.get(role)
         if device and device.model == "nvme":
             self.qmp("blockdev-del", **{"node-name": f"medium-{role}"})
 

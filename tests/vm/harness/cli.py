@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The commands of tests/vm/bed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from . import demo, registry, shell, snapshot
+from .bed import Bed
+from .cache import Cache, say
+from .runner import Runner
+from .tap import Tap
+
+REPO = Path(__file__).resolve().parents[3]
+TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "iasl": "acpica-tools",
+         "mke2fs": "e2fsprogs", "depmod": "kmod", "dpkg": "dpkg"}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bed", description="A real kernel with emulated PCI devices to test on.")
+    default = os.environ.get("PCIRESETD_STAGE") or REPO / "build/stage"
+    parser.add_argument("--stage", type=Path, default=default, metavar="DIR",
+                        help="tree made by `make install DESTDIR=DIR` (default: %(default)s)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("prepare", help="fetch and build everything into the cache")
+    commands.add_parser("snapshot", help="also boot the machine once and save its state")
+    test = commands.add_parser("test", help="run the cases; TAP on standard output")
+    test.add_argument("patterns", nargs="*", metavar="PATTERN", help="a group, or a part of a case's name")
+    test.add_argument("--verbose", action="store_true", help="show the machine's console")
+    test.add_argument("--list", action="store_true", help="only list the cases")
+    commands.add_parser("shell", help="a root shell in the machine, with the program installed")
+    commands.add_parser("demo", help="play the story of the README in the machine")
+    return parser.parse_args()
+
+
+def _check_tools() -> None:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = sorted(package for tool, package in TOOLS.items() if not shutil.which(tool, path=path))
+    if missing:
+        raise RuntimeError(f"missing packages: {' '.join(missing)} (./dev deps installs them)")
+
+
+def _bench() -> snapshot.Bench:
+    _check_tools()
+    return snapshot.prepare(Cache())
+
+
+def _rules() -> list[Path]:
+    return sorted((REPO / "policy/examples").glob("*.rules"))
+
+
+def _test(args: argparse.Namespace) -> int:
+    cases = registry.load(args.patterns)
+    if args.list:
+        print("\n".join(case.name for case in cases))
+        return 0
+    # A pattern that matches nothing must not look like success.
+    tap = Tap("vm", max(1, len(cases)))
+    try:
+        if not cases:
+            tap.bail_out(f"no case matches {' '.join(args.patterns)}")
+            return tap.summary()
+        bench = _bench()
+        snapshot.save_if_missing(bench)
+        Runner(bench, args.stage, _rules(), args.verbose).run(cases, tap)
+    except Exception as error:
+        tap.bail_out(" ".join(str(error).split())[:500])
+    return tap.summary()
+
+
+def _with_machine(args: argparse.Namespace, interactive: bool) -> int:
+    machine, guest = snapshot.start(_bench(), interactive=interactive)
+    try:
+        bed = Bed(machine, guest, args.stage, _rules())
+        bed.install()
+        if interactive:
+            bed.plug_nvme()
+            shell.interact(machine, guest)
+            return 0
+        return demo.play(bed)
+    finally:
+        guest.close()
+        machine.stop()
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    if args.command == "prepare":
+        _bench()
+        return 0
+    if args.command == "snapshot":
+        snapshot.save_if_missing(_bench())
+        return 0
+    if args.command == "test":
+        return _test(args)
+    return _with_machine(args, interactive=args.command == "shell")
+
+
+def main() -> int:
+    # So that `finally` ends QEMU when somebody ends us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+    started = time.monotonic()
+    args = _arguments()
+    try:
+        return _dispatch(args)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except Exception as error:
+        say(f"{args.command} failed after {time.monotonic() - started:.0f} s: {error}")
+        return 1

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The cases: functions with a title, found in tests/vm/cases/*.py.
+
+Theory of operation: importing a file of cases registers them in the order they
+are written. A file is a group, and a group shares one machine, so a case leaves
+the machine as it found it, or asks for a fresh one.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .bed import Bed
+
+CASES = Path(__file__).resolve().parent.parent / "cases"
+
+
+@dataclass(frozen=True)
+class Case:
+    group: str
+    title: str
+    function: Callable[[Bed], None]
+    fresh: bool
+    timeout: float
+    daemon: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}: {self.title}"
+
+
+_registered: list[Case] = []
+
+
+def case(title: str, *, fresh: bool = False, timeout: float = 60.0,
+         daemon: bool = True) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
+    """Register a case. `fresh`: a machine of its own. `daemon`: the program is installed."""
+    def register(function: Callable[[Bed], None]) -> Callable[[Bed], None]:
+        group = function.__module__.rsplit(".", 1)[-1].removeprefix("cases_").replace("_", "-")
+        _registered.append(Case(group, title, function, fresh, timeout, daemon))
+        return function
+    return register
+
+
+def load(patterns: list[str]) -> list[Case]:
+    """All cases, or those whose group or name matches one of the patterns."""
+    if not _registered:
+        # Cases say `from harness.registry import case`.
+        for path in sorted(CASES.glob("*.py")):
+            spec = importlib.util.spec_from_file_location(f"cases_{path.stem}", path)
+            assert spec and spec.loader
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module
+            spec.loader.exec_module(module)
+    return [c for c in _registered if not patterns or any(_matches(c, p) for p in patterns)]
+
+
+def _matches(case_: Case, pattern: str) -> bool:
+    return case_.group == pattern or fnmatch.fnmatchcase(case_.name.lower(), f"*{pattern.lower()}*")

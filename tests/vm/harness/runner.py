@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs cases in machines.
+
+Theory of operation: one machine at a time, shared by the cases of a group. A
+case that fails, or leaves the guest unable to answer, costs its machine: the
+next one gets a new machine, so that no failure explains another. A case has a
+deadline, kept by an alarm signal that raises in the main thread; all waiting
+is done there or has an own deadline, so the alarm always gets through.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from . import snapshot
+from .bed import Bed
+from .guest import Guest
+from .machine import Machine, SerialFollower
+from .registry import Case
+from .tap import Tap
+
+EVIDENCE = (
+    ("kernel log of this case", "dmesg | awk '/bed: mark/ { text = \"\"; next } { text = text $0 \"\\n\" } END { printf \"%s\", text }' | tail -n 80"),
+    ("journal of the daemon", "journalctl --no-pager -o short-monotonic -u pciresetd -t pciresetd -n 80"),
+    ("service", "systemctl status --no-pager -n 0 pciresetd.service"),
+    ("objects", "busctl --timeout=5 tree org.pciresetd1"),
+    ("devices", "busctl --timeout=5 call org.pciresetd1 /org/pciresetd1 org.pciresetd1.Manager ListDevices"),
+    ("jobs", "busctl --timeout=5 call org.pciresetd1 /org/pciresetd1 org.pciresetd1.Manager ListJobs 'a{sv}' 0"),
+)
+
+
+class CaseTimeout(Exception):
+    pass
+
+
+class Runner:
+    def __init__(self, bench: snapshot.Bench, stage: Path, rules: list[Path], verbose: bool) -> None:
+        self._bench, self._stage, self._rules, self._verbose = bench, stage, rules, verbose
+        self._machine: Machine | None = None
+        self._guest: Guest | None = None
+        self._follower: SerialFollower | None = None
+        self._bed: Bed | None = None
+        self._group = ""
+
+    def run(self, cases: list[Case], tap: Tap) -> None:
+        try:
+            for case in cases:
+                started = time.monotonic()
+                problem = self._run(case)
+                tap.result(not problem, case.name, time.monotonic() - started, problem)
+        finally:
+            self._end_machine()
+
+    def _run(self, case: Case) -> str:
+        """Run one case; returns what went wrong, or nothing."""
+        try:
+            with _deadline(case.timeout):
+                if case.fresh or case.group != self._group or not self._bed:
+                    self._new_machine(case.group)
+                assert self._bed
+                if case.daemon:
+                    self._bed.install()
+                self._bed.mark()
+                try:
+                    case.function(self._bed)
+                finally:
+                    self._bed.clean_up()
+        except Exception as error:
+            problem = _explain(error) + self._evidence(case)
+            self._end_machine()
+            return problem
+        if case.fresh:
+            self._end_machine()
+        return ""
+
+    def _new_machine(self, group: str) -> None:
+        self._end_machine()
+        self._machine, self._guest = snapshot.start(self._bench)
+        if self._verbose:
+            self._follower = SerialFollower(self._machine)
+        self._bed = Bed(self._machine, self._guest, self._stage, self._rules)
+        self._group = group
+
+    def _end_machine(self) -> None:
+        if self._follower:
+            self._follower.stop()
+        if self._guest:
+            self._guest.close()
+        if self._machine:
+            self._machine.stop()
+        self._machine = self._guest = self._bed = self._follower = None
+
+    def _evidence(self, case: Case) -> str:
+        """What a reader needs who was not there; each part may fail for itself."""
+        if not self._machine or not self._guest:
+            return ""
+        text = ""
+        wanted = EVIDENCE if case.daemon else EVIDENCE[:1]
+        for title, command in wanted:
+            try:
+                shown = self._guest.run(command, timeout=8)
+                text += f"-- {title}\n{shown.stdout}{shown.stderr}"
+            except Exception as error:
+                text += f"-- {title}: not to be had ({type(error).__name__})\n"
+                if "dmesg" in command:
+                    text += "-- console instead\n" + self._machine.serial_text()[-3000:]
+        log = "".join(line for line in self._machine.qemu_log().splitlines(True) if "has no peer" not in line)
+        return text + (f"-- QEMU\n{log}" if log else "")
+
+
+def _explain(error: Exception) -> str:
+    """The message, and the lines of the case that led to it."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/cases/" in f.filename]
+    where = "".join(f"  {Path(f.filename).name}:{f.lineno}: {f.line}\n" for f in frames)
+    if not frames and not isinstance(error, CaseTimeout):
+        where = "".join(traceback.format_tb(error.__traceback__)[-3:])
+    return f"{type(error).__name__}: {error}\n{where}"
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise CaseTimeout(f"not finished after {seconds:.0f} s")
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
