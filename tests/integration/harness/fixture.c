@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Puts the world of a test together, and takes leave of it: a test that passed has also shown that the
+ * daemon ends by itself when asked to, that its main process read nothing that can hang, and that nobody
+ * wrote nonsense to the kernel.
+ */
+
+#include "fixture.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define CASE_TIMEOUT_SEC 120.0
+
+const MockDevice mock_port = {.address = PORT, .is_bridge = true, .driver = "pcieport"};
+const MockDevice mock_card = {.address = CARD, .parent = PORT, .methods = "flr pm bus"};
+const MockDevice mock_port2 = {.address = PORT2, .is_bridge = true, .driver = "pcieport"};
+const MockDevice mock_card2 = {.address = CARD2, .parent = PORT2, .methods = "flr pm bus"};
+
+Client *observer, *alice, *bob;
+
+static Process *bus_daemon, *tested;
+static const char *daemon_extra_argument;
+
+/* ---- the bus ---- */
+
+/* The policy of the system bus (dbus' own system.conf), without everything that belongs to a real machine.
+ */
+static const char bus_config[] =
+        "<!DOCTYPE busconfig PUBLIC '-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN'\n"
+        " 'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>\n"
+        "<busconfig><type>system</type><auth>EXTERNAL</auth>\n"
+        "<listen>unix:path=/run/dbus/system_bus_socket</listen>\n"
+        "<policy context='default'>\n"
+        "<allow user='*'/><deny own='*'/><deny send_type='method_call'/><allow send_type='signal'/>\n"
+        "<allow send_requested_reply='true' send_type='method_return'/>\n"
+        "<allow send_requested_reply='true' send_type='error'/>\n"
+        "<allow receive_type='method_call'/><allow receive_type='method_return'/>\n"
+        "<allow receive_type='error'/><allow receive_type='signal'/>\n"
+        "<allow send_destination='org.freedesktop.DBus' send_interface='org.freedesktop.DBus'/>\n"
+        "<allow send_destination='org.freedesktop.DBus' "
+        "send_interface='org.freedesktop.DBus.Introspectable'/>\n"
+        "<allow send_destination='org.freedesktop.DBus' send_interface='org.freedesktop.DBus.Properties'/>\n"
+        "</policy>\n"
+        /* For the mock polkit and the scripted agent. */
+        "<policy user='root'><allow own='org.freedesktop.PolicyKit1'/></policy>\n"
+        "<include>/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>\n"
+        "<include>%s/dbus/org.pciresetd1.conf</include>\n"
+        "</busconfig>\n";
+
+static void bus_start(void)
+{
+        static const char config[] = "/run/dbus/test.conf";
+        const char *argv[] = {"dbus-daemon", "--config-file=/run/dbus/test.conf",
+                              "--nofork",    "--nopidfile",
+                              "--nosyslog",  NULL};
+        static const char socket[] = "/run/dbus/system_bus_socket";
+        uint64_t deadline = loop_deadline();
+
+        file_print(config, bus_config, environment_path("PCIRESETD_SOURCE"));
+        bus_daemon = process_start("dbus-daemon", 0, argv, NULL);
+        /* The socket appears with bind(), a moment before listen(): wait_for_bus() below. */
+        while (access(socket, F_OK) < 0) {
+                ck_assert_msg(!bus_daemon->ended && now_usec() < deadline, "dbus-daemon does not start");
+                (void) sd_event_run(loop_event(), 1000);
+        }
+}
+
+/* ---- the daemon ---- */
+
+bool name_is_owned(const char *name)
+{
+        _cleanup_reply_ Reply *reply = call_service(observer, "org.freedesktop.DBus", "/",
+                                                    "org.freedesktop.DBus", "NameHasOwner", "s", name);
+
+        return json_object_get_boolean(reply_at(reply, "0"));
+}
+
+void daemon_argument(const char *argument)
+{
+        daemon_extra_argument = argument;
+}
+
+void daemon_start(void)
+{
+        _cleanup_free_ char *worker = NULL, *preload = NULL;
+        const char *argv[4] = {environment_path("PCIRESETD")};
+        const char *environment[4] = {"SYSTEMD_DEVICE_VERIFY_SYSFS=0"};
+
+        worker = textf("--worker=%s", environment_path("PCIRESET_WORKER"));
+        preload = textf("LD_PRELOAD=%s", environment_path("PCIRESETD_KERNEL_MODEL"));
+        argv[1] = worker;
+        argv[2] = daemon_extra_argument;
+        environment[1] = preload;
+        /* The library that is loaded first is the kernel model, and that is no mistake. */
+        environment[2] = "ASAN_OPTIONS=verify_asan_link_order=0";
+        tested = process_start("pciresetd", 0, argv, environment);
+        wait_until(name_is_owned(SERVICE) || tested->ended);
+        ck_assert_msg(!tested->ended, "pciresetd has ended at its start, see its log");
+}
+
+Process *daemon_process(void)
+{
+        return tested;
+}
+
+void daemon_stop(void)
+{
+        int status;
+
+        process_signal(tested, SIGTERM);
+        status = process_wait(tested);
+        ck_assert_msg(status == 0, "pciresetd ended with %s %d", status < 0 ? "signal" : "status",
+                      abs(status));
+        tested = process_free(tested);
+}
+
+void daemon_kill(void)
+{
+        tested = process_free(tested);
+        wait_until(!name_is_owned(SERVICE));
+}
+
+/* ---- the fixture ---- */
+
+void fixture_devices(void)
+{
+        sysfs_add(&mock_port);
+        sysfs_add(&mock_card);
+        sysfs_add(&mock_port2);
+        sysfs_add(&mock_card2);
+}
+
+void fixture_start(void)
+{
+        if (!name_is_owned("org.freedesktop.PolicyKit1"))
+                polkit_start(polkit_rules_default);
+        daemon_start();
+        alice = client_new(UID_ALICE);
+        bob = client_new(UID_BOB);
+}
+
+static int on_owner_changed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+        (void) message, (void) data, (void) error;
+        return 0; /* whoever waits looks again */
+}
+
+static void setup(void)
+{
+        sandbox_enter();
+        loop_init();
+        sysfs_init();
+        model_init();
+        journal_init();
+        bus_start();
+        observer = client_new(0);
+        ck_assert_int_ge(sd_bus_match_signal_async(observer->bus, NULL, "org.freedesktop.DBus", NULL,
+                                                   "org.freedesktop.DBus", "NameOwnerChanged",
+                                                   on_owner_changed, NULL, NULL),
+                         0);
+}
+
+static void teardown(void)
+{
+        ModelEvent event;
+
+        if (tested && !tested->ended) {
+                client_barrier(observer);
+                daemon_stop();
+        }
+        for (size_t i = 0; model_event("touch", NULL, i, &event); i++)
+                ck_assert_msg(!strstr(event.rest, "pciresetd"),
+                              "the daemon's main process opened %s of %s, which can hang", event.rest,
+                              event.address);
+        if (model_event("bad", NULL, 0, &event))
+                ck_abort_msg("a bad write to %s of %s", event.rest, event.address);
+}
+
+void expect_nothing_written(void)
+{
+        ModelEvent event;
+
+        for (size_t i = 0; model_event(NULL, NULL, i, &event); i++)
+                ck_assert_msg(strcmp(event.what, "touch") == 0, "written: %s %s %s", event.what,
+                              event.address, event.rest);
+}
+
+void expect_methods_run(const char *address, const char *methods)
+{
+        char run[256] = "";
+        ModelEvent event;
+
+        for (size_t i = 0; model_event("method", address, i, &event); i++) {
+                event.rest[strcspn(event.rest, " ")] = '\0';
+                ck_assert_uint_lt(strlen(run) + strlen(event.rest) + 2, sizeof(run));
+                (void) stpcpy(stpcpy(run + strlen(run), i ? " " : ""), event.rest);
+        }
+        ck_assert_str_eq(run, methods);
+}
+
+/* ---- programs ---- */
+
+TestProgram program_new(const char *name)
+{
+        TestProgram program = {.name = name, .suite = suite_create(name), .cases = tcase_create(name)};
+
+        tcase_set_timeout(program.cases, CASE_TIMEOUT_SEC);
+        tcase_add_checked_fixture(program.cases, setup, teardown);
+        suite_add_tcase(program.suite, program.cases);
+        return program;
+}
+
+bool program_wants(const char *test)
+{
+        const char *only = getenv("PCIRESETD_TEST");
+
+        return !only || strcmp(only, test) == 0;
+}
+
+int program_run(TestProgram *program)
+{
+        SRunner *runner = srunner_create(program->suite);
+        int failed;
+
+        srunner_set_tap(runner, "-");
+        srunner_run_all(runner, CK_SILENT);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

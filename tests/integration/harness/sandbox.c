@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The sandbox: new mount, process, network and IPC namespaces around one test.
+ *
+ * Everything that is private to the test is mounted over the place where the real thing is, so that neither
+ * the daemon nor polkitd nor busctl has to be told: /run (with the bus socket, the journal's and pciresetd's
+ * folders), polkit's actions and rules, /etc/passwd with alice and bob, and later /sys. In a network
+ * namespace of one's own, udev's multicasts are real netlink messages that reach nobody else. The test is
+ * the first process of its process namespace, so whatever it has started is killed with it, crash or not.
+ */
+
+#include "sandbox.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "shared/cleanup.h"
+
+char *textf(const char *format, ...)
+{
+        va_list arguments;
+        char *text;
+        int n;
+
+        va_start(arguments, format);
+        n = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        ck_assert_int_ge(n, 0);
+        return text;
+}
+
+void file_write(const char *path, const void *data, size_t size)
+{
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+        ck_assert_msg(fd >= 0, "%s: %s", path, strerror(errno));
+        ck_assert_msg(write(fd, data, size) == (ssize_t) size, "%s: %s", path, strerror(errno));
+}
+
+void file_print(const char *path, const char *format, ...)
+{
+        _cleanup_free_ char *text = NULL;
+        va_list arguments;
+        int n;
+
+        va_start(arguments, format);
+        n = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        ck_assert_int_ge(n, 0);
+        file_write(path, text, (size_t) n);
+}
+
+char *file_read(const char *path, size_t *ret_size)
+{
+        FILE *file = fopen(path, "re");
+        char *data = NULL;
+        size_t size = 0;
+
+        if (!file)
+                return NULL;
+        if (getdelim(&data, &size, EOF, file) < 0) {
+                free(data);
+                data = strdup("");
+        }
+        if (ret_size)
+                *ret_size = (size_t) ftell(file);
+        (void) fclose(file);
+        return data;
+}
+
+void directory_make(const char *format, ...)
+{
+        _cleanup_free_ char *path = NULL;
+        va_list arguments;
+        int n;
+
+        va_start(arguments, format);
+        n = vasprintf(&path, format, arguments);
+        va_end(arguments);
+        ck_assert_int_ge(n, 0);
+        for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                (void) mkdir(path, 0755);
+                *slash = '/';
+        }
+        ck_assert_msg(mkdir(path, 0755) == 0 || errno == EEXIST, "%s: %s", path, strerror(errno));
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+        (void) st, (void) type, (void) ftw;
+        return remove(path);
+}
+
+void directory_remove(const char *path)
+{
+        ck_assert_msg(nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0, "%s: %s", path,
+                      strerror(errno));
+}
+
+const char *environment_path(const char *variable)
+{
+        const char *value = getenv(variable);
+
+        ck_assert_msg(value && access(value, F_OK) == 0, "%s must name what is tested, and is %s", variable,
+                      value ? value : "not set");
+        return value;
+}
+
+static void mount_or_fail(const char *what, const char *where, const char *type, unsigned long flags)
+{
+        ck_assert_msg(mount(what, where, type, flags, NULL) == 0, "Cannot mount %s: %s", where,
+                      strerror(errno));
+}
+
+/* tmpfs over a folder of the system. What does not exist there is not used by this system's polkit either.
+ */
+static void cover(const char *path)
+{
+        if (access(path, F_OK) == 0)
+                mount_or_fail("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV);
+}
+
+static void add_users(const char *file, const char *alice, const char *bob)
+{
+        _cleanup_free_ char *path = NULL, *text = file_read(file, NULL);
+
+        ck_assert_ptr_nonnull(text);
+        path = textf("/run/etc%s", strrchr(file, '/'));
+        /* First, since a real user of the same number may exist. */
+        file_print(path, "%s%s%s", alice, bob, text);
+        mount_or_fail(path, file, NULL, MS_BIND);
+}
+
+static void furnish(void)
+{
+        static const char *const folders[] = {"/run/etc",
+                                              "/run/dbus",
+                                              "/run/log",
+                                              "/run/tmp",
+                                              "/run/udev",
+                                              "/run/udev/data",
+                                              "/run/systemd/journal",
+                                              "/run/pciresetd"};
+
+        mount_or_fail("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+        mount_or_fail("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV);
+        for (size_t i = 0; i < ELEMENTSOF(folders); i++)
+                directory_make("%s", folders[i]);
+        ck_assert_int_eq(chmod("/run/tmp", 01777), 0);
+        /* libudev listens to udevd's group only if udevd is there. */
+        file_write("/run/udev/control", "", 0);
+
+        cover("/usr/share/polkit-1/actions");
+        cover("/usr/share/polkit-1/rules.d");
+        cover("/usr/local/share/polkit-1/rules.d");
+        cover("/etc/polkit-1/rules.d");
+        add_users("/etc/passwd", "alice:x:1001:1001:Alice:/nonexistent:/bin/sh\n",
+                  "bob:x:1002:1002:Bob:/nonexistent:/bin/sh\n");
+        add_users("/etc/group", "alice:x:1001:\n", "bob:x:1002:\n");
+}
+
+/* As diagnostics of the Test Anything Protocol. */
+static void show_log(const char *path)
+{
+        _cleanup_free_ char *text = file_read(path, NULL);
+        char *saved = NULL;
+
+        if (!text || !*text)
+                return;
+        (void) fprintf(stderr, "# --- %s\n", strrchr(path, '/') + 1);
+        for (char *line = strtok_r(text, "\n", &saved); line; line = strtok_r(NULL, "\n", &saved))
+                (void) fprintf(stderr, "# %s\n", line);
+}
+
+static void show_logs(void)
+{
+        DIR *directory = opendir(SANDBOX_LOG_DIR);
+
+        if (directory) {
+                for (struct dirent *entry; (entry = readdir(directory));) {
+                        _cleanup_free_ char *path = NULL;
+
+                        if (entry->d_name[0] != '.' &&
+                            asprintf(&path, SANDBOX_LOG_DIR "/%s", entry->d_name) > 0)
+                                show_log(path);
+                }
+                (void) closedir(directory);
+        }
+        show_log("/run/kernel-model/log");
+}
+
+static void __attribute__((noreturn)) wait_outside(pid_t inside)
+{
+        int status;
+
+        while (waitpid(inside, &status, 0) < 0)
+                if (errno != EINTR)
+                        _exit(EXIT_FAILURE);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+                show_logs();
+        if (WIFSIGNALED(status)) {
+                (void) signal(WTERMSIG(status), SIG_DFL);
+                (void) raise(WTERMSIG(status));
+        }
+        /* Not exit(): what is registered with atexit() belongs to the test. */
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
+}
+
+void sandbox_enter(void)
+{
+        pid_t inside, outside = getpid();
+
+        ck_assert_msg(geteuid() == 0, "The integration tests need root: they make namespaces and mount.");
+        ck_assert_msg(unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) == 0,
+                      "Cannot make namespaces: %s. The integration tests need all of root's capabilities.",
+                      strerror(errno));
+        ck_assert_int_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+
+        inside = fork();
+        ck_assert_int_ge(inside, 0);
+        if (inside > 0)
+                wait_outside(inside);
+        ck_assert_int_eq(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
+        /* The parent may have died before that; its number is not visible here, 0 stands for outside. */
+        if (getppid() != 0 || kill(outside, 0) < -1)
+                _exit(EXIT_FAILURE);
+        furnish();
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * A machine of its own for one test: see sandbox.c.
+ */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Users that exist in the sandbox. The example rules allow alice, and nobody else. */
+#define UID_ALICE 1001U
+#define UID_BOB   1002U
+
+#define SANDBOX_LOG_DIR "/run/log"
+
+/* Puts the calling process of a forked test into a sandbox. Returns in a child, which is the sandbox's init:
+ * all its processes end with it. The caller itself stays outside, waits, shows the logs if the test
+ * failed, and ends as the child ended. */
+void sandbox_enter(void);
+
+/* printf() into a new string. */
+char *__attribute__((format(printf, 1, 2))) textf(const char *format, ...);
+
+/* Small files. All end the test on failure. */
+void file_write(const char *path, const void *data, size_t size);
+void __attribute__((format(printf, 2, 3))) file_print(const char *path, const char *format, ...);
+char *file_read(const char *path, size_t *ret_size); /* NULL if there is none; NUL-terminated */
+void __attribute__((format(printf, 1, 2))) directory_make(const char *format, ...);
+void directory_remove(const char *path); /* with all that is in it */
+
+/* An environment variable that must be there: the paths of what is tested. */
+const char *environment_path(const char *variable);

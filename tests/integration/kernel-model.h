@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Where the kernel model (kernel-model.c) and the tests meet: a folder of knobs and one log.
+ *
+ * Knobs, all optional, in KERNEL_MODEL_DIR/<address>/. A knob for one method, `name.<method>`, comes before
+ * the knob for all of them.
+ *   supported          the methods that a write to `reset_method` accepts, and what `default` stores
+ *   errno[.<method>]   the reset fails with this errno, in decimal
+ *   after[.<method>]/  attributes that a successful reset replaces: dead devices, lost links, cleared
+ * registers gate               the reset goes on once nobody else holds an exclusive flock() on this file
+ *   busy               held exclusively while a reset runs: reads of `config` and the like wait for it
+ *   list-errno         "SKIP ERRNO": after SKIP more writes, `reset_method` refuses every write
+ *
+ * The log KERNEL_MODEL_LOG has one line for each thing that happened. INODE is the device's directory, so
+ * that a successor at the same address can be told apart; USEC is CLOCK_MONOTONIC.
+ *   begin ADDRESS INODE PID USEC          a valid write to `reset` has arrived
+ *   method ADDRESS INODE PID USEC NAME ERRNO
+ *   end ADDRESS INODE PID USEC ERRNO
+ *   list ADDRESS INODE PID USEC ERRNO NAMES   a write to `reset_method`, blanks in NAMES kept
+ *   bad ADDRESS INODE PID USEC NAME       a write of nonsense, or to something that is never written
+ *   touch ADDRESS INODE PID USEC NAME COMM  something was opened whose reading can hang during a reset
+ */
+
+#define KERNEL_MODEL_DIR "/run/kernel-model"
+#define KERNEL_MODEL_LOG KERNEL_MODEL_DIR "/log"
