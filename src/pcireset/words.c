@@ -78,6 +78,9 @@ static int print_attempt(FILE *stream, json_object *attempt)
                 (void) snprintf(number, sizeof(number), "errno %d", error);
                 name = number;
         }
+        /* That nothing was proved goes without saying where nothing was done. */
+        if (strcmp(verdict, "unverified") == 0 && strcmp(json_get_string(attempt, "outcome"), "done") != 0)
+                verdict = "";
         if (!*message && error > 0)
                 message = strerror(error);
         if (has_took)
