@@ -9,6 +9,7 @@
 
 struct Jobs {
         Registry *registry;
+        Proven *proven;
         Lanes *lanes;
         JobPorts ports;
         Job *jobs;
@@ -42,8 +43,7 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret);
 
 /* Never NULL: past the end the last one serves again. */
 Attempt *job_add_attempt(Job *job, AttemptOutcome outcome);
-/* Takes the result over and notes the attempt. */
+/* Takes the result over, notes the attempt, and remembers what it proved. */
 void job_note_result(Job *job, WorkerResult *result);
 /* The error that the attempts so far add up to. */
 ResetError job_conclude(const Job *job);
-void job_record_last_reset(Job *job);

@@ -103,7 +103,6 @@ static int job_alloc(Jobs *jobs, uint32_t id, Job **ret)
         job->id = id;
         job->target.pin = job->bridge.pin = -1;
         job->queued_at = jobs->ports.now_realtime(jobs->ports.userdata);
-        job->begun_usec = jobs->ports.now_monotonic(jobs->ports.userdata);
         HASH_ADD(hh, jobs->jobs, id, sizeof(job->id), job);
         *ret = job;
         return 0;
@@ -370,6 +369,28 @@ Attempt *job_add_attempt(Job *job, AttemptOutcome outcome)
         return attempt;
 }
 
+/* Writes a try down where others look for it. */
+static void remember(Job *job, const Attempt *attempt)
+{
+        Device *device = job_target_device(job);
+        uint64_t duration = attempt->finished_usec - attempt->started_usec;
+
+        if (!device || !attempt->written)
+                return;
+        proven_note(job->jobs->proven, device->facts.vendor, device->facts.device, attempt->method,
+                    attempt->verdict, duration);
+        device->last_reset = (LastReset){
+                .valid = true,
+                .verdict = verdict_to_string(attempt->verdict),
+                .duration_usec = duration,
+                .finished_at = job->jobs->ports.now_realtime(job->jobs->ports.userdata),
+                .uid = job->request.uid,
+                .job = job->id,
+        };
+        memcpy(device->last_reset.method, attempt->method, sizeof(device->last_reset.method));
+        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
+}
+
 void job_note_result(Job *job, WorkerResult *result)
 {
         static const AttemptOutcome outcomes[] = {
@@ -386,6 +407,7 @@ void job_note_result(Job *job, WorkerResult *result)
                 /* Whether it had begun to write is unknown: assume it. */
                 attempt->written = true;
                 attempt->error = EPIPE;
+                remember(job, attempt);
                 return;
         }
         memcpy(attempt->why, result->why, sizeof(attempt->why));
@@ -395,19 +417,34 @@ void job_note_result(Job *job, WorkerResult *result)
         attempt->reset_method = result->reset_method;
         attempt->started_usec = result->started_usec;
         attempt->finished_usec = result->finished_usec;
+        remember(job, attempt);
+}
+
+static const Attempt *last_written(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written)
+                        return &job->attempts[i - 1];
+        return NULL;
 }
 
 bool job_has_written(const Job *job)
 {
-        return job_method_used(job)[0] != '\0';
+        return last_written(job) != NULL;
 }
 
 const char *job_method_used(const Job *job)
 {
-        for (size_t i = job->n_attempts; i > 0; i--)
-                if (job->attempts[i - 1].written)
-                        return job->attempts[i - 1].method;
-        return "";
+        const Attempt *attempt = last_written(job);
+
+        return attempt ? attempt->method : "";
+}
+
+uint64_t job_duration_usec(const Job *job)
+{
+        const Attempt *attempt = last_written(job);
+
+        return attempt ? attempt->finished_usec - attempt->started_usec : 0;
 }
 
 Verdict job_verdict(const Job *job)
@@ -446,27 +483,4 @@ ResetError job_conclude(const Job *job)
         if (denied)
                 return denied->grant == GRANT_CHALLENGE ? RESET_INTERACTION_REQUIRED : RESET_ACCESS_DENIED;
         return in_use ? RESET_IN_USE : RESET_NOT_USABLE;
-}
-
-void job_record_last_reset(Job *job)
-{
-        Device *device = job_target_device(job);
-        const Attempt *last = NULL;
-
-        for (size_t i = 0; i < job->n_attempts; i++)
-                if (job->attempts[i].written)
-                        last = &job->attempts[i];
-        if (!device || !last)
-                return;
-
-        device->last_reset = (LastReset){
-                .valid = true,
-                .verdict = verdict_to_string(last->verdict),
-                .duration_usec = last->finished_usec - last->started_usec,
-                .finished_at = job->jobs->ports.now_realtime(job->jobs->ports.userdata),
-                .uid = job->request.uid,
-                .job = job->id,
-        };
-        memcpy(device->last_reset.method, last->method, sizeof(device->last_reset.method));
-        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
 }

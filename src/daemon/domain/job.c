@@ -17,7 +17,7 @@
 
 DEFINE_CLEANUP(Plan *, plan_free);
 
-int jobs_new(Registry *registry, const JobPorts *ports, Jobs **ret)
+int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **ret)
 {
         _cleanup_free_ Jobs *jobs = calloc(1, sizeof(Jobs));
         int r;
@@ -28,6 +28,7 @@ int jobs_new(Registry *registry, const JobPorts *ports, Jobs **ret)
         if (r < 0)
                 return r;
         jobs->registry = registry;
+        jobs->proven = proven;
         jobs->ports = *ports;
         *ret = steal_pointer(jobs);
         return 0;
@@ -95,7 +96,6 @@ static void finish(Job *job, ResetError error)
                 jobs->ports.forget_authorization(jobs->ports.userdata, job);
         job->error = error;
         job_unmark(job);
-        job_record_last_reset(job);
         tell(job, JOB_EVENT_FINISHED);
         job_free(job);
         dispatch(jobs);
@@ -340,20 +340,16 @@ void job_worker_done(Job *job, WorkerResult *result)
         }
 }
 
-bool job_abandon(Job *job, ResetError reason)
+void job_detach(Job *job)
 {
         job->request.client = NULL;
-        if (job_has_begun(job))
-                return true;
-        finish(job, reason);
-        return false;
 }
 
-int job_cancel(Job *job)
+int job_cancel(Job *job, ResetError reason)
 {
         if (job_has_begun(job))
                 return -EBUSY;
-        finish(job, RESET_CANCELLED);
+        finish(job, reason);
         return 0;
 }
 

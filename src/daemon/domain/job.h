@@ -24,6 +24,7 @@
 
 #include "daemon/domain/lane.h"
 #include "daemon/domain/plan.h"
+#include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
 #include "shared/worker-protocol.h"
 
@@ -115,7 +116,6 @@ struct Job {
         JobPhase phase;
         bool announced; /* authorised at least once, so that others may know about it */
         uint64_t queued_at, started_at; /* CLOCK_REALTIME, microseconds */
-        uint64_t begun_usec; /* CLOCK_MONOTONIC at submission */
 
         char (*ladder)[RESET_METHOD_NAME_MAX];
         size_t n_ladder, at;
@@ -167,13 +167,12 @@ typedef struct JobPorts {
         int (*start_worker)(void *userdata, Job *job, const WorkerRequest *request);
         void (*event)(void *userdata, Job *job, JobEvent event);
         uint64_t (*now_realtime)(void *userdata);
-        uint64_t (*now_monotonic)(void *userdata);
         uint32_t (*new_id)(void *userdata);
         void *userdata;
 } JobPorts;
 
-/* `ports` is copied. */
-int jobs_new(Registry *registry, const JobPorts *ports, Jobs **ret);
+/* `ports` is copied. What becomes of each attempt is noted in `proven`. */
+int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **ret);
 /* Forgets all jobs without an event; workers go on by themselves. */
 Jobs *jobs_free(Jobs *jobs);
 
@@ -196,12 +195,11 @@ void job_authorized(Job *job, Grant grant);
 void job_worker_phase(Job *job, WorkerEventType type);
 void job_worker_done(Job *job, WorkerResult *result);
 
-/* The caller does not wait any more, for the given reason. A job that has not begun ends; one that has goes
- * on for itself. Returns true if the job goes on. */
-bool job_abandon(Job *job, ResetError reason);
+/* The caller does not wait any more. The job goes on for itself, but climbs no further rung. */
+void job_detach(Job *job);
 
-/* Ends a job that has not begun. -EBUSY if it has. */
-int job_cancel(Job *job);
+/* Ends a job that has not begun, with this error for its caller. -EBUSY if it has begun: it goes on. */
+int job_cancel(Job *job, ResetError reason);
 
 static inline bool job_has_begun(const Job *job)
 {
@@ -215,8 +213,9 @@ Device *job_target_device(const Job *job);
 bool job_has_written(const Job *job);
 /* The last verdict that a worker gave. */
 Verdict job_verdict(const Job *job);
-/* The method of the last attempt that was written, "" if none. */
+/* The method of the last attempt that was written, "" if none, and how long its write took. */
 const char *job_method_used(const Job *job);
+uint64_t job_duration_usec(const Job *job);
 
 const char *job_phase_to_string(JobPhase phase);
 const char *attempt_outcome_to_string(AttemptOutcome outcome);

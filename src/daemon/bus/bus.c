@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/bus/bus.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/bus/bus-internal.h"
+#include "daemon/system/journal.h"
+#include "shared/cleanup.h"
+
+DEFINE_CLEANUP(Bus *, bus_free);
+
+const char *device_path(const PciAddress *address, char path[static OBJECT_PATH_MAX])
+{
+        char text[PCI_ADDRESS_STRING_MAX];
+        char *out = stpcpy(path, BUS_PATH "/device/");
+
+        /* What sd_bus_path_encode() would make of it, without its allocation: this runs for each device in a
+         * list. A leading digit is escaped as well as everything that is no letter or digit. */
+        (void) pci_address_format(address, text);
+        for (const char *p = text; *p; p++) {
+                bool plain = (*p >= 'a' && *p <= 'f') || (*p >= '0' && *p <= '9' && p != text);
+
+                if (plain)
+                        *out++ = *p;
+                else
+                        out += sprintf(out, "_%02x", (unsigned char) *p);
+        }
+        *out = '\0';
+        return path;
+}
+
+const char *job_path(uint32_t id, char path[static OBJECT_PATH_MAX])
+{
+        (void) snprintf(path, OBJECT_PATH_MAX, BUS_PATH "/job/%u", id);
+        return path;
+}
+
+int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
+{
+        PciAddress address;
+
+        if (pci_address_parse(text, &address) < 0)
+                return sd_bus_error_setf(
+                        error, SD_BUS_ERROR_INVALID_ARGS,
+                        "'%.64s' is not a PCI address. Write it as the kernel does, like 0000:01:00.0, "
+                        "in lower-case hexadecimal.",
+                        text);
+        *ret = registry_find(bus->registry, &address);
+        if (!*ret)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NoSuchDevice",
+                                         "There is no PCI device %s. ListDevices tells which there are.",
+                                         text);
+        return 0;
+}
+
+int bus_new(sd_event *event, Names *names, Bus **ret)
+{
+        _cleanup_(cleanup_bus_free) Bus *bus = calloc(1, sizeof(Bus));
+        int r;
+
+        if (!bus)
+                return -ENOMEM;
+        bus->event = sd_event_ref(event);
+        bus->names = names;
+        r = sd_bus_open_system(&bus->bus);
+        if (r < 0)
+                return r;
+        *ret = steal_pointer(bus);
+        return 0;
+}
+
+/* Without the bus nobody can call: systemd starts the daemon again when there is one. */
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        Bus *bus = userdata;
+
+        journal_bus_failed("The connection", -ECONNRESET);
+        return sd_event_exit(bus->event, -ECONNRESET);
+}
+
+int bus_publish(Bus *bus, Registry *registry, const Proven *proven, Jobs *jobs)
+{
+        int r;
+
+        bus->registry = registry;
+        bus->proven = proven;
+        bus->jobs = jobs;
+
+        r = guard_install(bus);
+        if (r >= 0)
+                r = sd_bus_add_object_manager(bus->bus, NULL, BUS_PATH);
+        if (r >= 0)
+                r = manager_export(bus);
+        if (r >= 0)
+                r = device_export(bus);
+        if (r >= 0)
+                r = job_export(bus);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(bus->bus, NULL, "org.freedesktop.DBus.Local",
+                                              "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                              "Disconnected", on_disconnected, NULL, bus);
+        if (r >= 0)
+                r = sd_bus_request_name(bus->bus, BUS_NAME, 0);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus->bus, bus->event, SD_EVENT_PRIORITY_NORMAL);
+        return r;
+}
+
+Bus *bus_free(Bus *bus)
+{
+        if (!bus)
+                return NULL;
+        reset_calls_free(bus);
+        cancel_calls_free(bus);
+        sd_bus_slot_unref(bus->vanished_match);
+        sd_bus_flush_close_unref(bus->bus);
+        sd_event_unref(bus->event);
+        free(bus);
+        return NULL;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * org.pciresetd1.Device: one object for each function, found in the registry when it is called. Getters
+ * touch no hardware; Methods is the only one that reads sysfs, and is left out of GetAll and of the object
+ * tree.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/job-facts.h"
+#include "daemon/system/sysfs.h"
+#include "shared/cleanup.h"
+
+#define DEVICE_PREFIX BUS_PATH "/device"
+
+static int find(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret,
+                sd_bus_error *error)
+{
+        _cleanup_free_ char *label = NULL;
+        Bus *bus = userdata;
+        PciAddress address;
+        int r;
+
+        r = sd_bus_path_decode(path, DEVICE_PREFIX, &label);
+        if (r <= 0)
+                return r;
+        if (pci_address_parse(label, &address) < 0)
+                return 0;
+        *ret = registry_find(bus->registry, &address);
+        return *ret ? 1 : 0;
+}
+
+static void free_strv(char **list)
+{
+        for (char **p = list; p && *p; p++)
+                free(*p);
+        free(list);
+}
+
+static int enumerate(sd_bus *connection, const char *prefix, void *userdata, char ***ret,
+                     sd_bus_error *error)
+{
+        Bus *bus = userdata;
+        char **nodes = calloc(registry_count(bus->registry) + 1, sizeof(char *));
+        char path[OBJECT_PATH_MAX];
+        size_t n = 0;
+
+        if (!nodes)
+                return -ENOMEM;
+        for (Device *d = registry_next(bus->registry, NULL); d; d = registry_next(bus->registry, d)) {
+                nodes[n] = strdup(device_path(&d->facts.address, path));
+                if (!nodes[n++]) {
+                        free_strv(nodes);
+                        return -ENOMEM;
+                }
+        }
+        *ret = nodes;
+        return 0;
+}
+
+/* The finder's result is what handlers get as userdata; the bus layer itself hangs on the slot. */
+static Bus *bus_of(sd_bus_message *message)
+{
+        return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(message)));
+}
+
+static int get_methods(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_get_methods(bus_of(message), message, userdata, error);
+}
+
+static int plan(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_plan(bus_of(message), message, userdata, error);
+}
+
+static int reset(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_reset(bus_of(message), message, userdata, error);
+}
+
+#define GETTER(name)                                                                                        \
+        static int name(sd_bus *connection, const char *path, const char *interface, const char *property,  \
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
+
+GETTER(get_address)
+{
+        const Device *device = userdata;
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        return sd_bus_message_append(reply, "s", pci_address_format(&device->facts.address, address));
+}
+
+GETTER(get_name)
+{
+        const Device *device = userdata;
+        Bus *bus = sd_bus_slot_get_userdata(sd_bus_get_current_slot(connection));
+        const char *name = property[0] == 'V'
+                                   ? names_vendor(bus->names, device->facts.vendor)
+                                   : names_device(bus->names, device->facts.vendor, device->facts.device);
+
+        return sd_bus_message_append(reply, "s", name);
+}
+
+/* Text that lies in the Device itself, at the offset given in the vtable. */
+GETTER(get_text)
+{
+        return sd_bus_message_append(reply, "s", (const char *) userdata);
+}
+
+static int append_path(sd_bus_message *reply, const Device *device)
+{
+        char path[OBJECT_PATH_MAX];
+
+        return sd_bus_message_append(reply, "o", device ? device_path(&device->facts.address, path) : "/");
+}
+
+GETTER(get_parent)
+{
+        return append_path(reply, ((const Device *) userdata)->parent);
+}
+
+GETTER(get_physfn)
+{
+        return append_path(reply, ((const Device *) userdata)->physfn);
+}
+
+GETTER(get_method_names)
+{
+        const Device *device = userdata;
+        DeviceLive live;
+        int r;
+
+        r = sysfs_read_live(&device->facts.address, device->facts.inode, &live);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t i = 0; i < live.methods.n && r >= 0; i++)
+                r = sd_bus_message_append(reply, "s", live.methods.names[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+GETTER(get_state)
+{
+        return sd_bus_message_append(reply, "s", device_state_to_string(device_state(userdata)));
+}
+
+GETTER(get_unknown)
+{
+        return sd_bus_message_append(reply, "s", "unknown");
+}
+
+GETTER(get_empty)
+{
+        return sd_bus_message_append(reply, "s", "");
+}
+
+GETTER(get_last_reset)
+{
+        return append_last_reset(reply, &((const Device *) userdata)->last_reset);
+}
+
+GETTER(get_error_state)
+{
+        return sd_bus_message_append(reply, "s",
+                                     error_state_to_string(((const Device *) userdata)->error_state));
+}
+
+#define CONST   SD_BUS_VTABLE_PROPERTY_CONST
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+
+static const sd_bus_vtable device_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("GetMethods", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("a(sa{sv})", methods), get_methods,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Plan", SD_BUS_ARGS("s", method, "a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", plan), plan, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("s", method, "a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", result), reset, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_PROPERTY("Address", "s", get_address, 0, CONST),
+        SD_BUS_PROPERTY("VendorId", "q", NULL, offsetof(Device, facts.vendor), CONST),
+        SD_BUS_PROPERTY("DeviceId", "q", NULL, offsetof(Device, facts.device), CONST),
+        SD_BUS_PROPERTY("SubsystemVendorId", "q", NULL, offsetof(Device, facts.subsystem_vendor), CONST),
+        SD_BUS_PROPERTY("SubsystemDeviceId", "q", NULL, offsetof(Device, facts.subsystem_device), CONST),
+        SD_BUS_PROPERTY("Class", "u", NULL, offsetof(Device, facts.class), CONST),
+        SD_BUS_PROPERTY("Revision", "y", NULL, offsetof(Device, facts.revision), CONST),
+        SD_BUS_PROPERTY("VendorName", "s", get_name, 0, CONST),
+        SD_BUS_PROPERTY("DeviceName", "s", get_name, 0, CONST),
+        SD_BUS_PROPERTY("Driver", "s", get_text, offsetof(Device, facts.driver), CHANGES),
+        SD_BUS_PROPERTY("IommuGroup", "s", get_text, offsetof(Device, facts.iommu_group), CHANGES),
+        SD_BUS_PROPERTY("Parent", "o", get_parent, 0, CONST),
+        SD_BUS_PROPERTY("PhysicalFunction", "o", get_physfn, 0, CHANGES),
+        SD_BUS_PROPERTY("Methods", "as", get_method_names, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
+        SD_BUS_PROPERTY("State", "s", get_state, 0, CHANGES),
+        SD_BUS_PROPERTY("Cleanliness", "s", get_unknown, 0, CHANGES),
+        SD_BUS_PROPERTY("Owner", "s", get_empty, 0, CHANGES),
+        SD_BUS_PROPERTY("Lease", "s", get_empty, 0, CHANGES),
+        SD_BUS_PROPERTY("LastReset", "a{sv}", get_last_reset, 0, CHANGES),
+        SD_BUS_PROPERTY("Generation", "t", NULL, offsetof(Device, generation), CONST),
+        SD_BUS_PROPERTY("ErrorState", "s", get_error_state, 0, CHANGES),
+        SD_BUS_VTABLE_END,
+};
+
+int device_export(Bus *bus)
+{
+        int r;
+
+        r = sd_bus_add_fallback_vtable(bus->bus, NULL, DEVICE_PREFIX, DEVICE_IFACE, device_vtable, find,
+                                       bus);
+        if (r < 0)
+                return r;
+        return sd_bus_add_node_enumerator(bus->bus, NULL, DEVICE_PREFIX, enumerate, bus);
+}
+
+void device_emit_changed(Bus *bus, const Device *device, unsigned changes)
+{
+        static const struct {
+                DeviceChange change;
+                const char *property;
+        } properties[] = {
+                {DEVICE_CHANGED_DRIVER, "Driver"},          {DEVICE_CHANGED_STATE, "State"},
+                {DEVICE_CHANGED_LAST_RESET, "LastReset"},   {DEVICE_CHANGED_ERROR_STATE, "ErrorState"},
+                {DEVICE_CHANGED_IOMMU_GROUP, "IommuGroup"}, {DEVICE_CHANGED_PHYSFN, "PhysicalFunction"},
+        };
+        char *names[ELEMENTSOF(properties) + 1] = {};
+        char path[OBJECT_PATH_MAX];
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+                if (changes & properties[i].change)
+                        names[n++] = (char *) properties[i].property;
+        (void) sd_bus_emit_properties_changed_strv(bus->bus, device_path(&device->facts.address, path),
+                                                   DEVICE_IFACE, names);
+}
+
+static void on_added(void *userdata, Device *device)
+{
+        Bus *bus = userdata;
+        char path[OBJECT_PATH_MAX];
+
+        (void) sd_bus_emit_interfaces_added(bus->bus, device_path(&device->facts.address, path),
+                                            DEVICE_IFACE, NULL);
+}
+
+static void on_removed(void *userdata, Device *device)
+{
+        Bus *bus = userdata;
+        char path[OBJECT_PATH_MAX];
+
+        (void) sd_bus_emit_interfaces_removed(bus->bus, device_path(&device->facts.address, path),
+                                              DEVICE_IFACE, NULL);
+}
+
+static void on_changed(void *userdata, Device *device, unsigned changes)
+{
+        device_emit_changed(userdata, device, changes);
+}
+
+RegistryListener bus_registry_listener(Bus *bus)
+{
+        return (RegistryListener){
+                .added = on_added, .removed = on_removed, .changed = on_changed, .userdata = bus};
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/bus/job-facts.h"
+
+#include <string.h>
+
+#include "daemon/bus/bus-internal.h"
+
+/* One entry of an a{sv}. */
+#define APPEND(message, key, ...) sd_bus_message_append(message, "{sv}", key, __VA_ARGS__)
+
+int append_last_reset(sd_bus_message *message, const LastReset *last)
+{
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0 && last->valid) {
+                r = APPEND(message, "method", "s", last->method);
+                if (r >= 0)
+                        r = APPEND(message, "verdict", "s", last->verdict);
+                if (r >= 0)
+                        r = APPEND(message, "duration_usec", "t", last->duration_usec);
+                if (r >= 0)
+                        r = APPEND(message, "finished_at", "t", last->finished_at);
+                if (r >= 0)
+                        r = APPEND(message, "uid", "u", last->uid);
+                if (r >= 0)
+                        r = APPEND(message, "job", "u", last->job);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+int append_job_row(sd_bus_message *message, const Job *job)
+{
+        char address[PCI_ADDRESS_STRING_MAX], path[OBJECT_PATH_MAX];
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = APPEND(message, "id", "u", job->id);
+        if (r >= 0)
+                r = APPEND(message, "job", "o", job_path(job->id, path));
+        if (r >= 0)
+                r = APPEND(message, "device", "o", device_path(&job->target.address, path));
+        if (r >= 0)
+                r = APPEND(message, "address", "s", pci_address_format(&job->target.address, address));
+        if (r >= 0)
+                r = APPEND(message, "method", "s", job->method);
+        if (r >= 0)
+                r = APPEND(message, "phase", "s", job_phase_to_string(job->phase));
+        if (r >= 0)
+                r = APPEND(message, "uid", "u", job->request.uid);
+        if (r >= 0)
+                r = APPEND(message, "queued_at", "t", job->queued_at);
+        if (r >= 0)
+                r = APPEND(message, "started_at", "t", job->started_at);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+int append_reset_set(sd_bus_message *message, const Job *job)
+{
+        char path[OBJECT_PATH_MAX];
+        int r = sd_bus_message_open_container(message, 'a', "o");
+
+        for (size_t i = 0; i < job->n_members && r >= 0; i++)
+                r = sd_bus_message_append(message, "o", device_path(&job->members[i].address, path));
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* Opens the variant around an entry's container value; close_entry() closes both. */
+static int open_entry(sd_bus_message *message, const char *key, const char *type)
+{
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", key);
+        return r < 0 ? r : sd_bus_message_open_container(message, 'v', type);
+}
+
+static int close_entry(sd_bus_message *message)
+{
+        int r = sd_bus_message_close_container(message);
+
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static const char *denial_code(Grant grant)
+{
+        switch (grant) {
+        case GRANT_YES:
+        case GRANT_NO:
+                break;
+        case GRANT_CHALLENGE:
+                return "authentication-required";
+        case GRANT_DISMISSED:
+                return "dismissed";
+        case GRANT_FAILED:
+                return "polkit-failed";
+        }
+        return "not-authorized";
+}
+
+/* The reasons of an attempt as one line of codes. */
+static void attempt_why(const Attempt *attempt, char *buffer, size_t size)
+{
+        const char *code;
+        unsigned cursor = 0;
+        size_t n = 0;
+
+        buffer[0] = '\0';
+        if (attempt->outcome == ATTEMPT_DENIED) {
+                (void) snprintf(buffer, size, "%s", denial_code(attempt->grant));
+                return;
+        }
+        if (attempt->outcome != ATTEMPT_UNUSABLE) {
+                (void) snprintf(buffer, size, "%s", attempt->why);
+                return;
+        }
+        while ((code = why_next(attempt->unusable, &cursor)) && n < size)
+                n += (size_t) snprintf(buffer + n, size - n, "%s%s", n > 0 ? " " : "", code);
+}
+
+/* The last part of an error name of ours for what failed in one attempt. */
+static const char *attempt_error(const Attempt *attempt)
+{
+        switch (attempt->outcome) {
+        case ATTEMPT_DENIED:
+                return "PolicyDenied";
+        case ATTEMPT_UNUSABLE:
+        case ATTEMPT_REFUSED:
+                return attempt->verdict == VERDICT_DEAD ? "DeviceDead" : "NotUsable";
+        case ATTEMPT_GONE:
+                return "DeviceGone";
+        case ATTEMPT_DONE:
+        case ATTEMPT_FAILED:
+                break;
+        }
+        if (attempt->verdict == VERDICT_DEAD)
+                return "DeviceDead";
+        return attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK ? "" : "ResetFailed";
+}
+
+static int append_attempt(sd_bus_message *message, const Attempt *attempt)
+{
+        char why[256];
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        attempt_why(attempt, why, sizeof(why));
+        if (r >= 0)
+                r = APPEND(message, "method", "s", attempt->method);
+        if (r >= 0)
+                r = APPEND(message, "outcome", "s", attempt_outcome_to_string(attempt->outcome));
+        if (r >= 0)
+                r = APPEND(message, "why", "s", why);
+        if (r >= 0)
+                r = APPEND(message, "errno", "i", attempt->error);
+        if (r >= 0)
+                r = APPEND(message, "error", "s", attempt_error(attempt));
+        if (r >= 0)
+                r = APPEND(message, "verdict", "s", verdict_to_string(attempt->verdict));
+        if (r >= 0)
+                r = APPEND(message, "started_usec", "t", attempt->started_usec);
+        if (r >= 0)
+                r = APPEND(message, "finished_usec", "t", attempt->finished_usec);
+        if (r >= 0)
+                r = APPEND(message, "reset_method", "s", list_restored_to_string(attempt->reset_method));
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int append_attempts(sd_bus_message *message, const Job *job)
+{
+        int r = open_entry(message, "attempts", "aa{sv}");
+
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "a{sv}");
+        for (size_t i = 0; i < job->n_attempts && r >= 0; i++)
+                r = append_attempt(message, &job->attempts[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : close_entry(message);
+}
+
+static int append_check(sd_bus_message *message, const WorkerCheck *check)
+{
+        char path[OBJECT_PATH_MAX];
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = APPEND(message, "device", "o", device_path(&check->device, path));
+        if (r >= 0)
+                r = APPEND(message, "check", "s", check->check);
+        if (r >= 0)
+                r = APPEND(message, "result", "s", check_result_to_string(check->result));
+        if (r >= 0)
+                r = APPEND(message, "before", "s", check->before);
+        if (r >= 0)
+                r = APPEND(message, "after", "s", check->after);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int append_checks(sd_bus_message *message, const Job *job)
+{
+        int r = open_entry(message, "checks", "aa{sv}");
+
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "a{sv}");
+        for (size_t i = 0; job->result && i < job->result->n_checks && r >= 0; i++)
+                r = append_check(message, &job->result->checks[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : close_entry(message);
+}
+
+static int append_set_entry(sd_bus_message *message, const Job *job)
+{
+        int r = open_entry(message, "reset_set", "ao");
+
+        if (r >= 0)
+                r = append_reset_set(message, job);
+        return r < 0 ? r : close_entry(message);
+}
+
+int append_job_result(sd_bus_message *message, const Job *job)
+{
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = APPEND(message, "method", "s", job_method_used(job));
+        if (r >= 0)
+                r = APPEND(message, "verdict", "s", verdict_to_string(job_verdict(job)));
+        if (r >= 0)
+                r = APPEND(message, "duration_usec", "t", job_duration_usec(job));
+        if (r >= 0)
+                r = append_set_entry(message, job);
+        if (r >= 0)
+                r = append_attempts(message, job);
+        if (r >= 0)
+                r = append_checks(message, job);
+        if (r >= 0)
+                r = APPEND(message, "job", "u", job->id);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the domain knows about resets, put into words and into D-Bus messages.
+ */
+
+#include <systemd/sd-bus.h>
+
+#include "daemon/domain/job.h"
+
+/* The value of Device.LastReset: an a{sv}, empty if there was none. */
+int append_last_reset(sd_bus_message *message, const LastReset *last);
+
+/* One row of ListJobs: an a{sv}. */
+int append_job_row(sd_bus_message *message, const Job *job);
+
+/* An array of the object paths of the job's reset set. */
+int append_reset_set(sd_bus_message *message, const Job *job);
+
+/* The result of Reset, good or bad: an a{sv}. */
+int append_job_result(sd_bus_message *message, const Job *job);
+
+/* What `error` means for this job, in words for people: the device, the reason, what to do next. NULL: out
+ * of memory. The caller frees it. */
+char *job_error_text(const Job *job, ResetError error);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * The a{sv} of options that ends most methods. A key that the method does not know, a value of another type,
+ * or a key twice is an error: a misspelt `in_use` that is silently ignored would be a safety bug.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-bus.h>
+
+typedef struct Option {
+        const char *key;
+        char type; /* SD_BUS_TYPE_BOOLEAN into a bool, SD_BUS_TYPE_UINT64 into a uint64_t */
+        void *target; /* left alone if the key is missing */
+        uint64_t min, max; /* of a UINT64 */
+        bool seen;
+} Option;
+
+/* Reads the options that come next in `message`. On bad ones sets InvalidArgs and returns negative. */
+int options_read(sd_bus_message *message, Option *options, size_t n_options, sd_bus_error *error);

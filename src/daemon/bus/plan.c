@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* GetMethods and Plan: what could be done. Nothing here changes anything or asks the hardware. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/options.h"
+#include "daemon/system/sysfs.h"
+#include "shared/cleanup.h"
+
+DEFINE_CLEANUP(Plan *, plan_free);
+DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
+
+static int refresh(void *userdata, Device *device)
+{
+        return sysfs_read_live(&device->facts.address, device->facts.inode, &device->live);
+}
+
+static int refresh_concerned(Device *device, sd_bus_error *error)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+        int r = plan_for_each_concerned(device, refresh, NULL);
+
+        if (r >= 0)
+                return 0;
+        pci_address_format(&device->facts.address, address);
+        if (r == -ENODEV)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "DeviceGone",
+                                         "%s: the device has just been removed.", address);
+        return sd_bus_error_set_errnof(error, -r, "%s: its facts cannot be read from sysfs: %s", address,
+                                       strerror(-r));
+}
+
+/* One entry of an a{sv} that holds an array of strings, from a set of bits. */
+static int append_codes(sd_bus_message *message, const char *key, unsigned bits,
+                        const char *(*next)(unsigned bits, unsigned *cursor))
+{
+        const char *code;
+        unsigned cursor = 0;
+        int r;
+
+        r = sd_bus_message_open_container(message, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", key);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "s");
+        while (r >= 0 && (code = next(bits, &cursor)))
+                r = sd_bus_message_append(message, "s", code);
+        for (int i = 0; i < 3 && r >= 0; i++)
+                r = sd_bus_message_close_container(message);
+        return r;
+}
+
+static int append_method(sd_bus_message *message, Bus *bus, const Device *device, const Rung *rung)
+{
+        ProvenFacts proven = proven_get(bus->proven, device->facts.vendor, device->facts.device,
+                                        rung->method);
+        int advertised = !(rung->why & WHY_NOT_ADVERTISED);
+        int r;
+
+        r = sd_bus_message_open_container(message, 'r', "sa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", rung->method);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}", "scope", "s",
+                                          reset_scope_to_string(rung->scope), "advertised", "b", advertised,
+                                          "enabled", "b", rung->scope != RESET_SCOPE_UNKNOWN, "usable", "b",
+                                          rung->why == 0);
+        if (r >= 0)
+                r = append_codes(message, "why", rung->why, why_next);
+        if (r >= 0)
+                r = sd_bus_message_append(message, "{sv}", "proven", "a{sv}", 4, "tries", "t", proven.tries,
+                                          "ok", "t", proven.ok, "dead", "t", proven.dead, "median_usec", "t",
+                                          proven.median_usec);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int read_plan_options(sd_bus_message *message, PlanOptions *ret, sd_bus_error *error)
+{
+        Option options[] = {{"in_use", SD_BUS_TYPE_BOOLEAN, &ret->in_use}};
+
+        return options_read(message, options, ELEMENTSOF(options), error);
+}
+
+int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+{
+        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
+        PlanOptions options = {};
+        int r;
+
+        r = read_plan_options(message, &options, error);
+        if (r < 0)
+                return r;
+        r = refresh_concerned(device, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(sa{sv})");
+        /* Each listed method by its name: an alias would leave out those of unknown scope. */
+        for (size_t i = 0; i < device->live.methods.n && r >= 0; i++) {
+                _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+
+                r = plan_make(device, device->live.methods.names[i], &options, &plan);
+                if (r >= 0)
+                        r = append_method(reply, bus, device, &plan->rungs[0]);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+static int append_set(sd_bus_message *message, const Rung *rung)
+{
+        char path[OBJECT_PATH_MAX];
+        int r;
+
+        r = sd_bus_message_open_container(message, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", "reset_set");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "ao");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "o");
+        for (size_t i = 0; i < rung->n_set && r >= 0; i++)
+                r = sd_bus_message_append(message, "o", device_path(&rung->set[i]->facts.address, path));
+        for (int i = 0; i < 3 && r >= 0; i++)
+                r = sd_bus_message_close_container(message);
+        return r;
+}
+
+/* What is seen of a member's use so far: the driver, or what a driver stands for. */
+static int append_holder(sd_bus_message *message, const Device *member)
+{
+        unsigned use = plan_member_use(member);
+        const char *kind = use & WHY_VFIO_OPEN      ? "vfio"
+                           : use & WHY_PCIBACK      ? "xen"
+                           : use & WHY_TSM_BOUND    ? "tsm"
+                           : use & WHY_DRIVER_BOUND ? "driver"
+                                                    : NULL;
+        char path[OBJECT_PATH_MAX];
+
+        if (!kind)
+                return 0;
+        return sd_bus_message_append(message, "a{sv}", 3, "device", "o",
+                                     device_path(&member->facts.address, path), "kind", "s", kind, "name",
+                                     "s", member->facts.driver);
+}
+
+static int append_holders(sd_bus_message *message, const Rung *rung)
+{
+        int r;
+
+        r = sd_bus_message_open_container(message, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", "holders");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "aa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "a{sv}");
+        for (size_t i = 0; i < rung->n_set && r >= 0; i++)
+                r = append_holder(message, rung->set[i]);
+        for (int i = 0; i < 3 && r >= 0; i++)
+                r = sd_bus_message_close_container(message);
+        return r;
+}
+
+/* Host drivers without reset callbacks find their device blank and do not know why. */
+static int append_lost(sd_bus_message *message, const Rung *rung)
+{
+        int r;
+
+        r = sd_bus_message_open_container(message, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", "lost");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "s");
+        for (size_t i = 0; i < rung->n_set && r >= 0; i++) {
+                const DeviceFacts *facts = &rung->set[i]->facts;
+                char address[PCI_ADDRESS_STRING_MAX], text[PCI_ADDRESS_STRING_MAX + DRIVER_NAME_MAX + 1];
+
+                if (facts->is_bridge || driver_kind(facts->driver) != DRIVER_HOST ||
+                    driver_is_reset_aware(facts->driver))
+                        continue;
+                (void) snprintf(text, sizeof(text), "%s %s", pci_address_format(&facts->address, address),
+                                facts->driver);
+                r = sd_bus_message_append(message, "s", text);
+        }
+        for (int i = 0; i < 3 && r >= 0; i++)
+                r = sd_bus_message_close_container(message);
+        return r;
+}
+
+static int append_rung(sd_bus_message *message, const Rung *rung)
+{
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = sd_bus_message_append(message, "{sv}{sv}{sv}", "method", "s", rung->method, "usable",
+                                          "b", rung->why == 0, "expected_usec", "t", rung->expected_usec);
+        if (r >= 0)
+                r = append_set(message, rung);
+        if (r >= 0)
+                r = append_holders(message, rung);
+        if (r >= 0)
+                r = append_codes(message, "why", rung->why, why_next);
+        if (r >= 0)
+                r = append_codes(message, "actions", rung->actions, action_next);
+        if (r >= 0)
+                r = append_lost(message, rung);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int append_plan(sd_bus_message *message, const Plan *plan)
+{
+        int r;
+
+        r = sd_bus_message_open_container(message, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", "rungs");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', "aa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "a{sv}");
+        for (size_t i = 0; i < plan->n_rungs && r >= 0; i++)
+                r = append_rung(message, &plan->rungs[i]);
+        for (int i = 0; i < 4 && r >= 0; i++)
+                r = sd_bus_message_close_container(message);
+        return r;
+}
+
+int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+{
+        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
+        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+        PlanOptions options = {};
+        const char *method;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &method);
+        if (r >= 0)
+                r = read_plan_options(message, &options, error);
+        if (r < 0)
+                return r;
+        r = refresh_concerned(device, error);
+        if (r < 0)
+                return r;
+        r = plan_make(device, method, &options, &plan);
+        if (r == -EINVAL)
+                return invalid_method(error, &device->facts.address, method);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = append_plan(reply, plan);
+        return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method)
+{
+        char text[PCI_ADDRESS_STRING_MAX];
+
+        return sd_bus_error_setf(
+                error, BUS_ERROR_PREFIX "InvalidMethod",
+                "%s: '%.64s' is not a reset method, nor one of any, function, link. GetMethods tells "
+                "which there are.",
+                pci_address_format(address, text), method);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What became of resets: per hardware id and method, how often a method was tried, how often the device was
+ * proved well afterwards, how often dead, and how long it took.
+ *
+ * "Supported" is what the kernel says; this is what happened. Kept in memory, bounded; the durations are the
+ * last ones.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/worker-protocol.h"
+
+typedef struct Proven Proven;
+
+typedef struct ProvenFacts {
+        uint64_t tries;
+        uint64_t ok;
+        uint64_t dead;
+        uint64_t median_usec; /* of the last PROVEN_DURATIONS good ones, 0: none */
+} ProvenFacts;
+
+#define PROVEN_DURATIONS 15U
+/* Kinds of device times methods; further ones are not remembered. */
+#define PROVEN_MAX 4096U
+
+int proven_new(Proven **ret);
+Proven *proven_free(Proven *proven);
+
+/* Notes one try. Memory that cannot be had loses the note, nothing else. */
+void proven_note(Proven *proven, uint16_t vendor, uint16_t device, const char *method, Verdict verdict,
+                 uint64_t duration_usec);
+
+/* All zero if nothing is known. */
+ProvenFacts proven_get(const Proven *proven, uint16_t vendor, uint16_t device, const char *method);

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Wires the parts together and runs the loop.
+ *
+ *      bus ──► jobs ──► lanes            bus: calls in, replies and signals out
+ *       ▲       │ ▲                      jobs, lanes, registry, plan: the domain, which asks for what it
+ *       │       │ └── workers            needs through the ports below
+ *       │       ▼                        udev, sysfs, workers, records: the edges to the machine
+ *    registry ◄── udev, sysfs
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <utlist.h>
+
+#include "config.h"
+#include "daemon/bus/bus.h"
+#include "daemon/domain/job.h"
+#include "daemon/domain/proven.h"
+#include "daemon/domain/registry.h"
+#include "daemon/system/journal.h"
+#include "daemon/system/names.h"
+#include "daemon/system/record.h"
+#include "daemon/system/sysfs.h"
+#include "daemon/system/udev.h"
+#include "daemon/system/worker.h"
+#include "shared/cleanup.h"
+
+typedef struct Run Run;
+
+typedef struct Daemon {
+        const char *worker_program;
+        sd_event *event;
+        Registry *registry;
+        Proven *proven;
+        Names *names;
+        Jobs *jobs;
+        Records *records;
+        UdevSource *udev;
+        Bus *bus;
+        Run *runs;
+} Daemon;
+
+/* A running job and the call to its worker. */
+struct Run {
+        Daemon *daemon;
+        uint32_t job;
+        WorkerCall *call;
+        Run *prev, *next;
+};
+
+static int port_refresh(void *userdata, Device *device)
+{
+        return sysfs_read_live(&device->facts.address, device->facts.inode, &device->live);
+}
+
+static int port_pin(void *userdata, const PciAddress *address, uint64_t inode)
+{
+        return sysfs_pin(address, inode);
+}
+
+static void port_unpin(void *userdata, int pin)
+{
+        (void) close(pin);
+}
+
+static int port_authorize(void *userdata, Job *job)
+{
+        return bus_authorize(((Daemon *) userdata)->bus, job);
+}
+
+static void port_forget_authorization(void *userdata, Job *job)
+{
+        bus_forget_authorization(((Daemon *) userdata)->bus, job);
+}
+
+static void on_worker_phase(void *userdata, WorkerEventType type)
+{
+        Run *run = userdata;
+        Job *job = jobs_find(run->daemon->jobs, run->job);
+
+        if (job)
+                job_worker_phase(job, type);
+}
+
+static void on_worker_done(void *userdata, WorkerResult *result, int error)
+{
+        Run *run = userdata;
+        Daemon *daemon = run->daemon;
+        Job *job = jobs_find(daemon->jobs, run->job);
+
+        if (error < 0)
+                journal_worker_failed(run->job, "ended without a result", error);
+        records_remove(daemon->records, run->job);
+        DL_DELETE(daemon->runs, run);
+        free(run);
+        if (job)
+                job_worker_done(job, result);
+        else
+                worker_result_free(result);
+}
+
+static int port_start_worker(void *userdata, Job *job, const WorkerRequest *request)
+{
+        _cleanup_free_ Run *run = calloc(1, sizeof(Run));
+        WorkerHandler handler = {.phase = on_worker_phase, .done = on_worker_done, .userdata = run};
+        Daemon *daemon = userdata;
+        int r;
+
+        if (!run)
+                return -ENOMEM;
+        run->daemon = daemon;
+        run->job = job->id;
+        r = worker_call_start(daemon->event, daemon->worker_program, request, &handler, &run->call);
+        if (r < 0) {
+                journal_worker_failed(job->id, "could not be started", r);
+                return r;
+        }
+        DL_APPEND(daemon->runs, run);
+        (void) steal_pointer(run);
+        return 0;
+}
+
+static void port_event(void *userdata, Job *job, JobEvent event)
+{
+        Daemon *daemon = userdata;
+
+        switch (event) {
+        case JOB_EVENT_REQUESTED:
+                journal_requested(job);
+                break;
+        case JOB_EVENT_STARTED:
+                journal_reset_started(job);
+                break;
+        case JOB_EVENT_FINISHED:
+                journal_finished(job);
+                break;
+        case JOB_EVENT_ANNOUNCED:
+        case JOB_EVENT_CHANGED:
+                break;
+        }
+        if (daemon->bus)
+                bus_job_event(daemon->bus, job, event);
+}
+
+static uint64_t port_now_realtime(void *userdata)
+{
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+}
+
+static uint32_t port_new_id(void *userdata)
+{
+        return records_new_job_id(((Daemon *) userdata)->records);
+}
+
+static int on_record_running(void *userdata, const WorkerRequest *request, void **ret_job)
+{
+        Daemon *daemon = userdata;
+        Job *job;
+        int r = jobs_adopt(daemon->jobs, request, &job);
+
+        if (r < 0)
+                return r;
+        journal_adopted(job);
+        *ret_job = job;
+        return 0;
+}
+
+static void on_record_ended(void *userdata, void *job, WorkerResult *result)
+{
+        job_worker_done(job, result);
+}
+
+static void daemon_done(Daemon *daemon)
+{
+        Run *run, *next;
+
+        /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
+         * their records tell the next daemon. */
+        daemon->bus = bus_free(daemon->bus);
+        daemon->udev = udev_source_free(daemon->udev);
+        DL_FOREACH_SAFE (daemon->runs, run, next) {
+                worker_call_free(run->call);
+                free(run);
+        }
+        if (daemon->registry)
+                registry_set_listener(daemon->registry, NULL);
+        daemon->records = records_free(daemon->records);
+        daemon->jobs = jobs_free(daemon->jobs);
+        daemon->registry = registry_free(daemon->registry);
+        daemon->proven = proven_free(daemon->proven);
+        daemon->names = names_free(daemon->names);
+        daemon->event = sd_event_unref(daemon->event);
+}
+
+static int set_up_domain(Daemon *daemon)
+{
+        const JobPorts ports = {
+                .refresh = port_refresh,
+                .pin = port_pin,
+                .unpin = port_unpin,
+                .authorize = port_authorize,
+                .forget_authorization = port_forget_authorization,
+                .start_worker = port_start_worker,
+                .event = port_event,
+                .now_realtime = port_now_realtime,
+                .new_id = port_new_id,
+                .userdata = daemon,
+        };
+        int r;
+
+        r = registry_new(&daemon->registry);
+        if (r >= 0)
+                r = proven_new(&daemon->proven);
+        if (r >= 0)
+                r = jobs_new(daemon->registry, daemon->proven, &ports, &daemon->jobs);
+        return r;
+}
+
+/* Signals end the loop; SIGCHLD is blocked for the event sources of workers. */
+static int set_up_event(Daemon *daemon)
+{
+        sigset_t mask;
+        int r;
+
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGCHLD);
+        sigaddset(&mask, SIGTERM);
+        sigaddset(&mask, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+
+        r = sd_event_default(&daemon->event);
+        if (r >= 0)
+                r = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
+        return r;
+}
+
+/* The registry is full and earlier workers are known before the name is taken. */
+static int set_up(Daemon *daemon)
+{
+        const RecordHandler records = {
+                .running = on_record_running,
+                .ended = on_record_ended,
+                .userdata = daemon,
+        };
+        RegistryListener listener;
+        Bus *bus = NULL;
+        int r;
+
+        r = set_up_event(daemon);
+        if (r >= 0)
+                r = set_up_domain(daemon);
+        if (r >= 0)
+                r = names_new(&daemon->names);
+        if (r >= 0)
+                r = bus_new(daemon->event, daemon->names, &bus);
+        if (r >= 0)
+                r = udev_source_new(daemon->event, daemon->registry, &daemon->udev);
+        if (r >= 0)
+                r = records_new(daemon->event, WORKER_RECORD_DIR, &records, &daemon->records);
+        daemon->bus = bus;
+        if (r < 0)
+                return r;
+
+        listener = bus_registry_listener(bus);
+        registry_set_listener(daemon->registry, &listener);
+        return bus_publish(bus, daemon->registry, daemon->proven, daemon->jobs);
+}
+
+static int run(const char *worker_program)
+{
+        _cleanup_(daemon_done) Daemon daemon = {.worker_program = worker_program};
+        int r;
+
+        r = set_up(&daemon);
+        if (r < 0) {
+                fprintf(stderr, "pciresetd: cannot start: %s\n", strerror(-r));
+                return r;
+        }
+        journal_started(PACKAGE_VERSION, registry_count(daemon.registry));
+        (void) sd_notify(false, "READY=1");
+        r = sd_event_loop(daemon.event);
+        (void) sd_notify(false, "STOPPING=1");
+        return r;
+}
+
+static int parse_arguments(int argc, char **argv, const char **worker_program)
+{
+        enum {
+                OPTION_WORKER = 0x100,
+        };
+        static const struct option options[] = {
+                {"help", no_argument, NULL, 'h'},
+                {"version", no_argument, NULL, 'V'},
+                {"worker", required_argument, NULL, OPTION_WORKER},
+                {},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case 'h':
+                        puts("pciresetd: resets PCI devices for unprivileged programs, over D-Bus.\n"
+                             "It is started by systemd: see pciresetd(8).\n\n"
+                             "  -h, --help         show this\n"
+                             "      --version      show the version\n"
+                             "      --worker=PATH  run this program as worker instead of the installed one");
+                        return 0;
+                case 'V':
+                        puts(PACKAGE_STRING);
+                        return 0;
+                case OPTION_WORKER:
+                        *worker_program = optarg;
+                        break;
+                default:
+                        return -EINVAL;
+                }
+        if (optind < argc) {
+                fprintf(stderr, "pciresetd: '%s' is one argument too many. See pciresetd --help.\n",
+                        argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
+}
+
+int main(int argc, char **argv)
+{
+        const char *worker_program = WORKER_PROGRAM;
+        int r;
+
+        r = parse_arguments(argc, argv, &worker_program);
+        if (r > 0)
+                r = run(worker_program);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
