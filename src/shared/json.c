@@ -38,6 +38,9 @@ static size_t scan_bytes(const char *text, size_t length, size_t *ret_members)
                 if (!in_string) {
                         if (*p == ':')
                                 members++;
+                        /* json-c takes these around keys even when it is told to be strict. */
+                        if (*p == '\'')
+                                return i;
                 } else if (is_control((unsigned char) *p)) {
                         return i;
                 } else if (*p == '\\') {
