@@ -19,6 +19,7 @@
 
 /* Reads are answered at once unless the daemon has to wait for its worker, or has to be started. */
 #define CALL_TIMEOUT_USEC (90 * USEC_PER_SEC)
+#define ASK_TIMEOUT_USEC  (20 * 60 * USEC_PER_SEC)
 
 int client_connect(Client *client)
 {
@@ -64,10 +65,12 @@ int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply
 {
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_slot_ sd_bus_slot *slot = NULL;
-        uint64_t deadline = now_monotonic_usec() + CALL_TIMEOUT_USEC;
+        bool may_ask = sd_bus_message_get_allow_interactive_authorization(call) > 0;
+        uint64_t timeout = may_ask ? ASK_TIMEOUT_USEC : CALL_TIMEOUT_USEC;
+        uint64_t deadline = now_monotonic_usec() + timeout;
         int r;
 
-        r = sd_bus_call_async(client->bus, &slot, call, on_reply, &reply, CALL_TIMEOUT_USEC);
+        r = sd_bus_call_async(client->bus, &slot, call, on_reply, &reply, timeout);
         while (r >= 0 && !reply) {
                 r = sd_bus_process(client->bus, NULL);
                 if (r == 0 && !reply)

@@ -57,7 +57,6 @@ typedef struct Client {
         bool in_use;
         bool no_wait;
         bool ask_password;
-        bool silent; /* report nothing: the call only helps to explain an error */
         uint64_t timeout_usec; /* 0: the daemon's own */
 
         /* What the verb works on, for messages. Empty if it works on no single device. */
@@ -74,8 +73,8 @@ int client_connect(Client *client);
 int client_new_call(Client *client, const char *destination, const char *path, const char *interface,
                     const char *member, bool ask, sd_bus_message **ret);
 
-/* Sends a call and waits for the answer. EXIT_OK and the reply, or another ExitCode, reported, or a negative
- * errno. */
+/* Sends a call and waits for the answer, for long if a password may be asked for. EXIT_OK and the reply, or
+ * another ExitCode, reported, or a negative errno. */
 int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply);
 
 /* Appends an options dictionary with `in_use` if the user gave it and nothing else. */

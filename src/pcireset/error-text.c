@@ -93,8 +93,6 @@ static int report(const Client *client, const char *name, const char *message, c
         json_object *error;
         int r;
 
-        if (client->silent)
-                return 0;
         if (!client->json) {
                 r = text_print_line(stderr, "pcireset: %s", message);
                 if (r >= 0 && details)
@@ -123,69 +121,50 @@ static int report(const Client *client, const char *name, const char *message, c
         return json_print(stdout, document, strcmp(client->verb, "monitor") == 0);
 }
 
-/* The actions that polkit was asked, as far as a plan of the same call can tell: the names of all of them.
- */
-static char *asked_actions(Client *client)
+/* Why the last attempt came to nothing, as a code. "" if that is not told. */
+static const char *last_why(json_object *details)
 {
-        _cleanup_json_ json_object *plan = NULL, *all = json_object_new_array();
-        json_object *rungs;
-        int r;
+        json_object *attempts = json_get_array(details, "attempts");
+        size_t n = json_length(attempts);
 
-        if (!all || strcmp(client->verb, "reset") != 0)
-                return NULL;
-        /* One failure is reported, not that there is another behind it. */
-        client->silent = true;
-        r = client_get_plan(client, &plan);
-        client->silent = false;
-        if (r != EXIT_OK)
-                return NULL;
-
-        rungs = json_get_array(plan, "rungs");
-        for (size_t i = 0; i < json_length(rungs); i++) {
-                json_object *actions = json_get_array(json_object_array_get_idx(rungs, i), "actions");
-
-                for (size_t j = 0; j < json_length(actions); j++) {
-                        bool known = false;
-
-                        for (size_t k = 0; k < json_length(all); k++)
-                                known = known || strcmp(json_get_string_at(all, k),
-                                                        json_get_string_at(actions, j)) == 0;
-                        if (!known &&
-                            json_append(all, json_object_new_string(json_get_string_at(actions, j))) < 0)
-                                return NULL;
-                }
-        }
-        return json_length(all) > 0 ? json_join(all, ", ") : NULL;
+        return n > 0 ? json_get_string(json_object_array_get_idx(attempts, n - 1), "why") : "";
 }
 
-/* Who said no, and what would make it a yes. */
-static char *authorization_advice(Client *client, const char *name, const char *sender)
+/* Who said no, and what would make it a yes. The daemon's message names the actions. */
+static char *authorization_advice(const Client *client, const char *name, const char *sender,
+                                  json_object *details)
 {
         const char *interactive = "";
-        _cleanup_free_ char *actions = NULL;
         char *advice = NULL;
 
         /* The bus itself refuses only if its policy lacks the daemon's file. */
         if (sender && strcmp(sender, BUS_DRIVER) == 0)
                 return strdup("The bus's own policy refused the call: is org.pciresetd1.conf in "
                               "/usr/share/dbus-1/system.d?");
+        if (strcmp(last_why(details), "polkit-failed") == 0)
+                return strdup("Look at `systemctl status polkit`: without it nothing is allowed, not even "
+                              "to root.");
+        if (strcmp(last_why(details), "dismissed") == 0)
+                return strdup("The question for a password was not answered; call again to be asked again.");
 
         if (strcmp(name, DBUS_ERROR("InteractiveAuthorizationRequired")) == 0)
                 interactive = client->ask_password ? "A password would do, but nothing here can ask for it "
-                                                     "(is there a polkit agent?). "
-                                                   : "A password would do: run it on a terminal, without "
+                                                     "(pkttyagent could). "
+                                                   : "A password would do: call from a terminal, without "
                                                      "--no-ask-password. ";
-
-        if (strcmp(client->verb, "cancel") == 0)
-                actions = strdup("org.pciresetd1.manage-jobs");
-        else
-                actions = asked_actions(client);
-        if (asprintf(&advice,
-                     "%sAn administrator allows it by a polkit rule in /etc/polkit-1/rules.d for %s: see "
-                     "pcireset(1), AUTHORISATION.",
-                     interactive, actions ? actions : "the action") < 0)
-                return NULL;
-        return advice;
+        if (!client->method)
+                return asprintf(&advice,
+                                "%sA polkit rule in /etc/polkit-1/rules.d allows it: see pcireset(1).",
+                                interactive) < 0
+                               ? NULL
+                               : advice;
+        return asprintf(&advice,
+                        "%sA polkit rule in /etc/polkit-1/rules.d allows it: `pcireset plan %s %s%s` names "
+                        "the "
+                        "actions, pcireset(1) has an example.",
+                        interactive, client->address, client->method, client->in_use ? " --in-use" : "") < 0
+                       ? NULL
+                       : advice;
 }
 
 static char *in_use_advice(const Client *client)
@@ -232,16 +211,19 @@ static char *known_advice(const Client *client, const char *name)
 }
 
 /* NULL also if there is nothing to say. */
-static char *find_advice(Client *client, const char *name, ExitCode code, const char *sender)
+static char *find_advice(const Client *client, const char *name, ExitCode code, const char *sender,
+                         json_object *details)
 {
         if (strcmp(name, ERROR_PREFIX "PolicyDenied") == 0)
                 return strdup("The policy of this machine says no, whoever asks: see pciresetd(8).");
         if (code == EXIT_NOT_AUTHORIZED)
-                return authorization_advice(client, name, sender);
+                return authorization_advice(client, name, sender, details);
         if (code == EXIT_UNREACHABLE)
                 return strdup(UNREACHABLE_ADVICE);
         if (strcmp(name, ERROR_PREFIX "InUse") == 0)
                 return in_use_advice(client);
+        if (strcmp(last_why(details), "busy") == 0)
+                return strdup("`pcireset jobs` shows what is in the way.");
         if (strcmp(client->verb, "cancel") == 0 && strcmp(name, DBUS_ERROR("UnknownObject")) == 0)
                 return strdup("There is no such job, or it has ended: look with `pcireset jobs`.");
         return known_advice(client, name);
@@ -261,7 +243,7 @@ static json_object *read_details(sd_bus_message *reply)
         return steal_pointer(details);
 }
 
-ExitCode report_reply(Client *client, sd_bus_message *reply, bool timed_out)
+ExitCode report_reply(const Client *client, sd_bus_message *reply, bool timed_out)
 {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         const char *name = error && error->name ? error->name : DBUS_ERROR("Failed");
@@ -270,8 +252,6 @@ ExitCode report_reply(Client *client, sd_bus_message *reply, bool timed_out)
         _cleanup_free_ char *advice = NULL, *sentence = NULL;
         ExitCode code = error_exit_code(name);
 
-        if (client->silent)
-                return code;
         if (timed_out)
                 return report_failure(
                         client, EXIT_TIMED_OUT, CLIENT_ERROR("NoAnswer"),
@@ -287,7 +267,7 @@ ExitCode report_reply(Client *client, sd_bus_message *reply, bool timed_out)
         }
 
         details = read_details(reply);
-        advice = find_advice(client, name, code, sd_bus_message_get_sender(reply));
+        advice = find_advice(client, name, code, sd_bus_message_get_sender(reply), details);
         (void) report(client, name, message, advice, details);
         return code;
 }

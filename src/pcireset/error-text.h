@@ -13,7 +13,7 @@ ExitCode error_exit_code(const char *name);
 
 /* Reports the error that a call got, with the evidence in its body. Returns the exit code. `timed_out`: the
  * local timer ran out, there is no real answer. */
-ExitCode report_reply(Client *client, sd_bus_message *reply, bool timed_out);
+ExitCode report_reply(const Client *client, sd_bus_message *reply, bool timed_out);
 
 /* Reports a failure that this client found itself. `next_step` may be NULL. Returns `code`. */
 ExitCode report_failure(const Client *client, ExitCode code, const char *name, const char *next_step,

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "pcireset/agent.h"
 #include "pcireset/error-text.h"
 #include "pcireset/table.h"
 #include "pcireset/text.h"
@@ -152,6 +153,7 @@ int verb_cancel(Client *client, char **arguments)
         _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
         char path[sizeof(JOB_PATH "/") + 10];
         unsigned long job;
+        pid_t agent;
         char *end;
         int r;
 
@@ -169,6 +171,8 @@ int verb_cancel(Client *client, char **arguments)
         r = sd_bus_message_append(call, "a{sv}", 0);
         if (r < 0)
                 return r;
+        agent = client->ask_password ? agent_start() : 0;
         r = client_call(client, call, &reply);
+        agent_stop(agent);
         return r != EXIT_OK ? r : print_cancelled(client, job);
 }

@@ -222,9 +222,6 @@ static int watch_bus(Wait *wait)
                                         on_job_removed, wait);
         if (r >= 0)
                 r = sd_bus_add_match(bus, NULL, properties, on_properties_changed, wait);
-        /* The connection is needed once more after the loop, to find out what an error was about. */
-        if (r >= 0)
-                r = sd_bus_set_close_on_exit(bus, false);
         if (r >= 0)
                 r = sd_bus_attach_event(bus, wait->event, SD_EVENT_PRIORITY_NORMAL);
         return r;

@@ -70,7 +70,7 @@ static int print_attempt(FILE *stream, json_object *attempt)
         uint64_t started = json_get_unsigned(attempt, "started_usec"),
                  finished = json_get_unsigned(attempt, "finished_usec");
         const char *why = json_get_string(attempt, "why"), *verdict = json_get_string(attempt, "verdict");
-        const char *name = errno_name(error), *message = json_get_string(attempt, "error");
+        const char *name = errno_name(error), *message = error > 0 ? strerror(error) : "";
         char took[TEXT_DURATION_MAX] = "", number[16] = "";
         bool has_took = started > 0 && finished >= started;
 
@@ -81,16 +81,14 @@ static int print_attempt(FILE *stream, json_object *attempt)
         /* That nothing was proved goes without saying where nothing was done. */
         if (strcmp(verdict, "unverified") == 0 && strcmp(json_get_string(attempt, "outcome"), "done") != 0)
                 verdict = "";
-        if (!*message && error > 0)
-                message = strerror(error);
         if (has_took)
                 (void) text_duration(finished - started, took);
 
         return text_print_line(stream, "  %s: %s%s%s%s%s%s%s%s%s%s%s%s", json_get_string(attempt, "method"),
                                json_get_string(attempt, "outcome"), has_took ? " after " : "", took,
                                *verdict ? ", verified: " : "", verdict, *why ? ": " : "", why,
-                               error > 0 || *message ? ": " : "", message, name ? " (" : "",
-                               name ? name : "", name ? ")" : "");
+                               error > 0 ? ": " : "", message, name ? " (" : "", name ? name : "",
+                               name ? ")" : "");
 }
 
 static int print_check(FILE *stream, json_object *check)

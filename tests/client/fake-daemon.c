@@ -179,9 +179,9 @@ static int append_attempt(sd_bus_message *m, const char *method, const char *out
                           int error, const char *verdict, const char *list)
 {
         return sd_bus_message_append(m, "a{sv}", 9, "method", "s", method, "outcome", "s", outcome, "why",
-                                     "s", why, "errno", "i", error, "error", "s", "", "verdict", "s",
-                                     verdict, "started_usec", "t", UINT64_C(1000000), "finished_usec", "t",
-                                     UINT64_C(1100000), "reset_method", "s", list);
+                                     "s", why, "errno", "i", error, "error", "s", error ? "ResetFailed" : "",
+                                     "verdict", "s", verdict, "started_usec", "t", UINT64_C(1000000),
+                                     "finished_usec", "t", UINT64_C(1100000), "reset_method", "s", list);
 }
 
 /* The keys of a result: what is told of a success and of a failure. */

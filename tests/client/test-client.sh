@@ -301,7 +301,7 @@ test_errors() {
                 check "error_$scene as JSON" all "exits $code" err_empty json \
                         "json_is error.message \"0000:01:00.0: the daemon's own words\""
         done <<-END
-                access_denied 3 /etc/polkit-1/rules.d for org.pciresetd1.reset
+                access_denied 3 pcireset plan 0000:01:00.0 error_access_denied
                 interactive 3 --no-ask-password
                 policy_denied 3 policy of this machine
                 device_gone 4 pcireset list

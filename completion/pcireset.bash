@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for pcireset(1)
+#
+# Addresses and methods come from sysfs: pressing Tab must not start a daemon. Numbers of jobs can only come
+# from the daemon, which is running if there are any.
+
+_pcireset_addresses() {
+        local address
+        for address in /sys/bus/pci/devices/*; do
+                address=${address##*/}
+                [[ $address == *:*:*.* ]] || continue
+                printf '%s\n' "$address"
+                # The short form, once somebody has begun to type it.
+                [[ $1 == [0-9a-fA-F][0-9a-fA-F]:* && $address == 0000:* ]] && printf '%s\n' "${address#0000:}"
+        done
+}
+
+_pcireset_methods() {
+        local address=${1,,} methods=
+        [[ $address == *:*:* ]] || address=0000:$address
+        [[ $address =~ ^[0-9a-f:.]+$ ]] && read -r methods 2>/dev/null <"/sys/bus/pci/devices/$address/reset_method"
+        printf '%s\n' any function link $methods
+}
+
+_pcireset() {
+        local cur prev words cword
+        _init_completion -n := || return
+
+        local verbs='list show methods plan reset jobs cancel monitor'
+        local options='--json --no-ask-password --help --version' i
+        local -a typed=()
+        for ((i = 1; i < cword; i++)); do
+                [[ ${words[i]} == -* ]] || typed+=("${words[i]}")
+        done
+
+        case ${typed[0]} in
+        reset) options+=' --in-use --timeout= --no-wait' ;;
+        plan | methods) options+=' --in-use' ;;
+        esac
+
+        if [[ $cur == -* ]]; then
+                COMPREPLY=($(compgen -W "$options" -- "$cur"))
+                [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+                return
+        fi
+
+        case ${#typed[@]}:${typed[0]} in
+        0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
+        1:show | 1:methods | 1:plan | 1:reset)
+                COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
+                __ltrim_colon_completions "$cur"
+                ;;
+        2:plan | 2:reset) COMPREPLY=($(compgen -W "$(_pcireset_methods "${typed[1]}")" -- "$cur")) ;;
+        1:cancel)
+                COMPREPLY=($(compgen -W "$(pcireset jobs 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }')" -- "$cur"))
+                ;;
+        esac
+} &&
+        complete -F _pcireset pcireset
