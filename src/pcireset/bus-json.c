@@ -371,7 +371,8 @@ int json_print(FILE *stream, json_object *document, bool one_line)
 {
         const char *p = json_object_to_json_string_ext(
                 document, JSON_C_TO_STRING_NOSLASHESCAPE |
-                                  (one_line ? JSON_C_TO_STRING_PLAIN : JSON_C_TO_STRING_PRETTY));
+                                  (one_line ? JSON_C_TO_STRING_PLAIN
+                                            : (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED)));
 
         if (!p)
                 return -ENOMEM;

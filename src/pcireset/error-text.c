@@ -31,7 +31,7 @@ static const struct {
         {ERROR_PREFIX "DeviceGone", EXIT_NO_DEVICE,
          "Look with `pcireset list` whether the device, or another one at its address, is there now."},
         {DBUS_ERROR("UnknownObject"), EXIT_NO_DEVICE,
-         "It was there a moment ago, or never: look with `pcireset list`."},
+         "Look with `pcireset list` whether the device, or another one at its address, is there now."},
         {ERROR_PREFIX "InvalidMethod", EXIT_NOT_NOW,
          "`pcireset methods %A` shows the methods of this device."},
         {ERROR_PREFIX "NotUsable", EXIT_NOT_NOW, "`pcireset methods %A` says of each method why."},
@@ -225,7 +225,7 @@ static char *find_advice(const Client *client, const char *name, ExitCode code, 
         if (strcmp(last_why(details), "busy") == 0)
                 return strdup("`pcireset jobs` shows what is in the way.");
         if (strcmp(client->verb, "cancel") == 0 && strcmp(name, DBUS_ERROR("UnknownObject")) == 0)
-                return strdup("There is no such job, or it has ended: look with `pcireset jobs`.");
+                return strdup("`pcireset jobs` shows those that there are.");
         return known_advice(client, name);
 }
 
@@ -257,6 +257,11 @@ ExitCode report_reply(const Client *client, sd_bus_message *reply, bool timed_ou
                         client, EXIT_TIMED_OUT, CLIENT_ERROR("NoAnswer"),
                         "What was begun goes on: see `pcireset jobs` and `journalctl -u pciresetd`.",
                         "pciresetd did not answer in time.");
+
+        /* The bus library's words for it are an object path. */
+        if (strcmp(name, DBUS_ERROR("UnknownObject")) == 0 && strncmp(message, "Unknown object", 14) == 0)
+                message = client->address[0] ? "the device is gone"
+                                             : "there is no such job, or it has ended";
 
         /* The bus's texts speak of names and services; say first what they mean here. */
         if (code == EXIT_UNREACHABLE) {

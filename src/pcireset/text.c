@@ -210,7 +210,11 @@ const char *text_duration(uint64_t usec, char buffer[static TEXT_DURATION_MAX])
 {
         uint64_t seconds = usec / USEC_PER_SEC;
 
-        if (seconds >= 60)
+        if (usec < USEC_PER_MSEC)
+                (void) snprintf(buffer, TEXT_DURATION_MAX, "%" PRIu64 " us", usec);
+        else if (usec < 10 * USEC_PER_MSEC)
+                (void) snprintf(buffer, TEXT_DURATION_MAX, "%.1f ms", (double) usec / USEC_PER_MSEC);
+        else if (seconds >= 60)
                 (void) snprintf(buffer, TEXT_DURATION_MAX, "%" PRIu64 " min %02" PRIu64 " s", seconds / 60,
                                 seconds % 60);
         else if (seconds >= 10)

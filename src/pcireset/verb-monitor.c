@@ -21,6 +21,9 @@ typedef struct Monitor {
         json_object *known; /* object path → { property: last known value } */
 } Monitor;
 
+/* The key in `known` under which a job's address is kept: no property has such a name. */
+#define JOB_ADDRESS "address of the job"
+
 static const char *const row_keys[] = {"address", "path", "driver", "state", "owner", "description", NULL};
 
 /* Starts the JSON form of an event. NULL: out of memory. */
@@ -91,14 +94,23 @@ static const char *value_or_none(const char *value)
         return *value ? value : "none";
 }
 
-static int print_change(Monitor *monitor, const char *path, const char *address, const char *property,
-                        const char *value)
+static int print_change(Monitor *monitor, const char *path, const char *subject, const char *prefix,
+                        const char *property, const char *value)
 {
-        json_object *device = json_get_dict(monitor->known, path), *old;
-        _cleanup_free_ char *details = NULL;
+        json_object *device = json_get_dict(monitor->known, path), *old = NULL;
+        _cleanup_free_ char *what = NULL, *details = NULL;
         int r;
 
-        if (json_object_object_get_ex(device, property, &old))
+        /* What comes with a change and has not changed itself is left out. */
+        if (json_object_object_get_ex(device, property, &old) &&
+            strcmp(json_object_get_string(old), value) == 0)
+                return 0;
+
+        if (asprintf(&what, "%s%s", prefix, property) < 0) {
+                what = NULL;
+                return -ENOMEM;
+        }
+        if (old)
                 r = asprintf(&details, "%s -> %s", value_or_none(json_object_get_string(old)),
                              value_or_none(value));
         else
@@ -107,7 +119,7 @@ static int print_change(Monitor *monitor, const char *path, const char *address,
                 details = NULL;
                 return -ENOMEM;
         }
-        r = print_text(address, property, details);
+        r = print_text(subject, what, details);
         return r < 0 ? r : remember(monitor, path, property, value);
 }
 
@@ -125,14 +137,15 @@ static int print_last_reset(const char *address, json_object *last)
         return print_text(address, "reset", details);
 }
 
-static int print_changes(Monitor *monitor, const char *path, const char *subject, json_object *properties)
+static int print_changes(Monitor *monitor, const char *path, const char *subject, const char *prefix,
+                         json_object *properties)
 {
         int r = 0;
 
         json_object_object_foreach(properties, key, value)
         {
                 if (json_object_is_type(value, json_type_string))
-                        r = print_change(monitor, path, subject, key, json_object_get_string(value));
+                        r = print_change(monitor, path, subject, prefix, key, json_object_get_string(value));
                 else if (strcmp(key, "LastReset") == 0 && json_object_is_type(value, json_type_object))
                         r = print_last_reset(subject, value);
                 if (r < 0)
@@ -141,20 +154,47 @@ static int print_changes(Monitor *monitor, const char *path, const char *subject
         return 0;
 }
 
-static int show_changes(Monitor *monitor, const char *name, const char *path, const char *subject,
-                        json_object *properties)
+static int show_device_changes(Monitor *monitor, const char *path, json_object *properties)
 {
+        _cleanup_free_ char *address = device_path_to_address(path);
         _cleanup_json_ json_object *event = NULL;
         int r;
 
+        if (!address)
+                return -ENOMEM;
         if (!monitor->client->json) {
-                r = print_changes(monitor, path, subject, properties);
+                r = print_changes(monitor, path, address, "", properties);
                 return r < 0 ? r : flush();
         }
-        event = event_new(name, path, strcmp(name, "device-changed") == 0 ? subject : NULL);
+        event = event_new("device-changed", path, address);
         if (!event)
                 return -ENOMEM;
         r = json_add(event, "properties", json_object_get(properties));
+        if (r >= 0)
+                r = json_print(stdout, event, true);
+        return r < 0 ? r : flush();
+}
+
+/* The address of a job is known if it began while we looked. */
+static int show_job_changes(Monitor *monitor, const char *path, json_object *properties)
+{
+        const char *address = json_get_string(json_get_dict(monitor->known, path), JOB_ADDRESS);
+        const char *id = strrchr(path, '/') + 1;
+        _cleanup_json_ json_object *event = NULL;
+        char prefix[32];
+        int r;
+
+        if (!monitor->client->json) {
+                (void) snprintf(prefix, sizeof(prefix), "job %.16s ", id);
+                r = print_changes(monitor, path, *address ? address : "-", prefix, properties);
+                return r < 0 ? r : flush();
+        }
+        event = event_new("job-changed", path, *address ? address : NULL);
+        if (!event)
+                return -ENOMEM;
+        r = json_add(event, "job", json_object_new_int64(strtoll(id, NULL, 10)));
+        if (r >= 0)
+                r = json_add(event, "properties", json_object_get(properties));
         if (r >= 0)
                 r = json_print(stdout, event, true);
         return r < 0 ? r : flush();
@@ -295,29 +335,19 @@ static int on_interfaces_removed(sd_bus_message *message, void *userdata, sd_bus
 static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
 {
         _cleanup_json_ json_object *properties = NULL;
-        _cleanup_free_ char *subject = NULL;
         const char *path = sd_bus_message_get_path(message), *interface;
         Monitor *monitor = userdata;
-        bool job;
-        int r;
+        int r = 0;
 
         if (!from_daemon(monitor, message) || sd_bus_message_read(message, "s", &interface) < 0 ||
-            bus_json_read(message, &properties) <= 0)
-                return 0;
-        job = strcmp(interface, JOB_INTERFACE) == 0;
-        if ((!job && strcmp(interface, DEVICE_INTERFACE) != 0) || json_object_object_length(properties) == 0)
+            bus_json_read(message, &properties) <= 0 || json_object_object_length(properties) == 0)
                 return 0;
 
-        if (job)
-                r = asprintf(&subject, "job %s", strrchr(path, '/') + 1) < 0 ? -ENOMEM : 0;
-        else
-                r = (subject = device_path_to_address(path)) ? 0 : -ENOMEM;
-        if (r < 0) {
-                subject = NULL;
-                return done(monitor, r);
-        }
-        return done(monitor, show_changes(monitor, job ? "job-changed" : "device-changed", path, subject,
-                                          properties));
+        if (strcmp(interface, JOB_INTERFACE) == 0)
+                r = show_job_changes(monitor, path, properties);
+        else if (strcmp(interface, DEVICE_INTERFACE) == 0)
+                r = show_device_changes(monitor, path, properties);
+        return done(monitor, r);
 }
 
 static int on_job_new(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
@@ -325,10 +355,12 @@ static int on_job_new(sd_bus_message *message, void *userdata, sd_bus_error *ret
         const char *path, *address;
         Monitor *monitor = userdata;
         uint32_t id;
+        int r;
 
         if (!from_daemon(monitor, message) || sd_bus_message_read(message, "uos", &id, &path, &address) < 0)
                 return 0;
-        return done(monitor, show_job(monitor, "job-new", id, path, address, NULL));
+        r = remember(monitor, path, JOB_ADDRESS, address);
+        return done(monitor, r < 0 ? r : show_job(monitor, "job-new", id, path, address, NULL));
 }
 
 static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)

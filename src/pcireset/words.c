@@ -122,13 +122,25 @@ static bool attempt_failed(json_object *attempt)
                strcmp(json_get_string(attempt, "verdict"), "ok") != 0;
 }
 
+/* Did anything reach the device? What was turned down before is in the daemon's message. */
+static bool any_attempt_ran(json_object *attempts)
+{
+        for (size_t i = 0; i < json_length(attempts); i++) {
+                json_object *attempt = json_object_array_get_idx(attempts, i);
+
+                if (json_get_unsigned(attempt, "started_usec") > 0 || json_get_signed(attempt, "errno") != 0)
+                        return true;
+        }
+        return false;
+}
+
 int print_evidence(FILE *stream, json_object *result, bool only_failed)
 {
         json_object *attempts = json_get_array(result, "attempts"),
                     *checks = json_get_array(result, "checks");
         int r;
 
-        for (size_t i = 0; i < json_length(attempts); i++) {
+        for (size_t i = 0; i < json_length(attempts) && any_attempt_ran(attempts); i++) {
                 json_object *attempt = json_object_array_get_idx(attempts, i);
 
                 r = only_failed && !attempt_failed(attempt) ? 0 : print_attempt(stream, attempt);
