@@ -22,11 +22,11 @@
 #define AGENT_PATH       "/org/pciresetd/test/agent"
 #define AGENT_INTERFACE  "org.freedesktop.PolicyKit1.AuthenticationAgent"
 
-const char *const polkit_rules_default = "polkit.addRule(function(action, subject) {\n"
-                                         "    if (action.id.indexOf('org.pciresetd1.') == 0 &&\n"
-                                         "        subject.user == 'alice')\n"
-                                         "        return polkit.Result.YES;\n"
-                                         "});\n";
+const char *const polkit_rules_default =
+        "polkit.addRule(function(action, subject) {\n"
+        "    if (action.id.indexOf('org.pciresetd1.') == 0)\n"
+        "        return subject.user == 'alice' ? polkit.Result.YES : polkit.Result.NO;\n"
+        "});\n";
 
 static Process *polkitd;
 

@@ -10,7 +10,7 @@
 
 #include "bus.h"
 
-/* alice may do everything of ours, nobody else anything; with a dialog an administrator may. */
+/* alice may do everything of ours, nobody else anything (but polkitd never refuses root). */
 extern const char *const polkit_rules_default;
 
 /* Starts polkitd with these rules (a JavaScript file) and the tree's actions, and waits until it answers. */
