@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The client against the stand-in daemon, on a bus of its own. Prints TAP.
-# PCIRESET, FAKE_DAEMON and JSON_GET name the programs.
+# Run it in the build directory, or name the programs by PCIRESET, FAKE_DAEMON and JSON_GET.
 
 PCIRESET=$(realpath "${PCIRESET:-./pcireset}")
-FAKE_DAEMON=$(realpath "${FAKE_DAEMON:-./fake-daemon}")
-JSON_GET=$(realpath "${JSON_GET:-./json-get}")
+FAKE_DAEMON=$(realpath "${FAKE_DAEMON:-tests/client/fake-daemon}")
+JSON_GET=$(realpath "${JSON_GET:-tests/client/json-get}")
 
 if [ -z "$CLIENT_TEST_INSIDE" ]; then
         CLIENT_TEST_INSIDE=1 exec dbus-run-session -- bash "$0" "$@"

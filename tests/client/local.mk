@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The client against a stand-in for the daemon, on a bus of its own.
+
+check_PROGRAMS += tests/client/fake-daemon tests/client/json-get
+
+tests_client_fake_daemon_SOURCES = tests/client/fake-daemon.c
+tests_client_fake_daemon_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+tests_client_fake_daemon_LDADD = $(SYSTEMD_LIBS)
+
+tests_client_json_get_SOURCES = tests/client/json-get.c
+tests_client_json_get_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+tests_client_json_get_LDADD = $(JSON_LIBS)
+
+dist_check_SCRIPTS += tests/client/test-client.sh
+integration_tests += tests/client/test-client.sh
