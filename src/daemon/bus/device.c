@@ -20,6 +20,7 @@ static int find(sd_bus *connection, const char *path, const char *interface, voi
                 sd_bus_error *error)
 {
         _cleanup_free_ char *label = NULL;
+        char canonical[OBJECT_PATH_MAX];
         Bus *bus = userdata;
         PciAddress address;
         int r;
@@ -28,6 +29,9 @@ static int find(sd_bus *connection, const char *path, const char *interface, voi
         if (r <= 0)
                 return r;
         if (pci_address_parse(label, &address) < 0)
+                return 0;
+        /* A device has one path, though other escapes would decode to the same address. */
+        if (strcmp(device_path(&address, canonical), path) != 0)
                 return 0;
         *ret = registry_find(bus->registry, &address);
         return *ret ? 1 : 0;
