@@ -1,0 +1,762 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Whole resets on a tree of plain files. The one function through which the worker writes to a device,
+ * attribute_write(), is wrapped by the linker (--wrap), so that a small model of the kernel stands behind
+ * the files: it says which lists `reset_method` takes, what a reset does to the device, and it writes down
+ * what was written, in order. Phases and the saving of the list go into the same log.
+ */
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+
+#include "fake-pci.h"
+#include "shared/cleanup.h"
+#include "unit.h"
+#include "worker/attribute.h"
+#include "worker/clock.h"
+#include "worker/device.h"
+#include "worker/method-list.h"
+#include "worker/reset.h"
+
+#define CARD    "0000:01:00.0"
+#define SIBLING "0000:01:00.1"
+#define PORT    "0000:00:1c.0"
+
+#define LOG_MAX 1024
+
+int __real_attribute_write(int fd, const char *value);
+int __wrap_attribute_write(int fd, const char *value);
+
+static FakePci pci;
+static char action_log[LOG_MAX];
+
+/* What the kernel model does; each test sets what it needs. */
+static struct {
+        const char *supported; /* names that `reset_method` takes, and what `default` stands for */
+        int list_error; /* every write of a list fails so */
+        int default_error; /* a write of `default` fails so */
+        int fail_list_after; /* writes of lists that succeed before all others fail; 0: no such thing */
+        int reset_error; /* the write to `reset` fails so */
+        void (*on_reset)(void); /* then happens, whether it fails or not */
+        void (*on_select)(void); /* happens after the first list was written */
+        void (*on_phase)(WorkerEventType phase);
+        int save_error;
+        int lists;
+} kernel;
+
+__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
+{
+        size_t used = strlen(action_log);
+        va_list arguments;
+
+        va_start(arguments, format);
+        (void) vsnprintf(action_log + used, sizeof(action_log) - used, format, arguments);
+        va_end(arguments);
+        (void) strncat(action_log, "; ", sizeof(action_log) - strlen(action_log) - 1);
+}
+
+static bool list_is_supported(const char *value)
+{
+        ResetMethodList list, supported;
+
+        ck_assert_int_eq(reset_method_list_parse(value, &list), 0);
+        ck_assert_int_eq(reset_method_list_parse(kernel.supported, &supported), 0);
+        for (size_t i = 0; i < list.n; i++)
+                if (!reset_method_list_contains(&supported, list.names[i]))
+                        return false;
+        return true;
+}
+
+/* The kernel keeps the list that it has when it refuses one. Opening the file has emptied it. */
+static char current_list[64];
+
+static int store_list(int fd, const char *text)
+{
+        (void) snprintf(current_list, sizeof(current_list), "%s", text);
+        return __real_attribute_write(fd, text);
+}
+
+static int refuse_list(int fd, int error)
+{
+        ck_assert_int_eq(__real_attribute_write(fd, current_list), 0);
+        return error;
+}
+
+static int write_list(int fd, const char *value)
+{
+        note("list '%.*s'", (int) strlen(value) - 1, value);
+        ck_assert_msg(value[strlen(value) - 1] == '\n', "a list without newline is a write of no bytes");
+
+        if (kernel.list_error < 0)
+                return refuse_list(fd, kernel.list_error);
+        if (kernel.fail_list_after > 0 && ++kernel.lists > kernel.fail_list_after)
+                return refuse_list(fd, -ENOMEM);
+        if (strcmp(value, "default\n") == 0) {
+                char text[64];
+
+                if (kernel.default_error < 0)
+                        return refuse_list(fd, kernel.default_error);
+                (void) snprintf(text, sizeof(text), "%s\n", kernel.supported);
+                return store_list(fd, text);
+        }
+        if (!list_is_supported(value))
+                return refuse_list(fd, -EINVAL);
+        /* The kernel shows an empty list as no bytes at all. */
+        return store_list(fd, strcmp(value, "\n") == 0 ? "" : value);
+}
+
+static void set_list(const char *list)
+{
+        (void) snprintf(current_list, sizeof(current_list), "%s%s", list, *list ? "\n" : "");
+        fake_attribute_set(&pci, CARD, "reset_method", current_list);
+}
+
+int __wrap_attribute_write(int fd, const char *value)
+{
+        char link[64], path[PATH_MAX];
+        const char *name;
+        ssize_t n;
+        int r;
+
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof(path) - 1);
+        ck_assert_int_gt(n, 0);
+        path[n] = '\0';
+        name = strrchr(path, '/') + 1;
+
+        if (strcmp(name, "reset_method") == 0) {
+                r = write_list(fd, value);
+                if (kernel.on_select) {
+                        kernel.on_select();
+                        kernel.on_select = NULL;
+                }
+                return r;
+        }
+
+        ck_assert_str_eq(value, "1");
+        ck_assert_int_eq(strncmp(name, "reset", 5), 0);
+        note("reset %s",
+             strncmp(path, pci.root, strlen(pci.root)) == 0 ? path + strlen(pci.root) + 6 : path);
+        if (kernel.on_reset)
+                kernel.on_reset();
+        return kernel.reset_error;
+}
+
+static int on_save(const char *list, void *userdata)
+{
+        (void) userdata;
+        note("save '%s'", list);
+        return kernel.save_error;
+}
+
+static void on_phase(WorkerEventType phase, void *userdata)
+{
+        (void) userdata;
+        note("%s", phase == WORKER_EVENT_RESETTING ? "resetting" : "verifying");
+        if (kernel.on_phase)
+                kernel.on_phase(phase);
+}
+
+static WorkerMember members[3];
+static WorkerRequest request;
+static WorkerResult *result;
+
+static void setup(void)
+{
+        fake_pci_begin(&pci);
+        fake_device_add(&pci, CARD);
+        fake_device_add(&pci, SIBLING);
+        fake_bridge_add(&pci, PORT);
+        action_log[0] = '\0';
+        memset(&kernel, 0, sizeof(kernel));
+        kernel.supported = "flr bus";
+        set_list("flr bus");
+
+        members[0] = fake_device_member(&pci, CARD);
+        members[1] = fake_device_member(&pci, SIBLING);
+        request = (WorkerRequest){
+                .job = 1,
+                .method = "flr",
+                .members = members,
+                .n_members = 1,
+                .bridge = fake_device_member(&pci, PORT),
+                .has_bridge = true,
+        };
+}
+
+static void teardown(void)
+{
+        result = worker_result_free(result);
+        fake_pci_end(&pci);
+}
+
+static void run(void)
+{
+        const ResetEvents events = {.save_list = on_save, .phase = on_phase};
+
+        result = worker_result_free(result);
+        action_log[0] = '\0';
+        ck_assert_int_eq(reset_run(pci.devices_fd, &request, &events, &result), 0);
+}
+
+static void expect_result(WorkerOutcome outcome, const char *why, int error, Verdict verdict,
+                          ListRestored list)
+{
+        ck_assert_msg(result->outcome == outcome, "%s: %s", worker_outcome_to_string(result->outcome),
+                      result->message);
+        ck_assert_str_eq(result->why, why);
+        ck_assert_int_eq(result->error, error);
+        ck_assert_msg(result->verdict == verdict, "%s: %s", verdict_to_string(result->verdict),
+                      result->message);
+        ck_assert_str_eq(list_restored_to_string(result->reset_method), list_restored_to_string(list));
+
+        /* What holds for all. */
+        ck_assert_int_eq(result->written, outcome == WORKER_DONE || outcome == WORKER_FAILED);
+        ck_assert_int_eq(result->written, result->started_usec != 0);
+        ck_assert_uint_le(result->started_usec, result->finished_usec);
+        if (outcome != WORKER_DONE || verdict != VERDICT_OK)
+                ck_assert_ptr_nonnull(strstr(result->message, "0000:"));
+        else
+                ck_assert_str_eq(result->message, "");
+}
+
+/* Refused before anything was written or announced. */
+static void expect_untouched(WorkerOutcome outcome, const char *why, int error)
+{
+        run();
+        expect_result(outcome, why, error, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "");
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "flr bus\n");
+}
+
+#define FULL_LOG "save 'flr bus'; resetting; list 'flr'; reset " CARD "/reset; verifying; list 'flr bus'; "
+
+START_TEST(well)
+{
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+        ck_assert_str_eq(action_log, FULL_LOG);
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "flr bus\n");
+        ck_assert_uint_eq(result->n_checks, 10);
+}
+END_TEST
+
+START_TEST(list_that_needs_no_change)
+{
+        set_list("flr");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; reset " CARD "/reset; verifying; ");
+}
+END_TEST
+
+START_TEST(empty_list)
+{
+        set_list("");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+        ck_assert_str_eq(action_log,
+                         "save ''; resetting; list 'flr'; reset " CARD "/reset; verifying; list ''; ");
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "");
+}
+END_TEST
+
+START_TEST(on_a_root_bus)
+{
+        request.has_bridge = false;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+        ck_assert_uint_eq(result->n_checks, 8);
+}
+END_TEST
+
+START_TEST(settles)
+{
+        uint64_t started = now_usec();
+
+        request.settle_usec = 200000;
+        run();
+        ck_assert_uint_ge(now_usec() - started, 200000);
+        /* The time that the reset took is the kernel's alone. */
+        ck_assert_uint_lt(result->finished_usec - result->started_usec, 100000);
+}
+END_TEST
+
+/* Lists that cannot be put back as they were. */
+static void check_restore(const char *old, const char *supported, ListRestored restored, const char *now)
+{
+        char text[64];
+
+        set_list(old);
+        kernel.supported = supported;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, restored);
+        (void) snprintf(text, sizeof(text), "%s%s", now, *now ? "\n" : "");
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), text);
+}
+
+START_TEST(list_reduced)
+{
+        /* `bus` was there from the time before the sibling was found. */
+        check_restore("flr bus", "flr", LIST_REDUCED, "flr");
+        ck_assert_str_eq(action_log, "save 'flr bus'; resetting; list 'flr'; reset " CARD
+                                     "/reset; verifying; list 'flr bus'; list 'default'; list 'flr'; ");
+
+        /* The order is the administrator's, and a method that was removed stays removed. */
+        check_restore("bus pm flr", "flr pm", LIST_REDUCED, "pm flr");
+        check_restore("bus pm", "acpi flr pm", LIST_REDUCED, "pm");
+        check_restore("bus", "flr pm", LIST_REDUCED, "");
+        check_restore("flr bus flr", "flr pm", LIST_REDUCED, "flr flr");
+}
+END_TEST
+
+START_TEST(list_default)
+{
+        /* The selection, the old list (refused) and `default`; then no more. */
+        kernel.fail_list_after = 3;
+        check_restore("pm bus", "flr pm", LIST_DEFAULT, "flr pm");
+}
+END_TEST
+
+START_TEST(list_lost)
+{
+        kernel.fail_list_after = 1;
+        check_restore("flr bus", "flr bus", LIST_LOST, "flr");
+        kernel.fail_list_after = 0;
+        kernel.default_error = -EINVAL;
+        check_restore("flr bus", "flr", LIST_LOST, "flr");
+}
+END_TEST
+
+static void somebody_writes_a_list(void)
+{
+        set_list("bus");
+}
+
+START_TEST(list_of_somebody_else_stays)
+{
+        kernel.on_reset = somebody_writes_a_list;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "bus\n");
+}
+END_TEST
+
+START_TEST(method_refused)
+{
+        kernel.supported = "bus";
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_METHOD_REFUSED, EINVAL, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "save 'flr bus'; resetting; list 'flr'; ");
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "flr bus\n");
+        kernel.list_error = -ENXIO;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_METHOD_REFUSED, ENXIO, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+}
+END_TEST
+
+START_TEST(not_saved_not_written)
+{
+        kernel.save_error = -ENOSPC;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_RECORD, ENOSPC, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "save 'flr bus'; ");
+}
+END_TEST
+
+START_TEST(list_that_is_not_understood)
+{
+        set_list("flr,bus");
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_UNREADABLE, EBADMSG, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "");
+}
+END_TEST
+
+START_TEST(no_files_to_write)
+{
+        fake_attribute_remove(&pci, CARD, "reset_method");
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, ENOENT, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        set_list("flr bus");
+        fake_attribute_remove(&pci, CARD, "reset");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, ENOENT);
+}
+END_TEST
+
+START_TEST(use_is_looked_at)
+{
+        fake_link_set(&pci, CARD, "driver", "e1000e");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_DRIVER, EBUSY);
+        fake_link_set(&pci, CARD, "driver", NULL);
+
+        members[0].must_be_disabled = true;
+        fake_attribute_set(&pci, CARD, "enable", "2\n");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_ENABLED, EBUSY);
+        fake_attribute_set(&pci, CARD, "enable", "0\n");
+
+        /* of every member */
+        request.n_members = 2;
+        fake_link_set(&pci, SIBLING, "driver", "e1000e");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_DRIVER, EBUSY);
+        ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
+        fake_link_set(&pci, SIBLING, "driver", NULL);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+}
+END_TEST
+
+static void a_driver_is_bound(void)
+{
+        fake_link_set(&pci, SIBLING, "driver", "e1000e");
+}
+
+static void a_driver_is_bound_in_phase(WorkerEventType phase)
+{
+        (void) phase;
+        a_driver_is_bound();
+}
+
+/* The last look comes after everything else that takes time. */
+START_TEST(use_is_looked_at_again)
+{
+        request.n_members = 2;
+        kernel.on_phase = a_driver_is_bound_in_phase;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_DRIVER, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "save 'flr bus'; resetting; ");
+        fake_link_set(&pci, SIBLING, "driver", NULL);
+
+        kernel.on_phase = NULL;
+        kernel.on_select = a_driver_is_bound;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_DRIVER, EBUSY, VERDICT_UNVERIFIED, LIST_EXACT);
+        ck_assert_str_eq(action_log, "save 'flr bus'; resetting; list 'flr'; list 'flr bus'; ");
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "flr bus\n");
+}
+END_TEST
+
+START_TEST(another_device)
+{
+        members[0].inode++;
+        expect_untouched(WORKER_GONE, "", ENODEV);
+        members[0].inode--;
+        request.n_members = 2;
+        members[1].device++;
+        expect_untouched(WORKER_GONE, "", ENODEV);
+        ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
+        members[1].device--;
+        request.bridge.inode++;
+        expect_untouched(WORKER_GONE, "", ENODEV);
+        ck_assert_ptr_nonnull(strstr(result->message, PORT));
+}
+END_TEST
+
+START_TEST(bridge_as_target)
+{
+        members[0] = fake_device_member(&pci, PORT);
+        request.has_bridge = false;
+        fake_attribute_set(&pci, PORT, "reset", "");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_BRIDGE, 0);
+
+        /* By its header, whatever its class says. */
+        members[0] = fake_device_member(&pci, CARD);
+        fake_config_set(&pci, CARD, PCI_HEADER_TYPE, &(uint8_t){0x81}, 1);
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_BRIDGE, 0);
+}
+END_TEST
+
+/* The driver of a bridge above the set is nobody's business. */
+START_TEST(bridge_above)
+{
+        fake_link_set(&pci, PORT, "driver", NULL);
+        request.bridge.must_be_disabled = true;
+        fake_attribute_set(&pci, PORT, "enable", "1\n");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+}
+END_TEST
+
+START_TEST(dead_target)
+{
+        static const struct {
+                uint8_t byte;
+                const char *text;
+        } readings[] = {{0xff, "all ones"}, {0x00, "zeros"}};
+
+        for (size_t i = 0; i < ELEMENTSOF(readings); i++) {
+                fake_config_fill(&pci, CARD, readings[i].byte);
+                run();
+                expect_result(WORKER_REFUSED, WORKER_WHY_DEAD, 0, VERDICT_DEAD, LIST_UNTOUCHED);
+                ck_assert_str_eq(action_log, "");
+                ck_assert_uint_eq(result->n_checks, 1);
+                ck_assert_str_eq(result->checks[0].before, readings[i].text);
+        }
+
+        fake_config_set16(&pci, CARD, PCI_VENDOR_ID, 0x0001);
+        fake_config_set16(&pci, CARD, PCI_DEVICE_ID, 0xffff);
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_DEAD, 0, VERDICT_DEAD, LIST_UNTOUCHED);
+}
+END_TEST
+
+static void the_card_comes_to_life(void)
+{
+        fake_config_fill(&pci, CARD, 0);
+        fake_config_set16(&pci, CARD, PCI_VENDOR_ID, 0x8086);
+        fake_config_set16(&pci, CARD, PCI_DEVICE_ID, 0x10d3);
+}
+
+START_TEST(dead_target_and_a_link_reset)
+{
+        (void) strcpy(request.method, "bus");
+        fake_config_fill(&pci, CARD, 0xff);
+        kernel.on_reset = the_card_comes_to_life;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_EXACT);
+        ck_assert_str_eq(result->checks[0].before, "all ones");
+        ck_assert_str_eq(result->checks[0].after, "answers");
+}
+END_TEST
+
+static void the_sibling_comes_to_life(void)
+{
+        const uint8_t zeros[4] = {0};
+
+        fake_config_fill(&pci, SIBLING, 0xff);
+        fake_config_set(&pci, SIBLING, PCI_COMMAND, zeros, sizeof(zeros));
+}
+
+/* A virtual function may be brought back by the reset of its physical one. */
+START_TEST(dead_member)
+{
+        fake_link_set(&pci, SIBLING, "physfn", CARD);
+        fake_config_fill(&pci, SIBLING, 0xff);
+        request.n_members = 2;
+        kernel.on_reset = the_sibling_comes_to_life;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_EXACT);
+
+        fake_config_fill(&pci, SIBLING, 0xff);
+        kernel.on_reset = NULL;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_EXACT);
+        ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
+}
+END_TEST
+
+static void the_card_dies(void)
+{
+        fake_config_fill(&pci, CARD, 0xff);
+}
+
+START_TEST(dies)
+{
+        kernel.on_reset = the_card_dies;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_EXACT);
+        ck_assert_str_eq(action_log, FULL_LOG);
+        ck_assert_ptr_nonnull(strstr(result->message, "all ones"));
+}
+END_TEST
+
+static void the_card_loses_its_command(void)
+{
+        fake_config_set16(&pci, CARD, PCI_COMMAND, 0);
+}
+
+START_TEST(comes_back_different)
+{
+        kernel.on_reset = the_card_loses_its_command;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_EXACT);
+        ck_assert_ptr_nonnull(strstr(result->message, "command was '0x0406' and is '0x0000'"));
+}
+END_TEST
+
+/* In another process, since the worker sleeps between its looks. */
+static void the_card_comes_back_late(void)
+{
+        the_card_loses_its_command();
+        if (fork() == 0) {
+                (void) usleep(300000);
+                fake_config_set16(&pci, CARD, PCI_COMMAND, 0x0406);
+                _exit(0);
+        }
+}
+
+START_TEST(comes_back_late)
+{
+        kernel.on_reset = the_card_comes_back_late;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+}
+END_TEST
+
+START_TEST(fails)
+{
+        static const struct {
+                int error;
+                Verdict verdict;
+        } failures[] = {
+                {ENOTTY, VERDICT_UNVERIFIED}, /* proves nothing either way */
+                {EINVAL, VERDICT_OK},
+                {EIO, VERDICT_OK},
+                {ENODEV, VERDICT_OK}, /* the device is still there: an IOMMU domain said so */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+                kernel.reset_error = -failures[i].error;
+                kernel.on_reset = NULL;
+                run();
+                expect_result(WORKER_FAILED, "", failures[i].error, failures[i].verdict, LIST_EXACT);
+                ck_assert_str_eq(action_log, FULL_LOG);
+
+                kernel.on_reset = the_card_loses_its_command;
+                run();
+                expect_result(WORKER_FAILED, "", failures[i].error, VERDICT_DEGRADED, LIST_EXACT);
+                fake_config_set16(&pci, CARD, PCI_COMMAND, 0x0406);
+        }
+
+        kernel.on_reset = the_card_dies;
+        run();
+        expect_result(WORKER_FAILED, "", ENODEV, VERDICT_DEAD, LIST_EXACT);
+}
+END_TEST
+
+static void the_card_is_unplugged(void)
+{
+        fake_device_remove(&pci, CARD);
+}
+
+static void the_card_is_replaced(void)
+{
+        the_card_is_unplugged();
+        fake_device_add(&pci, CARD);
+}
+
+static void the_card_is_replaced_in_phase(WorkerEventType phase)
+{
+        if (phase == WORKER_EVENT_RESETTING)
+                the_card_is_replaced();
+}
+
+/* Whenever the card is exchanged, its successor is not touched. */
+static void expect_successor_untouched(void)
+{
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "flr bus\n");
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset"), "");
+}
+
+START_TEST(replaced_before_the_first_write)
+{
+        kernel.on_phase = the_card_is_replaced_in_phase;
+        run();
+        expect_result(WORKER_GONE, "", ENODEV, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "save 'flr bus'; resetting; ");
+        expect_successor_untouched();
+}
+END_TEST
+
+START_TEST(replaced_before_the_reset)
+{
+        kernel.on_select = the_card_is_replaced;
+        run();
+        expect_result(WORKER_GONE, "", ENODEV, VERDICT_UNVERIFIED, LIST_LOST);
+        ck_assert_str_eq(action_log, "save 'flr bus'; resetting; list 'flr'; ");
+        expect_successor_untouched();
+}
+END_TEST
+
+/* The write itself meets a device that has just been removed. */
+START_TEST(replaced_under_the_reset)
+{
+        kernel.on_reset = the_card_is_replaced;
+        kernel.reset_error = -ENODEV;
+        run();
+        expect_result(WORKER_GONE, "", ENODEV, VERDICT_UNVERIFIED, LIST_LOST);
+        expect_successor_untouched();
+}
+END_TEST
+
+START_TEST(unplugged_after_the_reset)
+{
+        kernel.on_reset = the_card_is_unplugged;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_LOST);
+        ck_assert_str_eq(result->checks[0].after, "gone");
+}
+END_TEST
+
+START_TEST(counts_errors)
+{
+        fake_attribute_set(&pci, CARD, "aer_dev_fatal", "DLP 0\nTOTAL_ERR_FATAL 4\n");
+        fake_attribute_set(&pci, CARD, "aer_dev_nonfatal", "TLP 1\nTOTAL_ERR_NONFATAL 1\n");
+        fake_attribute_set(&pci, PORT, "aer_rootport_total_err_fatal", "7\n");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+        ck_assert_str_eq(result->checks[6].check, "aer");
+        ck_assert_str_eq(result->checks[6].after, "fatal 4, nonfatal 1");
+        ck_assert_str_eq(result->checks[9].after, "below fatal 7");
+}
+END_TEST
+
+START_TEST(refusals)
+{
+        result = reset_refusal_new(WORKER_WHY_BUSY, EBUSY, "0000: no");
+        expect_result(WORKER_REFUSED, WORKER_WHY_BUSY, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+}
+END_TEST
+
+int main(void)
+{
+        const TTest *const tests[] = {
+                well,
+                list_that_needs_no_change,
+                empty_list,
+                on_a_root_bus,
+                settles,
+                list_reduced,
+                list_default,
+                list_lost,
+                list_of_somebody_else_stays,
+                method_refused,
+                not_saved_not_written,
+                list_that_is_not_understood,
+                no_files_to_write,
+                use_is_looked_at,
+                use_is_looked_at_again,
+                another_device,
+                bridge_as_target,
+                bridge_above,
+                dead_target,
+                dead_target_and_a_link_reset,
+                dead_member,
+                dies,
+                comes_back_different,
+                comes_back_late,
+                fails,
+                replaced_before_the_first_write,
+                replaced_before_the_reset,
+                replaced_under_the_reset,
+                unplugged_after_the_reset,
+                counts_errors,
+                refusals,
+        };
+        Suite *suite = suite_create("reset");
+        TCase *tree = tcase_create("tree");
+
+        tcase_add_checked_fixture(tree, setup, teardown);
+        tcase_set_timeout(tree, 60);
+        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
+                tcase_add_test(tree, tests[i]);
+        suite_add_tcase(suite, tree);
+        return unit_run(suite);
+}
