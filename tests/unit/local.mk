@@ -2,6 +2,7 @@
 
 UNIT_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit
 UNIT_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CHECK_CFLAGS)
+UNIT_LIBS = libshared.a $(JSON_LIBS) $(CHECK_LIBS)
 
 # The worker, the protocol and JSON.
 worker_unit_tests = \
@@ -24,41 +25,41 @@ libfakepci_a_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_channel_SOURCES = tests/unit/test-channel.c
 tests_unit_test_channel_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_channel_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_channel_LDADD = libworker.a libshared.a $(CHECK_LIBS)
+tests_unit_test_channel_LDADD = libworker.a $(UNIT_LIBS)
 
 tests_unit_test_config_space_SOURCES = tests/unit/test-config-space.c
 tests_unit_test_config_space_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_config_space_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_config_space_LDADD = libworker.a libshared.a $(CHECK_LIBS)
+tests_unit_test_config_space_LDADD = libworker.a $(UNIT_LIBS)
 
 tests_unit_test_device_SOURCES = tests/unit/test-device.c
 tests_unit_test_device_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_device_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_device_LDADD = libfakepci.a libworker.a libshared.a $(CHECK_LIBS)
+tests_unit_test_device_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_health_SOURCES = tests/unit/test-health.c
 tests_unit_test_health_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_health_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_health_LDADD = libworker.a libshared.a $(CHECK_LIBS)
+tests_unit_test_health_LDADD = libworker.a $(UNIT_LIBS)
 
 tests_unit_test_json_SOURCES = tests/unit/test-json.c
 tests_unit_test_json_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_json_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_json_LDADD = libshared.a $(JSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_json_LDADD = $(UNIT_LIBS)
 
 tests_unit_test_record_SOURCES = tests/unit/test-record.c
 tests_unit_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_record_LDADD = libworker.a libshared.a $(JSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_record_LDADD = libworker.a $(UNIT_LIBS)
 
 # A model of the kernel stands behind the one function that writes to devices.
 tests_unit_test_reset_SOURCES = tests/unit/test-reset.c
 tests_unit_test_reset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_reset_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_reset_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=attribute_write
-tests_unit_test_reset_LDADD = libfakepci.a libworker.a libshared.a $(JSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_reset_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_worker_protocol_SOURCES = tests/unit/test-worker-protocol.c
 tests_unit_test_worker_protocol_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_protocol_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_worker_protocol_LDADD = libshared.a $(JSON_LIBS) $(CHECK_LIBS)
+tests_unit_test_worker_protocol_LDADD = $(UNIT_LIBS)
