@@ -36,6 +36,8 @@ static _Noreturn void run_agent(int ready_fd, pid_t parent)
 
         (void) snprintf(number, sizeof(number), "%d", ready_fd);
         (void) execlp(AGENT, AGENT, "--notify-fd", number, "--fallback", (char *) NULL);
+        /* Not installed: a byte tells so, where an agent only closes. */
+        (void) !write(ready_fd, "", 1);
         _exit(EXIT_FAILURE);
 }
 
@@ -61,6 +63,10 @@ pid_t agent_start(void)
         ready = (struct pollfd){.fd = read_end, .events = POLLIN};
         while (poll(&ready, 1, READY_TIMEOUT_MS) < 0 && errno == EINTR)
                 ;
+        if (ready.revents & POLLIN) {
+                agent_stop(agent);
+                return 0;
+        }
         return agent;
 }
 

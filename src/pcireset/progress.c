@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "pcireset/terminal.h"
 #include "pcireset/text.h"
@@ -27,13 +28,21 @@ void progress_start(Progress *progress)
         };
 }
 
+/* In the background of a shell the line would go over what the user is typing. */
+static bool in_background(void)
+{
+        pid_t foreground = tcgetpgrp(fileno(stderr));
+
+        return foreground > 0 && foreground != getpgrp();
+}
+
 void progress_draw(Progress *progress, const char *address, const char *text)
 {
         uint64_t elapsed = now_monotonic_usec() - progress->since_usec;
         _cleanup_free_ char *line = NULL, *escaped = NULL;
         size_t columns;
 
-        if (!progress->enabled || elapsed < QUIET_USEC)
+        if (!progress->enabled || elapsed < QUIET_USEC || in_background())
                 return;
 
         if (asprintf(&line, "%s: %s (%.0f s)", address, text, (double) (elapsed / USEC_PER_SEC)) < 0) {

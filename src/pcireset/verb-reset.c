@@ -302,14 +302,30 @@ static int print_success(const Client *client, json_object *result)
         return r < 0 ? r : print_evidence(stderr, result, true);
 }
 
+static ExitCode report_vanished(const Wait *wait)
+{
+        return report_failure(
+                wait->client, EXIT_UNREACHABLE, CLIENT_ERROR("DaemonVanished"),
+                "See `systemctl status pciresetd`; once it is back, `pcireset jobs` and `pcireset show` "
+                "tell what became of it.",
+                wait->begun ? "%s: pciresetd left the bus during the reset. A reset that has begun goes "
+                              "on to its end, but nobody has told this client about it"
+                            : "%s: pciresetd left the bus before the reset was seen to begin",
+                wait->client->address);
+}
+
 static int report_result(Wait *wait)
 {
         Client *client = wait->client;
         _cleanup_json_ json_object *result = NULL;
+        bool timed_out = now_monotonic_usec() >= wait->deadline;
         int r;
 
+        /* The bus may answer in the daemon's place before it tells that the daemon is gone. */
+        if (sd_bus_message_is_method_error(wait->reply, SD_BUS_ERROR_NO_REPLY) && !timed_out)
+                return report_vanished(wait);
         if (sd_bus_message_is_method_error(wait->reply, NULL))
-                return report_reply(client, wait->reply, now_monotonic_usec() >= wait->deadline);
+                return report_reply(client, wait->reply, timed_out);
 
         r = bus_json_read(wait->reply, &result);
         if (r <= 0)
@@ -342,18 +358,6 @@ static ExitCode report_interrupted(const Wait *wait)
         return report_failure(client, EXIT_CANCELLED, CLIENT_ERROR("Interrupted"), NULL,
                               "%s: interrupted before the reset began: it is cancelled, nothing was reset",
                               client->address);
-}
-
-static ExitCode report_vanished(const Wait *wait)
-{
-        return report_failure(
-                wait->client, EXIT_UNREACHABLE, CLIENT_ERROR("DaemonVanished"),
-                "See `systemctl status pciresetd`; once it is back, `pcireset jobs` and `pcireset show` "
-                "tell what became of it.",
-                wait->begun ? "%s: pciresetd left the bus during the reset. A reset that has begun goes "
-                              "on to its end, but nobody has told this client about it"
-                            : "%s: pciresetd left the bus before the reset was seen to begin",
-                wait->client->address);
 }
 
 static int run(Wait *wait)

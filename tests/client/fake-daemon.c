@@ -12,6 +12,7 @@
  *   vanish            the daemon dies in the middle vanish_early     before there is a job
  *   events            all signals, then success     garbled, garbled_error     bodies of other types
  *   hostile           an error full of control characters
+ *   why_NAME          an error explained by its evidence   between     no answer, ever, after one method
  *   error_NAME        the error of that name, in lower case with underscores
  *
  * Prints `ready` when it has its name.
@@ -275,6 +276,32 @@ static int reply_named_error(sd_bus_message *call, const char *name)
         return reply_error(call, SD_BUS_ERROR_FAILED, "no such scene", false);
 }
 
+/* An error that only its evidence explains. */
+static int reply_why(sd_bus_message *call, const char *scene)
+{
+        static const char *const whys[][3] = {
+                {"busy", "busy", BUS_NAME ".Error.NotUsable"},
+                {"polkit", "polkit-failed", SD_BUS_ERROR_ACCESS_DENIED},
+                {"dismissed", "dismissed", SD_BUS_ERROR_ACCESS_DENIED},
+        };
+
+        for (size_t i = 0; i < sizeof(whys) / sizeof(whys[0]); i++) {
+                sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(whys[i][2], "words");
+                sd_bus_message *reply;
+                int r;
+
+                if (strcmp(whys[i][0], scene) != 0)
+                        continue;
+                r = sd_bus_message_new_method_error(call, &reply, &error);
+                if (r >= 0)
+                        r = sd_bus_message_append(reply, "a{sv}", 1, "attempts", "aa{sv}", 1, 3, "method",
+                                                  "s", "flr", "outcome", "s", "denied", "why", "s",
+                                                  whys[i][1]);
+                return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        }
+        return reply_error(call, SD_BUS_ERROR_FAILED, "no such scene", false);
+}
+
 static int signal_job(sd_bus *bus, const char *member, unsigned id, const char *result)
 {
         char path[64];
@@ -315,6 +342,13 @@ static int on_step(sd_event_source *source, uint64_t usec, void *userdata)
         (void) reply_result(pending, "flr", "ok", false);
         pending = sd_bus_message_unref(pending);
         sd_event_source_disable_unref(source);
+        return 0;
+}
+
+static int on_between(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        sd_event_source_disable_unref(source);
+        (void) change_phase(userdata, "queued");
         return 0;
 }
 
@@ -405,6 +439,19 @@ static int play_hang(sd_bus_message *call, const char *method)
         return 1;
 }
 
+/* A first method has failed, and the next one waits for its turn, for ever. */
+static int play_between(sd_bus_message *call)
+{
+        sd_bus *bus = sd_bus_message_get_bus(call);
+        sd_event_source *source;
+        int r;
+
+        (void) play_hang(call, "in_resetting");
+        r = sd_event_add_time_relative(event, &source, CLOCK_MONOTONIC, STEP_USEC / 2, 1000, on_between,
+                                       bus);
+        return r < 0 ? r : 1;
+}
+
 static int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
         const char *address, *method;
@@ -420,6 +467,8 @@ static int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 return reply_result(call, "flr", "degraded", false);
         if (strcmp(method, "slow") == 0)
                 return play_slow(call);
+        if (strcmp(method, "between") == 0)
+                return play_between(call);
         if (strcmp(method, "options") == 0)
                 return play_options(call);
         if (strcmp(method, "events") == 0)
@@ -441,6 +490,8 @@ static int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
         }
         if (strcmp(method, "hostile") == 0)
                 return reply_error(call, BUS_NAME ".Error.ResetFailed", HOSTILE, false);
+        if (strncmp(method, "why_", 4) == 0)
+                return reply_why(call, method + 4);
         if (strncmp(method, "error_", 6) == 0)
                 return reply_named_error(call, method + 6);
         return reply_error(call, BUS_NAME ".Error.InvalidMethod", "no such scene", false);
