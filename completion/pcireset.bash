@@ -3,6 +3,8 @@
 #
 # Addresses and methods come from sysfs: pressing Tab must not start a daemon. Numbers of jobs can only come
 # from the daemon, which is running if there are any.
+#
+# shellcheck disable=SC2034,SC2086,SC2207 # words are what completion is about; `prev` is set by _init_completion
 
 _pcireset_addresses() {
         local address

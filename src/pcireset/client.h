@@ -29,7 +29,6 @@
 /* Errors that only this client knows, for --json. */
 #define CLIENT_ERROR(name) "org.pciresetd1.Client." name
 
-DEFINE_CLEANUP(sd_bus *, sd_bus_close_unref);
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 DEFINE_CLEANUP(sd_bus_slot *, sd_bus_slot_unref);
 DEFINE_CLEANUP(sd_event *, sd_event_unref);

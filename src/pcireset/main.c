@@ -312,10 +312,14 @@ static int run(Client *client, int argc, char **argv)
         return r != EXIT_OK ? r : verb->run(client, argv + optind + 1);
 }
 
+static void client_done(Client *client)
+{
+        sd_bus_close_unref(client->bus);
+}
+
 int main(int argc, char **argv)
 {
-        _cleanup_(cleanup_sd_bus_close_unref) sd_bus *bus = NULL;
-        Client client = {
+        _cleanup_(client_done) Client client = {
                 .verb = "",
                 .ask_password = isatty(STDIN_FILENO),
         };
@@ -323,7 +327,6 @@ int main(int argc, char **argv)
 
         text_init();
         r = run(&client, argc, argv);
-        bus = client.bus;
 
         if (r < 0)
                 r = (int) report_failure(&client, EXIT_OTHER, CLIENT_ERROR("Failed"), NULL,

@@ -603,7 +603,7 @@ static const sd_bus_vtable job_vtable[] = {
 
 int main(void)
 {
-        sd_bus *bus;
+        sd_bus *bus = NULL;
         int r;
 
         r = sd_event_default(&event);

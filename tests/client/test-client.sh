@@ -66,10 +66,9 @@ all() { # several conditions, each one word or a quoted command
 }
 
 start_daemon() {
-        local i
         "$FAKE_DAEMON" >"$work/daemon" 2>&1 &
         daemon=$!
-        for i in {1..100}; do
+        for _ in {1..100}; do
                 grep -q ready "$work/daemon" && return
                 sleep 0.1
         done
@@ -353,8 +352,10 @@ END
         check "reset: no such device" all "exits 4"
 }
 
-interrupt() { # SIGNAL SCENE
-        timeout --preserve-status -s "$1" -k 10 0.7 "$PCIRESET" reset 01:00.0 "$2" $3 >"$work/out" 2>"$work/err" \
+interrupt() { # SIGNAL SCENE [OPTION…]
+        local signal=$1
+        shift
+        timeout --preserve-status -s "$signal" -k 10 0.7 "$PCIRESET" reset 01:00.0 "$@" >"$work/out" 2>"$work/err" \
                 </dev/null
         status=$?
 }
