@@ -81,9 +81,7 @@ int attribute_read_link(int directory_fd, const char *name, char *buffer, size_t
 
 int attribute_open_for_write(int directory_fd, const char *name)
 {
-        /* O_TRUNC means nothing to sysfs; on the plain files of a test tree it makes the write replace the
-         * text, as sysfs does by itself. */
-        int fd = openat(directory_fd, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+        int fd = openat(directory_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 
         return fd < 0 ? -errno : fd;
 }

@@ -27,7 +27,7 @@ int attribute_read_unsigned(int directory_fd, const char *name, uint64_t max, ui
 /* The last part of what a symbolic link points to. 0, -ENOENT, -EINVAL if it is no link, -EMSGSIZE. */
 int attribute_read_link(int directory_fd, const char *name, char *buffer, size_t size);
 
-/* Opens an attribute for writing, as a shell's `>` does. The fd stays with this device. */
+/* Opens an attribute for writing, which does nothing yet. The fd stays with this device. */
 int attribute_open_for_write(int directory_fd, const char *name);
 
 /* Writes the value with one write(), which is what sysfs acts on. 0 or a negative errno, which is the word

@@ -182,8 +182,10 @@ int main(int argc, char *argv[])
         }
         record_close(worker.record);
 
-        /* A daemon that is gone finds the result in the record. */
-        if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+        /* The work is done, and a daemon that is gone finds the result in the record. */
+        if (r == -EPIPE || r == -ECONNRESET)
+                return EXIT_SUCCESS;
+        if (r < 0)
                 log_failure("the request could not be answered", r);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -14,6 +14,7 @@
 #include "worker/method-list.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,9 +48,11 @@ static int write_text(const Device *device, const char *text)
         char line[RESET_METHOD_LIST_STRING_MAX + 2];
         _cleanup_close_ int fd = -EBADF;
 
-        fd = attribute_open_for_write(device->fd, ATTRIBUTE);
+        /* O_TRUNC, as with a shell's `>`, means nothing to sysfs; on the plain files of a test tree it makes
+         * the write replace the text, as sysfs does by itself. */
+        fd = openat(device->fd, ATTRIBUTE, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
-                return fd;
+                return -errno;
 
         (void) snprintf(line, sizeof(line), "%s\n", text);
         return attribute_write(fd, line);
