@@ -143,6 +143,13 @@ void mock_polkit_crash(void)
         mock.client = client_free(mock.client);
 }
 
+void mock_polkit_flush(void)
+{
+        /* The bus takes the messages of a connection one after the other. */
+        reply_free(call_service(mock.client, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetId",
+                                NULL));
+}
+
 void mock_polkit_mode(MockPolkitMode mode)
 {
         mock.mode = mode;

@@ -41,5 +41,7 @@ const PolkitRequest *mock_polkit_request(size_t index);
 /* A detail of the request, NULL: not given. */
 const char *mock_polkit_detail(const PolkitRequest *request, const char *key);
 
+/* Waits until all answers so far are in the hands of those who asked. */
+void mock_polkit_flush(void);
 void mock_polkit_answer(size_t index, bool authorized, bool challenge);
 void mock_polkit_fail(size_t index, const char *error);

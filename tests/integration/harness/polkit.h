@@ -5,7 +5,6 @@
  * The real polkitd with the test's own rules, and an authentication agent that follows a script.
  */
 
-#include <json-c/json.h>
 #include <stdbool.h>
 
 #include "bus.h"
@@ -30,4 +29,3 @@ size_t agent_dialogs(void);
 /* What the last dialog was told. */
 const char *agent_action(void);
 const char *agent_message(void);
-json_object *agent_details(void);

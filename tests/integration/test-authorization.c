@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Who may reset what: the questions to polkit and what becomes of its answers, with the real polkitd where
+ * it can show it, with the mock where only the question matters.
+ */
+
+#include <string.h>
+
+#include "harness/fixture.h"
+
+/* A Reset for which somebody may be asked for a password. */
+static Call *reset_interactive(Client *client, const char *address, const char *method)
+{
+        sd_bus_message *message = call_message(client, MANAGER_PATH, MANAGER_INTERFACE, "Reset", "ssa{sv}",
+                                               address, method, 0);
+
+        ck_assert_int_ge(sd_bus_message_set_allow_interactive_authorization(message, true), 0);
+        return call_send(client, message);
+}
+
+/* ---- the real polkitd ---- */
+
+START_TEST(alice_may)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        fixture_devices();
+        fixture_start();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        expect_methods_run(CARD, "flr");
+}
+END_TEST
+
+START_TEST(bob_may_not)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        fixture_devices();
+        fixture_start();
+        reply = reset(bob, CARD, "flr", NULL);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_error(reply, ERROR_ACCESS_DENIED, "1002");
+        expect_error(reply, ERROR_ACCESS_DENIED, "org.pciresetd1.reset");
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.error"), "PolicyDenied");
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "not-authorized");
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(without_rules_nobody_may)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        polkit_start("");
+        fixture_devices();
+        fixture_start();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_error(reply, ERROR_INTERACTIVE, CARD);
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "authentication-required");
+        expect_nothing_written();
+}
+END_TEST
+
+/* Rules see the details; each row is a condition that holds for alice's reset of CARD by flr, and how to
+ * break it. */
+static const struct {
+        const char *key, *value, *other;
+} detail_rules[] = {
+        {"device", CARD, CARD2},           {"vendor_id", "0x8086", "0x10de"},
+        {"device_id", "0x10d3", "0x10d4"}, {"class", "0x020000", "0x030000"},
+        {"driver", "", "vfio-pci"},        {"method", "flr", "bus"},
+        {"scope", "function", "link"},     {"reset_set", CARD, CARD " " CARD2},
+        {"in_use", "false", "true"},       {"owner", "", "alice"},
+};
+
+static void run_with_rule(const char *key, const char *value, bool allowed)
+{
+        _cleanup_free_ char *rules = textf("polkit.addRule(function(action, subject) {\n"
+                                           "    return action.lookup('%s') === '%s' ? polkit.Result.YES\n"
+                                           "                                        : polkit.Result.NO;\n"
+                                           "});\n",
+                                           key, value);
+        _cleanup_reply_ Reply *reply = NULL;
+
+        polkit_start(rules);
+        fixture_devices();
+        fixture_start();
+        reply = reset(bob, CARD, "flr", NULL);
+        if (allowed)
+                expect_success(reply);
+        else {
+                expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+                expect_nothing_written();
+        }
+}
+
+START_TEST(rules_decide_by_detail)
+{
+        run_with_rule(detail_rules[_i].key, detail_rules[_i].value, true);
+}
+END_TEST
+
+START_TEST(rules_refuse_by_detail)
+{
+        run_with_rule(detail_rules[_i].key, detail_rules[_i].other, false);
+}
+END_TEST
+
+START_TEST(dialog_allows)
+{
+        _cleanup_reply_ Reply *reply = NULL, *again = NULL;
+
+        polkit_start("");
+        fixture_devices();
+        fixture_start();
+        agent_register(bob, AGENT_APPROVE);
+        reply = call_finish(reset_interactive(bob, CARD, "flr"));
+        expect_success(reply);
+        ck_assert_str_eq(agent_action(), "org.pciresetd1.reset");
+        /* What people read tells which device. */
+        ck_assert_ptr_nonnull(strstr(agent_message(), CARD));
+
+        /* Nothing is kept: the next device, and the same one, are asked about anew. */
+        again = call_finish(reset_interactive(bob, CARD, "flr"));
+        expect_success(again);
+        ck_assert_uint_eq(agent_dialogs(), 2);
+}
+END_TEST
+
+START_TEST(dialog_is_not_for_the_next_device)
+{
+        _cleanup_reply_ Reply *first = NULL, *second = NULL;
+
+        polkit_start("polkit.addRule(function(action, subject) {\n"
+                     "    return action.lookup('device') == '" CARD2 "' ? polkit.Result.NO : null;\n"
+                     "});\n");
+        fixture_devices();
+        fixture_start();
+        agent_register(bob, AGENT_APPROVE);
+        first = call_finish(reset_interactive(bob, CARD, "flr"));
+        expect_success(first);
+        second = call_finish(reset_interactive(bob, CARD2, "flr"));
+        expect_error(second, ERROR_ACCESS_DENIED, CARD2);
+        ck_assert_uint_eq(model_count("begin", CARD2), 0);
+}
+END_TEST
+
+START_TEST(dialog_is_closed)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        polkit_start("");
+        fixture_devices();
+        fixture_start();
+        agent_register(bob, AGENT_DISMISS);
+        reply = call_finish(reset_interactive(bob, CARD, "any"));
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "dismissed");
+        /* Whoever closes one dialog does not want it for each further method. */
+        ck_assert_uint_eq(agent_dialogs(), 1);
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(no_dialog_unless_the_caller_allows_it)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        polkit_start("");
+        fixture_devices();
+        fixture_start();
+        agent_register(bob, AGENT_APPROVE);
+        reply = reset(bob, CARD, "flr", NULL);
+        expect_error(reply, ERROR_INTERACTIVE, CARD);
+        ck_assert_uint_eq(agent_dialogs(), 0);
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(dialog_goes_with_its_caller)
+{
+        Call *asked;
+
+        polkit_start("");
+        fixture_devices();
+        fixture_start();
+        agent_register(alice, AGENT_WAIT);
+        asked = reset_interactive(alice, CARD, "flr");
+        wait_until(agent_dialogs() == 1);
+        call_abandon(asked);
+        alice = client_free(alice);
+        client_barrier(bob);
+        wait_until(journal_count("MESSAGE_ID", "1e0849b671b3456b990ae567c73187df", "PCIRESETD_RESULT",
+                                 "Cancelled", NULL) == 1);
+        expect_nothing_written();
+}
+END_TEST
+
+/* The first rung that polkit allows is taken; those before it are in the record. */
+START_TEST(ladder_climbs_past_a_refusal)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        polkit_start("polkit.addRule(function(action, subject) {\n"
+                     "    return action.lookup('method') == 'bus' ? polkit.Result.YES : polkit.Result.NO;\n"
+                     "});\n");
+        fixture_devices();
+        fixture_start();
+        reply = reset(bob, CARD, "any", NULL);
+        expect_success(reply);
+        expect_methods_run(CARD, "bus");
+        ck_assert_str_eq(reply_string(reply, "0.method"), "bus");
+        ck_assert_uint_eq(reply_length(reply, "0.attempts"), 3);
+        ck_assert_str_eq(reply_string(reply, "0.attempts.0.outcome"), "denied");
+        ck_assert_str_eq(reply_string(reply, "0.attempts.1.outcome"), "denied");
+        ck_assert_str_eq(reply_string(reply, "0.attempts.2.outcome"), "done");
+}
+END_TEST
+
+/* ---- what polkit is asked ---- */
+
+static void check_detail(const PolkitRequest *request, const char *key, const char *value)
+{
+        const char *found = mock_polkit_detail(request, key);
+
+        ck_assert_msg(found, "the detail %s is not there", key);
+        ck_assert_msg(strcmp(found, value) == 0, "the detail %s is '%s', not '%s'", key, found, value);
+}
+
+START_TEST(question_is_as_designed)
+{
+        const PolkitRequest *request;
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        asked = reset_start(alice, CARD, "flr", NULL);
+        request = mock_polkit_request(0);
+        ck_assert_str_eq(request->subject_kind, "system-bus-name");
+        ck_assert_str_eq(request->subject_name, client_name(alice));
+        ck_assert_str_eq(request->action, "org.pciresetd1.reset");
+        ck_assert_uint_eq(request->flags, 0);
+        ck_assert_str_ne(request->cancellation_id, "");
+        check_detail(request, "device", CARD);
+        check_detail(request, "vendor_id", "0x8086");
+        check_detail(request, "device_id", "0x10d3");
+        check_detail(request, "class", "0x020000");
+        check_detail(request, "driver", "");
+        check_detail(request, "method", "flr");
+        check_detail(request, "scope", "function");
+        check_detail(request, "reset_set", CARD);
+        check_detail(request, "in_use", "false");
+        check_detail(request, "owner", "");
+        mock_polkit_answer(0, true, false);
+        reply = call_finish(asked);
+        expect_success(reply);
+        ck_assert_uint_eq(mock_polkit_requests(), 1);
+}
+END_TEST
+
+START_TEST(question_for_a_link)
+{
+        const PolkitRequest *request;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        asked = reset_start(alice, CARD, "link", NULL);
+        request = mock_polkit_request(0);
+        check_detail(request, "method", "bus"); /* the method, not the alias */
+        check_detail(request, "scope", "link");
+        call_abandon(asked);
+}
+END_TEST
+
+START_TEST(question_with_others_affected)
+{
+        const MockDevice pf = {.address = CARD, .parent = PORT, .methods = "flr"};
+        const MockDevice vf = {.address = "0000:01:10.0", .parent = PORT, .methods = "flr", .physfn = CARD};
+        const PolkitRequest *request;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        sysfs_add(&mock_port);
+        sysfs_add(&pf);
+        sysfs_add(&vf);
+        fixture_start();
+        asked = reset_start(alice, CARD, "flr", NULL);
+        request = mock_polkit_request(0);
+        ck_assert_str_eq(request->action, "org.pciresetd1.reset-shared");
+        check_detail(request, "reset_set", CARD " 0000:01:10.0");
+        call_abandon(asked);
+}
+END_TEST
+
+START_TEST(question_for_a_device_in_use)
+{
+        MockDevice card = mock_card;
+        const PolkitRequest *request;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        card.driver = "e1000e";
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        fixture_start();
+        asked = reset_start(alice, CARD, "flr", "in_use", "b", 1, NULL);
+        request = mock_polkit_request(0);
+        ck_assert_str_eq(request->action, "org.pciresetd1.reset-in-use");
+        check_detail(request, "driver", "e1000e");
+        check_detail(request, "in_use", "true");
+        call_abandon(asked);
+}
+END_TEST
+
+/* Everything that applies must be granted, one after the other. */
+START_TEST(all_actions_are_asked)
+{
+        const MockDevice pf = {.address = CARD, .parent = PORT, .methods = "flr", .driver = "ixgbe"};
+        const MockDevice vf = {.address = "0000:01:10.0", .parent = PORT, .methods = "flr", .physfn = CARD};
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        sysfs_add(&mock_port);
+        sysfs_add(&pf);
+        sysfs_add(&vf);
+        fixture_start();
+        asked = reset_start(alice, CARD, "flr", "in_use", "b", 1, NULL);
+        ck_assert_str_eq(mock_polkit_request(0)->action, "org.pciresetd1.reset-shared");
+        mock_polkit_answer(0, true, false);
+        ck_assert_str_eq(mock_polkit_request(1)->action, "org.pciresetd1.reset-in-use");
+        expect_nothing_written();
+        mock_polkit_answer(1, false, false);
+        reply = call_finish(asked);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(interactive_flag_is_the_callers)
+{
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        asked = reset_interactive(alice, CARD, "flr");
+        ck_assert_uint_eq(mock_polkit_request(0)->flags, 1);
+        call_abandon(asked);
+}
+END_TEST
+
+/* Root is no exception: whether root may is polkit's to say. */
+START_TEST(root_is_asked_too)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        mock_polkit_start(MOCK_POLKIT_NO);
+        fixture_devices();
+        fixture_start();
+        reply = reset(observer, CARD, "flr", NULL);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        ck_assert_uint_eq(mock_polkit_requests(), 1);
+        ck_assert_str_eq(mock_polkit_request(0)->subject_name, client_name(observer));
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(every_question_has_its_own_cancellation)
+{
+        Call *first, *second;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        first = reset_start(alice, CARD, "flr", NULL);
+        second = reset_start(bob, CARD2, "flr", NULL);
+        ck_assert_str_ne(mock_polkit_request(0)->cancellation_id, mock_polkit_request(1)->cancellation_id);
+        call_abandon(first);
+        call_abandon(second);
+}
+END_TEST
+
+/* What cannot be done is said without asking anybody. */
+static const struct {
+        const char *address, *method;
+} free_refusals[] = {
+        {CARD, "acpi"}, {CARD, "nonsense"}, {PORT, "pm"}, {"0000:09:00.0", "flr"}, {PORT, "any"},
+};
+
+START_TEST(refusals_cost_no_question)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        mock_polkit_start(MOCK_POLKIT_YES);
+        fixture_devices();
+        fixture_start();
+        reply = reset(alice, free_refusals[_i].address, free_refusals[_i].method, NULL);
+        ck_assert_ptr_nonnull(reply->error);
+        ck_assert_uint_eq(mock_polkit_requests(), 0);
+        expect_nothing_written();
+}
+END_TEST
+
+/* ---- answers that are no yes ---- */
+
+START_TEST(challenge_without_dialog)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        mock_polkit_start(MOCK_POLKIT_CHALLENGE);
+        fixture_devices();
+        fixture_start();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_error(reply, ERROR_INTERACTIVE, CARD);
+        expect_nothing_written();
+}
+END_TEST
+
+static const char *const polkit_errors[] = {
+        "org.freedesktop.PolicyKit1.Error.Failed",    "org.freedesktop.PolicyKit1.Error.NotAuthorized",
+        "org.freedesktop.PolicyKit1.Error.Cancelled", "org.freedesktop.DBus.Error.NoReply",
+        "org.freedesktop.DBus.Error.ServiceUnknown",  "org.freedesktop.DBus.Error.LimitsExceeded",
+        "org.freedesktop.DBus.Error.AccessDenied",
+};
+
+START_TEST(errors_of_polkit_are_a_no)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        asked = reset_start(alice, CARD, "flr", NULL);
+        mock_polkit_fail(0, polkit_errors[_i]);
+        reply = call_finish(asked);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(polkit_is_not_there)
+{
+        _cleanup_reply_ Reply *reply = NULL, *root_reply = NULL, *list = NULL;
+
+        fixture_devices();
+        mock_polkit_start(MOCK_POLKIT_YES);
+        fixture_start();
+        mock_polkit_crash();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_error(reply, ERROR_ACCESS_DENIED, "polkit");
+        root_reply = reset(observer, CARD, "flr", NULL);
+        expect_error(root_reply, ERROR_ACCESS_DENIED, CARD);
+        list = manager_call(alice, "ListDevices", NULL);
+        expect_success(list);
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(polkit_dies_over_the_question)
+{
+        _cleanup_reply_ Reply *reply = NULL, *again = NULL;
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        asked = reset_start(alice, CARD, "flr", NULL);
+        (void) mock_polkit_request(0);
+        mock_polkit_crash();
+        reply = call_finish(asked);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_nothing_written();
+
+        /* And the next one is asked again. */
+        mock_polkit_start(MOCK_POLKIT_YES);
+        again = reset(alice, CARD, "flr", NULL);
+        expect_success(again);
+}
+END_TEST
+
+START_TEST(real_polkitd_is_killed)
+{
+        _cleanup_reply_ Reply *reply = NULL, *again = NULL;
+
+        fixture_devices();
+        fixture_start();
+        polkit_stop();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_nothing_written();
+        polkit_start(polkit_rules_default);
+        again = reset(alice, CARD, "flr", NULL);
+        expect_success(again);
+}
+END_TEST
+
+/* ---- the journal ---- */
+
+START_TEST(journal_tells_the_way)
+{
+        _cleanup_reply_ Reply *yes = NULL, *no = NULL;
+        static const struct {
+                const char *id, *uid;
+        } entries[] = {
+                {"da6b14f0322f47eb93a58c608296bcd6", "1001"}, /* requested */
+                {"6a86fa99bee44a97895fd727aef3ea92", "1001"}, /* authorised */
+                {"8f199ce7b6cd437ca18113e79890b6d3", "1001"}, /* started */
+                {"1e0849b671b3456b990ae567c73187df", "1001"}, /* finished */
+                {"da6b14f0322f47eb93a58c608296bcd6", "1002"},
+                {"c002b54d40f64c339f2dc425fed23f6a", "1002"}, /* denied */
+                {"1e0849b671b3456b990ae567c73187df", "1002"},
+        };
+
+        fixture_devices();
+        fixture_start();
+        yes = reset(alice, CARD, "flr", NULL);
+        expect_success(yes);
+        no = reset(bob, CARD, "flr", NULL);
+        expect_error(no, ERROR_ACCESS_DENIED, "");
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++)
+                wait_until(journal_count("MESSAGE_ID", entries[i].id, "PCIRESETD_UID", entries[i].uid,
+                                         "PCIRESETD_DEVICE", CARD, NULL) == 1);
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", entries[3].id, "PCIRESETD_RESULT", "done",
+                                        "PCIRESETD_VERDICT", "ok", NULL),
+                          1);
+        ck_assert_uint_eq(
+                journal_count("MESSAGE_ID", entries[3].id, "PCIRESETD_RESULT", "AccessDenied", NULL), 1);
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", entries[2].id, "PCIRESETD_UID", "1002", NULL), 0);
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("authorization");
+
+        program_add(&program, alice_may);
+        program_add(&program, bob_may_not);
+        program_add(&program, without_rules_nobody_may);
+        program_add_table(&program, rules_decide_by_detail, detail_rules);
+        program_add_table(&program, rules_refuse_by_detail, detail_rules);
+        program_add(&program, dialog_allows);
+        program_add(&program, dialog_is_not_for_the_next_device);
+        program_add(&program, dialog_is_closed);
+        program_add(&program, no_dialog_unless_the_caller_allows_it);
+        program_add(&program, dialog_goes_with_its_caller);
+        program_add(&program, ladder_climbs_past_a_refusal);
+        program_add(&program, question_is_as_designed);
+        program_add(&program, question_for_a_link);
+        program_add(&program, question_with_others_affected);
+        program_add(&program, question_for_a_device_in_use);
+        program_add(&program, all_actions_are_asked);
+        program_add(&program, interactive_flag_is_the_callers);
+        program_add(&program, root_is_asked_too);
+        program_add(&program, every_question_has_its_own_cancellation);
+        program_add_table(&program, refusals_cost_no_question, free_refusals);
+        program_add(&program, challenge_without_dialog);
+        program_add_table(&program, errors_of_polkit_are_a_no, polkit_errors);
+        program_add(&program, polkit_is_not_there);
+        program_add(&program, polkit_dies_over_the_question);
+        program_add(&program, real_polkitd_is_killed);
+        program_add(&program, journal_tells_the_way);
+        return program_run(&program);
+}
