@@ -63,3 +63,49 @@ tests_unit_test_worker_protocol_SOURCES = tests/unit/test-worker-protocol.c
 tests_unit_test_worker_protocol_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_protocol_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_worker_protocol_LDADD = $(UNIT_LIBS)
+
+# The words and the domain.
+domain_unit_tests = \
+	tests/unit/test-address \
+	tests/unit/test-job \
+	tests/unit/test-lane \
+	tests/unit/test-method \
+	tests/unit/test-plan \
+	tests/unit/test-registry
+check_PROGRAMS += $(domain_unit_tests)
+unit_tests += $(domain_unit_tests)
+
+check_LIBRARIES += libworld.a
+libworld_a_SOURCES = tests/unit/world.c tests/unit/world.h
+libworld_a_CPPFLAGS = $(UNIT_CPPFLAGS)
+libworld_a_CFLAGS = $(UNIT_CFLAGS)
+
+tests_unit_test_address_SOURCES = tests/unit/test-address.c
+tests_unit_test_address_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_address_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_address_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_method_SOURCES = tests/unit/test-method.c
+tests_unit_test_method_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_method_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_method_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_job_SOURCES = tests/unit/test-job.c
+tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_job_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_job_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_lane_SOURCES = tests/unit/test-lane.c
+tests_unit_test_lane_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lane_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lane_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_plan_SOURCES = tests/unit/test-plan.c
+tests_unit_test_plan_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_plan_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_plan_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_registry_SOURCES = tests/unit/test-registry.c
+tests_unit_test_registry_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_registry_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_registry_LDADD = libworld.a libdomain.a $(UNIT_LIBS)

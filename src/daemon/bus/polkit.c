@@ -20,6 +20,7 @@ struct PolkitQuery {
         sd_bus *bus;
         sd_bus_slot *slot; /* NULL once the answer is here */
         PolkitHandler handler;
+        bool interactive;
         void *userdata;
         char cancellation_id[32];
 };
@@ -27,7 +28,7 @@ struct PolkitQuery {
 DEFINE_CLEANUP(PolkitQuery *, polkit_query_free);
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
-static Grant read_answer(sd_bus_message *reply)
+static Grant read_answer(sd_bus_message *reply, bool interactive)
 {
         int authorized, challenge, r;
         bool dismissed = false;
@@ -55,7 +56,8 @@ static Grant read_answer(sd_bus_message *reply)
         }
         if (authorized)
                 return GRANT_YES;
-        if (challenge)
+        /* Where somebody could be asked, polkit has done so: a challenge then means that there is nobody to ask. */
+        if (challenge && !interactive)
                 return GRANT_CHALLENGE;
         return dismissed ? GRANT_DISMISSED : GRANT_NO;
 }
@@ -65,7 +67,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error)
         _cleanup_(cleanup_polkit_query_free) PolkitQuery *query = userdata;
 
         query->slot = sd_bus_slot_unref(query->slot);
-        query->handler(query->userdata, read_answer(reply));
+        query->handler(query->userdata, read_answer(reply, query->interactive));
         return 0;
 }
 
@@ -90,6 +92,7 @@ int polkit_ask(sd_bus *bus, const char *sender, const char *action, const Polkit
                 return -ENOMEM;
         query->handler = handler;
         query->userdata = userdata;
+        query->interactive = interactive;
         (void) snprintf(query->cancellation_id, sizeof(query->cancellation_id), "pciresetd-%" PRIu64,
                         ++last_cancellation_id);
 

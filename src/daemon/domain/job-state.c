@@ -458,7 +458,8 @@ Verdict job_verdict(const Job *job)
 static bool is_only_in_use(const Attempt *attempt)
 {
         if (attempt->outcome == ATTEMPT_REFUSED)
-                return strcmp(attempt->why, "driver-changed") == 0 || strcmp(attempt->why, "enabled") == 0;
+                return strcmp(attempt->why, WORKER_WHY_DRIVER) == 0 ||
+                       strcmp(attempt->why, WORKER_WHY_ENABLED) == 0 || strcmp(attempt->why, WORKER_WHY_TSM) == 0;
         return attempt->outcome == ATTEMPT_UNUSABLE &&
                (attempt->unusable & ~(unsigned) WHY_IN_USE_MASK) == 0;
 }

@@ -251,6 +251,10 @@ int lanes_enter(Lanes *lanes, const LaneClaim *claim, uint64_t order, void *user
         ticket->userdata = userdata;
 
         r = collect_claims(lanes, ticket, claim);
+        /* The mark serves this collection alone: the memory of a ticket that has left may be another's
+         * tomorrow. */
+        for (size_t i = 0; i < ticket->n_claims; i++)
+                ticket->claims[i].node->last_claimant = NULL;
         if (r < 0) {
                 drop_unused_nodes(lanes, ticket);
                 free(ticket);

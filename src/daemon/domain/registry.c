@@ -135,6 +135,7 @@ static void untie(Registry *registry, Device *device)
         }
 }
 
+/* Ties whatever can be tied now, a device just added included. */
 static void adopt_orphans(Registry *registry)
 {
         for (Device *d = registry->devices; d && registry->n_orphans > 0; d = d->hh.next) {
@@ -158,10 +159,9 @@ static int add(Registry *registry, const DeviceFacts *facts)
 
         HASH_ADD(hh, registry->devices, key, sizeof(device->key), device);
         registry->sorted = false;
+        registry->n_orphans += missing_ties(device);
         if (registry->n_orphans > 0)
                 adopt_orphans(registry);
-        tie(registry, device);
-        registry->n_orphans += missing_ties(device);
 
         if (registry->listener.added)
                 registry->listener.added(registry->listener.userdata, device);
