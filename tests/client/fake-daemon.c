@@ -15,7 +15,8 @@
  *   why_NAME          an error explained by its evidence   between     no answer, ever, after one method
  *   error_NAME        the error of that name, in lower case with underscores
  *
- * Prints `ready` when it has its name.
+ * Prints `ready` when it has its name, `listed` when somebody has the list of devices, `waiting` when the
+ * caller of a scene that does not answer knows all that there is to know.
  */
 
 #include <errno.h>
@@ -37,7 +38,7 @@
 #define OBJECTS     "org.freedesktop.DBus.ObjectManager"
 #define FOREIGN_JOB 41U
 #define OUR_JOB     42U
-#define STEP_USEC   400000U
+#define STEP_USEC   600000U
 
 #define HOSTILE "evil\033[2J\033]0;owned\a\nfake line \302\2331m\342\200\256txt\177"
 
@@ -59,6 +60,13 @@ static sd_event *event;
 static sd_bus_message *pending; /* the Reset call of the slow scenes */
 static const char *phase = "queued";
 static unsigned step;
+
+/* Tells the script, which must not guess by time. */
+static void tell(const char *what)
+{
+        (void) puts(what);
+        (void) fflush(stdout);
+}
 
 static int failed(const char *what, int error)
 {
@@ -101,7 +109,10 @@ static int on_list(sd_bus_message *call, void *userdata, sd_bus_error *error)
                                           devices[i].description);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        tell("listed");
+        return r;
 }
 
 static int no_such_device(sd_bus_error *error, const char *address)
@@ -349,6 +360,7 @@ static int on_between(sd_event_source *source, uint64_t usec, void *userdata)
 {
         sd_event_source_disable_unref(source);
         (void) change_phase(userdata, "queued");
+        tell("between");
         return 0;
 }
 
@@ -436,6 +448,7 @@ static int play_hang(sd_bus_message *call, const char *method)
         }
         if (strcmp(method, "in_authorizing") != 0)
                 return announce(bus, method + strlen("in_"));
+        tell("waiting");
         return 1;
 }
 
@@ -554,6 +567,8 @@ static int get_job_property(sd_bus *bus, const char *path, const char *interface
                 return sd_bus_message_append(reply, "u", (uint32_t) geteuid() + (foreign ? 1 : 0));
         if (strcmp(property, "Method") == 0)
                 return sd_bus_message_append(reply, "s", foreign ? "foreign" : "flr");
+        if (!foreign)
+                tell("waiting");
         return sd_bus_message_append(reply, "s", foreign ? "verifying" : phase);
 }
 
@@ -626,8 +641,7 @@ int main(void)
         if (r < 0)
                 failed("cannot serve", r);
 
-        (void) puts("ready");
-        (void) fflush(stdout);
+        tell("ready");
         r = sd_event_loop(event);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
