@@ -443,7 +443,7 @@ test_monitor() {
                 "out_has '0000:01:00.0  reset: by flr in 0.11 s, verified: ok'" \
                 "out_has '0000:01:00.0  job 42 new'" "out_has '0000:01:00.0  job 42 ended: done'" \
                 "out_has '0000:01:00.0  job 42 Phase: resetting'" "out_has '0000:05:00.0  removed'" \
-                "out_has 'pciresetd     left the bus'" "out_has 'pciresetd     is on the bus'" "out_lacks 66" \
+                "out_has 'pciresetd     left the bus'" "out_has 'pciresetd     is on the bus'" "out_lacks 'job 66'" \
                 "[ \$(grep -c ' removed' $work/out) = 2 ]"
         wait "$lines"
         status=$?
