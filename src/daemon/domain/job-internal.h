@@ -36,6 +36,8 @@ int job_take_rung(Job *job, const Rung *rung);
 /* Counts the job in the state of its members, or takes that back; both tell the registry's listener. */
 void job_mark(Job *job);
 void job_unmark(Job *job);
+/* From queued to resetting, in one step for whoever watches its members. The job is marked. */
+void job_begin(Job *job);
 
 int job_enter_lane(Job *job);
 /* The members are the caller's to free. */

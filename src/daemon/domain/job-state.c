@@ -252,7 +252,7 @@ int job_take_rung(Job *job, const Rung *rung)
         return job->has_bridge ? job_pin(job, &job->bridge) : 0;
 }
 
-static void mark_members(Job *job, int by)
+static void mark_members(Job *job, int queued, int resetting)
 {
         for (size_t i = 0; i < job->n_members; i++) {
                 Device *device = member_device(job, &job->members[i]);
@@ -261,10 +261,8 @@ static void mark_members(Job *job, int by)
                 if (!device)
                         continue;
                 before = device_state(device);
-                if (job_has_begun(job))
-                        device->n_resetting += (unsigned) by;
-                else
-                        device->n_queued += (unsigned) by;
+                device->n_queued += (unsigned) queued;
+                device->n_resetting += (unsigned) resetting;
                 if (device_state(device) != before)
                         registry_notify(job->jobs->registry, device, DEVICE_CHANGED_STATE);
         }
@@ -273,15 +271,21 @@ static void mark_members(Job *job, int by)
 void job_mark(Job *job)
 {
         if (!job->marked)
-                mark_members(job, +1);
+                mark_members(job, !job_has_begun(job), job_has_begun(job));
         job->marked = true;
 }
 
 void job_unmark(Job *job)
 {
         if (job->marked)
-                mark_members(job, -1);
+                mark_members(job, -!job_has_begun(job), -job_has_begun(job));
         job->marked = false;
+}
+
+void job_begin(Job *job)
+{
+        job->phase = JOB_RESETTING;
+        mark_members(job, -1, +1);
 }
 
 /* The bridge whose lock the kernel takes, and those above it. An adopted job may have lost its bridge: then

@@ -238,8 +238,13 @@ static void enqueue(Job *job)
                 job->order = ++jobs->last_order;
         job->phase = JOB_QUEUED;
         job_mark(job);
-        tell(job, job->announced ? JOB_EVENT_CHANGED : JOB_EVENT_ANNOUNCED);
-        job->announced = true;
+        if (job->announced) {
+                tell(job, JOB_EVENT_CHANGED);
+        } else {
+                /* First, since whoever is told looks at the job. */
+                job->announced = true;
+                tell(job, JOB_EVENT_ANNOUNCED);
+        }
 
         r = job_enter_lane(job);
         if (r < 0) {
@@ -300,10 +305,8 @@ void job_start(Job *job)
                 return;
         }
 
-        job_unmark(job);
-        job->phase = JOB_RESETTING;
+        job_begin(job);
         job->started_at = ports->now_realtime(ports->userdata);
-        job_mark(job);
         tell(job, JOB_EVENT_CHANGED);
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Each thing that can be claimed is a node with a queue of claims, shared or exclusive, in the order of
- * their tickets (behind those already taken). The granted claims are always a prefix of the queue: one
- * exclusive claim, or shared ones up to the first exclusive one. The frontier is the first claim that is not
- * granted; it only moves on as claims leave, so granting costs nothing to speak of per claim. A ticket whose
- * claims are all granted is ready.
+ * Each thing that can be claimed is a node with a queue of claims, shared or exclusive: first those of
+ * tickets that have been taken, then the others by their order. The granted claims are always a prefix of
+ * the queue: one exclusive claim, or shared ones up to the first exclusive one. The frontier is the first
+ * claim that is not granted; it only moves on as claims leave, so granting costs nothing to speak of per
+ * claim. A ticket whose claims are all granted is ready.
+ *
+ * That all queues have the tickets that wait in the same order is what keeps two of them from waiting for
+ * each other.
  */
 
 #include "daemon/domain/lane.h"
@@ -23,6 +26,7 @@ struct Claim {
         LaneTicket *ticket;
         Node *node;
         bool exclusive;
+        bool granted;
         Claim *prev, *next; /* in the node's queue */
 };
 
@@ -30,6 +34,7 @@ struct Node {
         uint64_t key;
         Claim *queue;
         Claim *frontier; /* the first claim that is not granted, NULL: all are */
+        size_t n_exclusive; /* granted claims that are exclusive */
         const LaneTicket *last_claimant;
         UT_hash_handle hh;
 };
@@ -114,12 +119,16 @@ static void update_ready(LaneTicket *ticket)
 
 static void grant(Claim *claim)
 {
+        claim->granted = true;
+        claim->node->n_exclusive += claim->exclusive;
         claim->ticket->n_granted++;
         update_ready(claim->ticket);
 }
 
 static void take_back(Claim *claim)
 {
+        claim->granted = false;
+        claim->node->n_exclusive -= claim->exclusive;
         claim->ticket->n_granted--;
         update_ready(claim->ticket);
 }
@@ -129,21 +138,22 @@ static void advance(Node *node)
 {
         while (node->frontier) {
                 Claim *claim = node->frontier;
-                bool first = claim == node->queue;
 
-                if (!first && (claim->exclusive || node->queue->exclusive))
+                if (claim->exclusive ? claim != node->queue : node->n_exclusive > 0)
                         return;
                 node->frontier = claim->next;
                 grant(claim);
         }
 }
 
-/* Puts the frontier back to a claim and takes back what was granted from there on. */
-static void retreat(Node *node, Claim *claim)
+/* Puts the frontier to a claim, takes back what was granted from there on, and judges anew. */
+static void rejudge(Node *node, Claim *from)
 {
-        for (Claim *c = claim->next; c && c != node->frontier; c = c->next)
-                take_back(c);
-        node->frontier = claim;
+        for (Claim *c = from; c; c = c->next)
+                if (c->granted)
+                        take_back(c);
+        node->frontier = from;
+        advance(node);
 }
 
 static void enqueue(Node *node, Claim *claim)
@@ -158,20 +168,15 @@ static void enqueue(Node *node, Claim *claim)
         else
                 DL_PREPEND(node->queue, claim);
 
-        /* A claim at the end is the frontier unless there is one already; in the middle, those granted
-         * behind it have to be judged again. */
-        if (!claim->next) {
-                if (!node->frontier)
-                        node->frontier = claim;
+        /* Whoever comes before a granted claim has it judged again; whoever comes behind all of them is the
+         * frontier, or waits behind it. */
+        if (claim->next && claim->next->granted) {
+                rejudge(node, claim);
         } else {
-                bool behind_frontier = false;
-
-                for (Claim *c = node->frontier; c && !behind_frontier; c = c->next)
-                        behind_frontier = c == claim;
-                if (!behind_frontier)
-                        retreat(node, claim);
+                if (!node->frontier || node->frontier == claim->next)
+                        node->frontier = claim;
+                advance(node);
         }
-        advance(node);
 }
 
 static void dequeue(Lanes *lanes, Claim *claim)
@@ -180,6 +185,8 @@ static void dequeue(Lanes *lanes, Claim *claim)
 
         if (node->frontier == claim)
                 node->frontier = claim->next;
+        if (claim->granted)
+                node->n_exclusive -= claim->exclusive;
         DL_DELETE(node->queue, claim);
         if (!node->queue) {
                 HASH_DEL(lanes->nodes, node);
@@ -273,17 +280,40 @@ LaneTicket *lane_ticket_leave(LaneTicket *ticket)
                 return NULL;
 
         /* Out of the ready list for good, whatever its claims do now. */
-        lane_ticket_take(ticket);
+        ticket->taken = true;
+        update_ready(ticket);
         for (size_t i = 0; i < ticket->n_claims; i++)
                 dequeue(ticket->lanes, &ticket->claims[i]);
         free(ticket);
         return NULL;
 }
 
+/* Moves the claim of a ticket that is being taken to the others that have been. */
+static void move_to_front(Claim *claim)
+{
+        Node *node = claim->node;
+
+        if (node->frontier == claim)
+                node->frontier = claim->next;
+        DL_DELETE(node->queue, claim);
+        DL_PREPEND(node->queue, claim);
+        /* Taken out of turn, it holds what it did not have, and those that have not been taken make room. */
+        if (!claim->granted) {
+                Claim *first = claim;
+
+                grant(claim);
+                while (first && first->ticket->taken)
+                        first = first->next;
+                rejudge(node, first);
+        }
+}
+
 void lane_ticket_take(LaneTicket *ticket)
 {
         ticket->taken = true;
         update_ready(ticket);
+        for (size_t i = 0; i < ticket->n_claims; i++)
+                move_to_front(&ticket->claims[i]);
 }
 
 void *lanes_take_ready(Lanes *lanes)
