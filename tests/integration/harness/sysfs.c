@@ -95,6 +95,7 @@ static void put_capabilities(const MockDevice *d, uint8_t *config)
         put32(config, CONFIG_PCIE_CAP + 12, 0x00100c43U); /* x4, 8 GT/s, reports the link */
         put16(config, CONFIG_PCIE_CAP + 18, 0x2043); /* the link is up at x4, 8 GT/s */
         put32(config, CONFIG_AER_CAP, 0x00020001U);
+        put32(config, CONFIG_AER_CAP + 12, 0x00462030U); /* which errors are fatal: the default */
 }
 
 static size_t make_config(const MockDevice *d, uint8_t config[static CONFIG_SIZE])
