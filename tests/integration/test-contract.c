@@ -49,8 +49,7 @@ static const char *const interfaces[] = {MANAGER_INTERFACE, DEVICE_INTERFACE, JO
 
 START_TEST(introspection_equals_the_file)
 {
-        _cleanup_free_ char *file = textf("%s/dbus/%s.xml", environment_path("PCIRESETD_SOURCE"),
-                                          interfaces[_i]);
+        _cleanup_free_ char *file = textf("%s/dbus/%s.xml", tested_path("PCIRESETD_SOURCE"), interfaces[_i]);
         _cleanup_free_ char *promised_xml = file_read(file, NULL), *promised = NULL, *job = NULL,
                             *xml = NULL;
         _cleanup_free_ char *found = NULL;
@@ -588,7 +587,7 @@ static const char *const actions[] = {"reset", "reset-shared", "reset-in-use", "
 START_TEST(policy_file_keeps_nothing)
 {
         _cleanup_free_ char *path = textf("%s/policy/org.pciresetd1.policy",
-                                          environment_path("PCIRESETD_SOURCE"));
+                                          tested_path("PCIRESETD_SOURCE"));
         _cleanup_free_ char *text = file_read(path, NULL), *action = NULL;
         char *at, *end;
 
@@ -631,7 +630,7 @@ END_TEST
 
 START_TEST(there_is_one_daemon)
 {
-        const char *argv[] = {environment_path("PCIRESETD"), NULL};
+        const char *argv[] = {tested_path("PCIRESETD"), NULL};
         Process *second;
 
         fixture_devices();
@@ -644,7 +643,7 @@ END_TEST
 
 START_TEST(only_root_may_be_the_service)
 {
-        const char *argv[] = {environment_path("PCIRESETD"), NULL};
+        const char *argv[] = {tested_path("PCIRESETD"), NULL};
         Process *impostor = process_start("impostor", UID_ALICE, argv, NULL);
 
         ck_assert_int_ne(process_wait(impostor), 0);
@@ -657,7 +656,7 @@ START_TEST(bad_arguments_are_refused)
         static const char *const arguments[] = {"--nonsense", "word", "--worker"};
 
         for (size_t i = 0; i < ELEMENTSOF(arguments); i++) {
-                const char *argv[] = {environment_path("PCIRESETD"), arguments[i], NULL};
+                const char *argv[] = {tested_path("PCIRESETD"), arguments[i], NULL};
                 _cleanup_free_ char *output = NULL;
 
                 ck_assert_int_eq(process_run(0, argv, &output), 1);

@@ -128,7 +128,7 @@ static int shell(const char *script)
         _cleanup_free_ char *preload = NULL, *output = NULL;
         int status;
 
-        preload = textf("LD_PRELOAD=%s", environment_path("PCIRESETD_KERNEL_MODEL"));
+        preload = textf("LD_PRELOAD=%s", tested_path("PCIRESETD_KERNEL_MODEL"));
         argv[1] = preload;
         status = process_run(0, argv, &output);
         return status;
@@ -217,7 +217,7 @@ START_TEST(model_holds_and_hangs)
         Process *writer, *reader;
         int hold;
 
-        preload = textf("LD_PRELOAD=%s", environment_path("PCIRESETD_KERNEL_MODEL"));
+        preload = textf("LD_PRELOAD=%s", tested_path("PCIRESETD_KERNEL_MODEL"));
         environment[0] = preload;
         fixture_devices();
         hold = model_hold(CARD);

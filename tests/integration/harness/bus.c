@@ -63,13 +63,15 @@ static void connect_and_stay(int channel)
                 _exit(EXIT_FAILURE);
         send_fd(channel, fd);
         (void) close(fd);
-        (void) read(channel, &byte, 1); /* until the test closes its end */
+        /* Until the test closes its end. */
+        if (read(channel, &byte, 1) < 0)
+                _exit(EXIT_FAILURE);
 }
 
 Client *client_new(uid_t uid)
 {
         Client *client = calloc(1, sizeof(*client));
-        int pair[2];
+        int pair[2], fd;
 
         ck_assert_ptr_nonnull(client);
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -77,12 +79,11 @@ Client *client_new(uid_t uid)
         client->process = process_fork("client", uid, connect_and_stay, pair[1]);
         (void) close(pair[1]);
 
-        ck_assert_int_ge(sd_bus_new(&client->bus), 0);
-        {
-                int fd = receive_fd(pair[0]);
+        client->channel = pair[0];
 
-                ck_assert_int_ge(sd_bus_set_fd(client->bus, fd, fd), 0);
-        }
+        ck_assert_int_ge(sd_bus_new(&client->bus), 0);
+        fd = receive_fd(client->channel);
+        ck_assert_int_ge(sd_bus_set_fd(client->bus, fd, fd), 0);
         ck_assert_int_ge(sd_bus_set_bus_client(client->bus, true), 0);
         ck_assert_int_ge(sd_bus_negotiate_fds(client->bus, true), 0);
         ck_assert_int_ge(sd_bus_start(client->bus), 0);
@@ -96,6 +97,7 @@ Client *client_free(Client *client)
         if (!client)
                 return NULL;
         sd_bus_close_unref(client->bus);
+        (void) close(client->channel);
         process_free(client->process);
         free(client);
         return NULL;

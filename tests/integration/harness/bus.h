@@ -33,6 +33,7 @@ typedef struct Client {
         uid_t uid;
         sd_bus *bus;
         Process *process; /* whose socket it is, as far as the bus and polkit can see */
+        int channel; /* the process lives as long as this is open */
 } Client;
 
 /* A connection by a process of `uid`. */

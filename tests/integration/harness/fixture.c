@@ -58,7 +58,7 @@ static void bus_start(void)
         static const char socket[] = "/run/dbus/system_bus_socket";
         uint64_t deadline = loop_deadline();
 
-        file_print(config, bus_config, environment_path("PCIRESETD_SOURCE"));
+        file_print(config, bus_config, tested_path("PCIRESETD_SOURCE"));
         bus_daemon = process_start("dbus-daemon", 0, argv, NULL);
         /* The socket appears with bind(), a moment before listen(): wait_for_bus() below. */
         while (access(socket, F_OK) < 0) {
@@ -85,11 +85,11 @@ void daemon_argument(const char *argument)
 void daemon_start(void)
 {
         _cleanup_free_ char *worker = NULL, *preload = NULL;
-        const char *argv[4] = {environment_path("PCIRESETD")};
+        const char *argv[4] = {tested_path("PCIRESETD")};
         const char *environment[4] = {"SYSTEMD_DEVICE_VERIFY_SYSFS=0"};
 
-        worker = textf("--worker=%s", environment_path("PCIRESET_WORKER"));
-        preload = textf("LD_PRELOAD=%s", environment_path("PCIRESETD_KERNEL_MODEL"));
+        worker = textf("--worker=%s", tested_path("PCIRESET_WORKER"));
+        preload = textf("LD_PRELOAD=%s", tested_path("PCIRESETD_KERNEL_MODEL"));
         argv[1] = worker;
         argv[2] = daemon_extra_argument;
         environment[1] = preload;

@@ -59,7 +59,7 @@ void polkit_start(const char *rules)
         _cleanup_free_ char *policy = NULL, *path = NULL;
         size_t size;
 
-        path = textf("%s/policy/org.pciresetd1.policy", environment_path("PCIRESETD_SOURCE"));
+        path = textf("%s/policy/org.pciresetd1.policy", tested_path("PCIRESETD_SOURCE"));
         policy = file_read(path, &size);
         ck_assert_msg(policy, "%s is not there", path);
         file_write(actions, policy, size);

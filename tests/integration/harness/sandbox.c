@@ -110,12 +110,23 @@ void directory_remove(const char *path)
                       strerror(errno));
 }
 
-const char *environment_path(const char *variable)
+const char *tested_path(const char *variable)
 {
+        static const struct {
+                const char *variable, *built;
+        } paths[] = {
+                {"PCIRESETD", TOP_BUILDDIR "/pciresetd"},
+                {"PCIRESET_WORKER", TOP_BUILDDIR "/pcireset-worker"},
+                {"PCIRESETD_KERNEL_MODEL", TOP_BUILDDIR "/tests/integration/kernel-model.so"},
+                {"PCIRESETD_SOURCE", TOP_SRCDIR},
+        };
         const char *value = getenv(variable);
 
-        ck_assert_msg(value && access(value, F_OK) == 0, "%s must name what is tested, and is %s", variable,
-                      value ? value : "not set");
+        for (size_t i = 0; i < ELEMENTSOF(paths) && !value; i++)
+                if (strcmp(paths[i].variable, variable) == 0)
+                        value = paths[i].built;
+        ck_assert_msg(value && access(value, F_OK) == 0, "There is no %s: build it first, or set %s.",
+                      value ? value : variable, variable);
         return value;
 }
 

@@ -29,5 +29,6 @@ char *file_read(const char *path, size_t *ret_size); /* NULL if there is none; N
 void __attribute__((format(printf, 1, 2))) directory_make(const char *format, ...);
 void directory_remove(const char *path); /* with all that is in it */
 
-/* An environment variable that must be there: the paths of what is tested. */
-const char *environment_path(const char *variable);
+/* What is tested: PCIRESETD, PCIRESET_WORKER, PCIRESETD_KERNEL_MODEL and PCIRESETD_SOURCE (the tree), as
+ * they were built, or as the environment variable of that name says. */
+const char *tested_path(const char *variable);

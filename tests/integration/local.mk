@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The daemon and the worker as they were built, on a private bus with the real polkitd. Needs root. Each program runs by
+# itself too; PCIRESETD_TEST=function runs one test of it.
+
+integration_programs = \
+	tests/integration/test-harness \
+	tests/integration/test-contract \
+	tests/integration/test-input \
+	tests/integration/test-authorization \
+	tests/integration/test-pending \
+	tests/integration/test-reset
+
+check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
+integration_tests += $(integration_programs)
+
+INTEGRATION_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/integration \
+	-DTOP_BUILDDIR='"$(abs_top_builddir)"' -DTOP_SRCDIR='"$(abs_top_srcdir)"'
+INTEGRATION_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JSON_CFLAGS) $(CHECK_CFLAGS) $(UMOCKDEV_CFLAGS)
+INTEGRATION_LIBS = libharness.a $(SYSTEMD_LIBS) $(JSON_LIBS) $(CHECK_LIBS) $(UMOCKDEV_LIBS)
+
+# Loaded into the daemon and the worker: a shared object that is not installed, without the sanitizers of the programs.
+tests_integration_kernel_model_so_SOURCES = tests/integration/kernel-model.c tests/integration/kernel-model.h
+tests_integration_kernel_model_so_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_kernel_model_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) -fPIC -fvisibility=hidden
+tests_integration_kernel_model_so_LDFLAGS = -shared
+
+check_LIBRARIES += libharness.a
+libharness_a_SOURCES = \
+	tests/integration/kernel-model.h \
+	tests/integration/mock-polkit.c tests/integration/mock-polkit.h \
+	tests/integration/harness/bus.c tests/integration/harness/bus.h \
+	tests/integration/harness/fixture.c tests/integration/harness/fixture.h \
+	tests/integration/harness/introspection.c tests/integration/harness/introspection.h \
+	tests/integration/harness/journal.c tests/integration/harness/journal.h \
+	tests/integration/harness/loop.c tests/integration/harness/loop.h \
+	tests/integration/harness/model.c tests/integration/harness/model.h \
+	tests/integration/harness/polkit.c tests/integration/harness/polkit.h \
+	tests/integration/harness/reply.c \
+	tests/integration/harness/sandbox.c tests/integration/harness/sandbox.h \
+	tests/integration/harness/sysfs.c tests/integration/harness/sysfs.h \
+	tests/integration/harness/uevent.c
+libharness_a_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+libharness_a_CFLAGS = $(INTEGRATION_CFLAGS)
+
+tests_integration_test_harness_SOURCES = tests/integration/test-harness.c
+tests_integration_test_harness_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_harness_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_harness_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_contract_SOURCES = tests/integration/test-contract.c
+tests_integration_test_contract_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_contract_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_contract_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_input_SOURCES = tests/integration/test-input.c
+tests_integration_test_input_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_input_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_input_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_authorization_SOURCES = tests/integration/test-authorization.c
+tests_integration_test_authorization_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_authorization_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_authorization_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_pending_SOURCES = tests/integration/test-pending.c
+tests_integration_test_pending_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_pending_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_pending_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_reset_SOURCES = tests/integration/test-reset.c
+tests_integration_test_reset_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_reset_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_reset_LDADD = $(INTEGRATION_LIBS)
