@@ -19,14 +19,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <systemd/sd-journal.h>
-
 #include "shared/cleanup.h"
-#include "shared/message-ids.h"
 #include "shared/worker-protocol.h"
 #include "worker/channel.h"
 #include "worker/clock.h"
 #include "worker/device.h"
+#include "worker/log.h"
 #include "worker/record.h"
 #include "worker/reset.h"
 
@@ -41,13 +39,6 @@ typedef struct Worker {
         int fd; /* the socket */
         Record *record;
 } Worker;
-
-/* The one thing that the worker logs: that it failed at its own work, and nobody may be left to be told. */
-static void log_failure(const char *what, int error)
-{
-        (void) sd_journal_send("MESSAGE=pcireset-worker: %s: %s", what, strerror(-error), "PRIORITY=3",
-                               "MESSAGE_ID=" MESSAGE_ID_WORKER_FAILED, "ERRNO=%d", -error, NULL);
-}
 
 /* Standard output and error may be closed. A file that is opened must not take their numbers, or a library
  * that prints a warning prints it into sysfs. */
@@ -181,6 +172,9 @@ int main(int argc, char *argv[])
                 r = serve(&worker);
         }
         record_close(worker.record);
+        /* Tells the daemon, which waits for our end, that nothing more happens: sooner than the kernel
+         * would, which first takes the process apart. */
+        (void) close(worker.fd);
 
         /* The work is done, and a daemon that is gone finds the result in the record. */
         if (r == -EPIPE || r == -ECONNRESET)
