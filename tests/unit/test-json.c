@@ -281,6 +281,28 @@ START_TEST(holds_to_types)
 }
 END_TEST
 
+/* json-c makes 0 of what is negative and its own ends of what does not fit; neither may pass for a number.
+ */
+START_TEST(holds_to_numbers)
+{
+        static const char *const beyond[] = {
+                "{\"k\":-1}",
+                "{\"k\":-9223372036854775808}",
+                "{\"k\":-99999999999999999999}",
+                "{\"k\":18446744073709551616}",
+                "{\"k\":99999999999999999999999}",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(beyond); i++) {
+                _cleanup_json_ json_object *object = parse(beyond[i]);
+                JsonReader reader = json_reader_begin(object);
+
+                (void) json_read_unsigned(&reader, "k", 0, UINT64_MAX);
+                ck_assert_msg(json_reader_finish(&reader) == -EBADMSG, "%s", beyond[i]);
+        }
+}
+END_TEST
+
 START_TEST(reads_no_member_of_nothing)
 {
         _cleanup_json_ json_object *array = json_object_new_array();
@@ -350,6 +372,7 @@ int main(void)
         unit_add(suite, notices_leftovers);
         unit_add(suite, keeps_the_first_error);
         unit_add_table(suite, holds_to_types, values);
+        unit_add(suite, holds_to_numbers);
         unit_add(suite, reads_no_member_of_nothing);
         unit_add(suite, writes);
         unit_add(suite, writes_no_more_than_allowed);
