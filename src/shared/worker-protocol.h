@@ -83,22 +83,36 @@ typedef enum WorkerOutcome {
         WORKER_GONE, /* nothing was reset: a member vanished or is another device now */
 } WorkerOutcome;
 
-/* The reasons (`why`) that go with WORKER_REFUSED. All others have an empty one. */
-#define WORKER_WHY_DENIED      "denied" /* the peer is not one that the worker serves */
-#define WORKER_WHY_BAD_REQUEST "bad-request" /* malformed, too long, or too slow in coming */
-#define WORKER_WHY_BUSY        "busy" /* another worker lives for the same job */
-#define WORKER_WHY_RECORD      "record" /* the record could not be written (`error`) */
-#define WORKER_WHY_DRIVER      "driver-changed" /* a member is bound otherwise than requested */
-#define WORKER_WHY_ENABLED     "in-use" /* must_be_disabled, but `enable` is not 0 */
-#define WORKER_WHY_TSM         "tsm-bound" /* a member is assigned to a confidential guest */
-#define WORKER_WHY_BRIDGE      "bridge" /* the target is a bridge */
-#define WORKER_WHY_DEAD                                                                                     \
-        "dead" /* the target does not answer, so the kernel would save                                      \
-                * garbage and write it back; verdict: dead */
-#define WORKER_WHY_UNREADABLE     "unreadable" /* what must be known could not be read (`error`) */
-#define WORKER_WHY_UNSUPPORTED    "unsupported" /* no `reset` or `reset_method` to write (`error`) */
-#define WORKER_WHY_METHOD_REFUSED "method-refused" /* `reset_method` did not take the method (`error`) */
-#define WORKER_WHY_INTERNAL       "internal" /* out of memory and the like (`error`) */
+/*
+ * The reasons (`why`) that go with WORKER_REFUSED; all other outcomes have an empty one.
+ *   denied          the peer is not one that the worker serves
+ *   bad-request     the request is malformed, too long, or too slow in coming
+ *   job-running     another worker lives for the same job
+ *   record          the record could not be written
+ *   driver-changed  a member is bound otherwise than requested
+ *   in-use          a member must be disabled and is not
+ *   tsm-bound       a member is assigned to a confidential guest
+ *   set-changed     a member has a virtual function that is no member
+ *   bridge          the target is a bridge
+ *   dead            the target does not answer, so the kernel would save garbage and write it back; verdict:
+ * dead unreadable      what must be known could not be read unsupported     there is no `reset` or
+ * `reset_method` to write method-refused  `reset_method` did not take the method internal        out of
+ * memory and the like `error` says more where there is more to say.
+ */
+#define WORKER_WHY_DENIED         "denied"
+#define WORKER_WHY_BAD_REQUEST    "bad-request"
+#define WORKER_WHY_BUSY           "job-running"
+#define WORKER_WHY_RECORD         "record"
+#define WORKER_WHY_DRIVER         "driver-changed"
+#define WORKER_WHY_ENABLED        "in-use"
+#define WORKER_WHY_TSM            "tsm-bound"
+#define WORKER_WHY_SET            "set-changed"
+#define WORKER_WHY_BRIDGE         "bridge"
+#define WORKER_WHY_DEAD           "dead"
+#define WORKER_WHY_UNREADABLE     "unreadable"
+#define WORKER_WHY_UNSUPPORTED    "unsupported"
+#define WORKER_WHY_METHOD_REFUSED "method-refused"
+#define WORKER_WHY_INTERNAL       "internal"
 
 typedef enum Verdict {
         VERDICT_UNVERIFIED, /* nothing was proved */

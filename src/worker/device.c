@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,7 +119,7 @@ int device_read_driver(const Device *device, char *buffer, size_t size)
         return r;
 }
 
-static int check_driver(const Device *device)
+static int check_driver(const Device *device, const WorkerRequest *request)
 {
         char driver[WORKER_DRIVER_MAX];
         int r;
@@ -132,7 +133,7 @@ static int check_driver(const Device *device)
 }
 
 /* `enable` is the kernel's count of those who enabled the device: vfio-pci raises it for an open device. */
-static int check_disabled(const Device *device)
+static int check_disabled(const Device *device, const WorkerRequest *request)
 {
         uint64_t count;
         int r;
@@ -148,7 +149,7 @@ static int check_disabled(const Device *device)
 
 /* The directory exists on devices with a security manager only, `bound` says to which guest it is assigned.
  */
-static int check_tsm(const Device *device)
+static int check_tsm(const Device *device, const WorkerRequest *request)
 {
         char bound[WORKER_VALUE_MAX];
         ssize_t n;
@@ -163,19 +164,51 @@ static int check_tsm(const Device *device)
         return n == 0 ? 0 : -EBUSY;
 }
 
-int device_check_use(const Device *device, const char **ret_why)
+static bool is_member(const WorkerRequest *request, const char *name)
+{
+        PciAddress address;
+
+        if (pci_address_parse(name, &address) < 0)
+                return false;
+        for (size_t i = 0; i < request->n_members; i++)
+                if (pci_address_equal(&request->members[i].address, &address))
+                        return true;
+        return false;
+}
+
+/* Virtual functions come and go at a word of the administrator, and with their physical one they are all
+ * reset. The kernel numbers their links without gaps (pci_iov_sysfs_link). */
+static int check_virtual_functions(const Device *device, const WorkerRequest *request)
+{
+        for (unsigned i = 0;; i++) {
+                char link[sizeof("virtfn4294967295")], name[PCI_ADDRESS_STRING_MAX];
+                int r;
+
+                (void) snprintf(link, sizeof(link), "virtfn%u", i);
+                r = attribute_read_link(device->fd, link, name, sizeof(name));
+                if (r == -ENOENT)
+                        return 0;
+                if (r < 0)
+                        return r;
+                if (!is_member(request, name))
+                        return -EBUSY;
+        }
+}
+
+int device_check_use(const Device *device, const WorkerRequest *request, const char **ret_why)
 {
         static const struct {
-                int (*check)(const Device *device);
+                int (*check)(const Device *device, const WorkerRequest *request);
                 const char *why;
         } checks[] = {
                 {check_driver, WORKER_WHY_DRIVER},
                 {check_disabled, WORKER_WHY_ENABLED},
                 {check_tsm, WORKER_WHY_TSM},
+                {check_virtual_functions, WORKER_WHY_SET},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(checks); i++) {
-                int r = checks[i].check(device);
+                int r = checks[i].check(device, request);
 
                 if (r >= 0)
                         continue;

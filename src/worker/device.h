@@ -43,8 +43,8 @@ bool device_has_bridge_class(const Device *device);
  * gone, or what the reading said. */
 int device_read_driver(const Device *device, char *buffer, size_t size);
 
-/* Whether a reset may touch the device as it is used now. 0, or a negative errno with the reason in
- * `ret_why` (a WORKER_WHY_… string): -EBUSY if it is bound or enabled otherwise than expected or assigned to
- * a confidential guest, -ENODEV (reason empty) if it is gone, anything else if that could not be found out.
- */
-int device_check_use(const Device *device, const char **ret_why);
+/* Whether the request may reset the device as it is used now. 0, or a negative errno with the reason in
+ * `ret_why` (a WORKER_WHY_… string): -EBUSY if it is bound or enabled otherwise than expected, is assigned
+ * to a confidential guest, or has a virtual function that is not in the reset set; -ENODEV (reason empty) if
+ * it is gone; anything else if that could not be found out. */
+int device_check_use(const Device *device, const WorkerRequest *request, const char **ret_why);

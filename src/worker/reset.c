@@ -127,7 +127,7 @@ static bool check_use(Reset *reset)
                 const char *why;
                 int r;
 
-                r = device_check_use(member, &why);
+                r = device_check_use(member, reset->request, &why);
                 if (r == 0)
                         continue;
                 if (r == -ENODEV)
@@ -141,6 +141,9 @@ static bool check_use(Reset *reset)
                 if (strcmp(why, WORKER_WHY_TSM) == 0)
                         return end(reset, WORKER_REFUSED, why, -r,
                                    "%s: the device is assigned to a confidential guest", member->name);
+                if (strcmp(why, WORKER_WHY_SET) == 0)
+                        return end(reset, WORKER_REFUSED, why, -r,
+                                   "%s: the device has other virtual functions than before", member->name);
                 return end(reset, WORKER_REFUSED, why, -r, "%s: cannot find out who uses the device: %s",
                            member->name, strerror(-r));
         }

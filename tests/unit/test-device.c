@@ -136,11 +136,13 @@ START_TEST(drivers)
 }
 END_TEST
 
+static const WorkerRequest request = {.members = &member, .n_members = 1};
+
 static void expect_use(int wanted, const char *wanted_why)
 {
         const char *why = "";
 
-        ck_assert_int_eq(device_check_use(&device, &why), wanted);
+        ck_assert_int_eq(device_check_use(&device, &request, &why), wanted);
         ck_assert_str_eq(why, wanted_why);
 }
 
@@ -186,6 +188,31 @@ START_TEST(use_by_confidential_guests)
         expect_use(0, "");
         fake_attribute_set(&pci, CARD, "tsm/bound", "tsm0\n");
         expect_use(-EBUSY, WORKER_WHY_TSM);
+}
+END_TEST
+
+/* Virtual functions made since the set was looked at are not authorised. */
+START_TEST(virtual_functions_that_are_no_members)
+{
+        WorkerMember set[3] = {};
+        WorkerRequest all = {.members = set, .n_members = 2};
+        const char *why = "";
+
+        ck_assert_int_eq(device_open(pci.devices_fd, &member, &device), 0);
+        set[0] = member;
+        ck_assert_int_eq(pci_address_parse("0000:01:10.0", &set[1].address), 0);
+        ck_assert_int_eq(pci_address_parse("0000:01:10.2", &set[2].address), 0);
+
+        fake_link_set(&pci, CARD, "virtfn0", "0000:01:10.0");
+        ck_assert_int_eq(device_check_use(&device, &all, &why), 0);
+        fake_link_set(&pci, CARD, "virtfn1", "0000:01:10.2");
+        ck_assert_int_eq(device_check_use(&device, &all, &why), -EBUSY);
+        ck_assert_str_eq(why, WORKER_WHY_SET);
+        all.n_members = 3;
+        ck_assert_int_eq(device_check_use(&device, &all, &why), 0);
+        expect_use(-EBUSY, WORKER_WHY_SET);
+        fake_link_set(&pci, CARD, "virtfn1", "nonsense");
+        ck_assert_int_eq(device_check_use(&device, &all, &why), -EBUSY);
 }
 END_TEST
 
@@ -281,6 +308,7 @@ int main(void)
         tcase_add_test(tree, use_by_drivers);
         tcase_add_test(tree, use_of_an_enabled_device);
         tcase_add_test(tree, use_by_confidential_guests);
+        tcase_add_test(tree, virtual_functions_that_are_no_members);
         tcase_add_test(tree, use_of_what_is_gone);
         tcase_add_loop_test(tree, attributes_that_are_numbers, 0, (int) ELEMENTSOF(numbers));
         tcase_add_test(tree, attributes);
