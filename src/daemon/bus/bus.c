@@ -3,57 +3,16 @@
 #include "daemon/bus/bus.h"
 
 #include <errno.h>
-#include <stdio.h>
 
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/calls.h"
+#include "daemon/bus/context.h"
+#include "daemon/bus/guard.h"
+#include "daemon/bus/objects.h"
+#include "daemon/bus/path.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
 DEFINE_CLEANUP(Bus *, bus_free);
-
-const char *device_path(const PciAddress *address, char path[static OBJECT_PATH_MAX])
-{
-        char text[PCI_ADDRESS_STRING_MAX];
-        char *out = stpcpy(path, BUS_PATH "/device/");
-
-        /* What sd_bus_path_encode() would make of it, without its allocation: this runs for each device in a
-         * list. A leading digit is escaped as well as everything that is no letter or digit. */
-        (void) pci_address_format(address, text);
-        for (const char *p = text; *p; p++) {
-                bool plain = (*p >= 'a' && *p <= 'f') || (*p >= '0' && *p <= '9' && p != text);
-
-                if (plain)
-                        *out++ = *p;
-                else
-                        out += sprintf(out, "_%02x", (unsigned char) *p);
-        }
-        *out = '\0';
-        return path;
-}
-
-const char *job_path(uint32_t id, char path[static OBJECT_PATH_MAX])
-{
-        (void) snprintf(path, OBJECT_PATH_MAX, BUS_PATH "/job/%u", id);
-        return path;
-}
-
-int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
-{
-        PciAddress address;
-
-        if (pci_address_parse(text, &address) < 0)
-                return sd_bus_error_setf(
-                        error, SD_BUS_ERROR_INVALID_ARGS,
-                        "'%.64s' is not a PCI address. Write it as the kernel does, like 0000:01:00.0, "
-                        "in lower-case hexadecimal.",
-                        text);
-        *ret = registry_find(bus->registry, &address);
-        if (!*ret)
-                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NoSuchDevice",
-                                         "There is no PCI device %s. ListDevices tells which there are.",
-                                         text);
-        return 0;
-}
 
 int bus_new(sd_event *event, Names *names, Bus **ret)
 {

@@ -14,13 +14,6 @@
 #include "daemon/domain/job.h"
 #include "daemon/system/names.h"
 
-#define BUS_NAME         "org.pciresetd1"
-#define BUS_PATH         "/org/pciresetd1"
-#define MANAGER_IFACE    "org.pciresetd1.Manager"
-#define DEVICE_IFACE     "org.pciresetd1.Device"
-#define JOB_IFACE        "org.pciresetd1.Job"
-#define BUS_ERROR_PREFIX "org.pciresetd1.Error."
-
 typedef struct Bus Bus;
 
 /* Connects to the system bus. Nothing can be called yet. The names must outlive the bus. */

@@ -9,12 +9,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/bus.h"
+#include "daemon/bus/calls.h"
 #include "daemon/bus/job-facts.h"
+#include "daemon/bus/objects.h"
+#include "daemon/bus/path.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
-
-#define DEVICE_PREFIX BUS_PATH "/device"
 
 static int find(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret,
                 sd_bus_error *error)
@@ -220,7 +221,7 @@ int device_export(Bus *bus)
         return sd_bus_add_node_enumerator(bus->bus, NULL, DEVICE_PREFIX, enumerate, bus);
 }
 
-void device_emit_changed(Bus *bus, const Device *device, unsigned changes)
+static void on_changed(void *userdata, Device *device, unsigned changes)
 {
         static const struct {
                 DeviceChange change;
@@ -257,11 +258,6 @@ static void on_removed(void *userdata, Device *device)
 
         (void) sd_bus_emit_interfaces_removed(bus->bus, device_path(&device->facts.address, path),
                                               DEVICE_IFACE, NULL);
-}
-
-static void on_changed(void *userdata, Device *device, unsigned changes)
-{
-        device_emit_changed(userdata, device, changes);
 }
 
 RegistryListener bus_registry_listener(Bus *bus)

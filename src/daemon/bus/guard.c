@@ -11,7 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/guard.h"
+#include "daemon/bus/path.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/path.h"
 
 /* One entry of an a{sv}. */
 #define APPEND(message, key, ...) sd_bus_message_append(message, "{sv}", key, __VA_ARGS__)

@@ -5,9 +5,11 @@
 #include <errno.h>
 
 #include "config.h"
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/calls.h"
 #include "daemon/bus/job-facts.h"
+#include "daemon/bus/objects.h"
 #include "daemon/bus/options.h"
+#include "daemon/bus/path.h"
 #include "shared/cleanup.h"
 
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
@@ -34,6 +36,26 @@ static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *e
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+/* Looks a device up for a call. Sets `error` and returns negative if the address is no address, or nothing
+ * is there. */
+static int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
+{
+        PciAddress address;
+
+        if (pci_address_parse(text, &address) < 0)
+                return sd_bus_error_setf(
+                        error, SD_BUS_ERROR_INVALID_ARGS,
+                        "'%.64s' is not a PCI address. Write it as the kernel does, like 0000:01:00.0, "
+                        "in lower-case hexadecimal.",
+                        text);
+        *ret = registry_find(bus->registry, &address);
+        if (!*ret)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NoSuchDevice",
+                                         "There is no PCI device %s. ListDevices tells which there are.",
+                                         text);
+        return 0;
 }
 
 /* Reads the address that comes first in most calls. */

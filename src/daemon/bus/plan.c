@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/calls.h"
 #include "daemon/bus/options.h"
+#include "daemon/bus/path.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 

@@ -56,7 +56,8 @@ static Grant read_answer(sd_bus_message *reply, bool interactive)
         }
         if (authorized)
                 return GRANT_YES;
-        /* Where somebody could be asked, polkit has done so: a challenge then means that there is nobody to ask. */
+        /* Where somebody could be asked, polkit has done so: a challenge then means that there is nobody to
+         * ask. */
         if (challenge && !interactive)
                 return GRANT_CHALLENGE;
         return dismissed ? GRANT_DISMISSED : GRANT_NO;

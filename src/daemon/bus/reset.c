@@ -21,9 +21,11 @@
 #include <time.h>
 #include <utlist.h>
 
-#include "daemon/bus/bus-internal.h"
+#include "daemon/bus/bus.h"
+#include "daemon/bus/calls.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/options.h"
+#include "daemon/bus/path.h"
 #include "daemon/bus/polkit.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"

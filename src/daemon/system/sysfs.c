@@ -23,7 +23,7 @@ static void cleanup_closedir(DIR **d)
                 (void) closedir(*d);
 }
 
-static void device_path(const PciAddress *address, char path[static PATH_MAX])
+static void sysfs_path(const PciAddress *address, char path[static PATH_MAX])
 {
         char name[PCI_ADDRESS_STRING_MAX];
 
@@ -112,7 +112,7 @@ static int open_device(const PciAddress *address, int flags, uint64_t *ret_inode
         char path[PATH_MAX];
         struct stat st;
 
-        device_path(address, path);
+        sysfs_path(address, path);
         fd = open(path, flags | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return errno == ENOENT ? -ENODEV : -errno;
@@ -158,7 +158,7 @@ int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
         facts.class = (uint32_t) values[4];
         facts.revision = (uint8_t) values[5];
 
-        device_path(address, path);
+        sysfs_path(address, path);
         read_parent(path, &facts);
         facts.is_bridge = is_bridge(fd, facts.class);
         read_link_name(fd, "driver", facts.driver, sizeof(facts.driver));

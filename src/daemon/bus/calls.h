@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What calls do, behind the objects that take them: methods that Manager and Device have in common, and
+ * those that wait for polkit. `message` is read from the method argument on. Handlers return as sd-bus wants
+ * it.
+ */
+
+#include "daemon/bus/context.h"
+
+/* plan.c: what could be done. */
+int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+/* Sets InvalidMethod. */
+int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method);
+
+/* reset.c: a call that waits for its job. */
+int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+void reset_calls_free(Bus *bus);
+
+/* cancel.c: asks polkit before it does anything. */
+int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);
+void cancel_calls_free(Bus *bus);

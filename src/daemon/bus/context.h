@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the files of the bus layer share: the one object that holds the connection and the calls that wait.
+ */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/domain/job.h"
+#include "daemon/system/names.h"
+
+typedef struct Bus Bus;
+typedef struct ResetCall ResetCall;
+typedef struct CancelCall CancelCall;
+
+struct Bus {
+        sd_event *event;
+        sd_bus *bus;
+        Names *names;
+        Registry *registry;
+        const Proven *proven;
+        Jobs *jobs;
+
+        /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
+         * bus. */
+        ResetCall *calls;
+        size_t n_calls;
+        sd_bus_slot *vanished_match;
+        /* Cancel calls that wait for polkit. */
+        CancelCall *cancels;
+        size_t n_cancels;
+
+        /* Calls without reply that were dropped since the last journal entry about them, at this time. */
+        unsigned n_noreply_suppressed;
+        uint64_t noreply_reported_usec;
+};
