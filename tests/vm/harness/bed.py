@@ -49,11 +49,12 @@ class Poison:
 
 
 class Bed:
-    def __init__(self, machine: Machine, guest: Guest, stage: Path, rules: list[Path]) -> None:
+    def __init__(self, machine: Machine, guest: Guest, stage: Path, rules: list[Path],
+                 delivered: bool = False) -> None:
         self.machine = machine
         self.guest = guest
         self._stage, self._rules = stage, rules
-        self._delivered = False
+        self._delivered = delivered
         self._marks = 0
         self._cleanups: list[Callable[[], Any]] = []
 

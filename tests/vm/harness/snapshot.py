@@ -59,7 +59,7 @@ def start(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
     """A running machine with an agent that answers."""
     save_if_missing(bench)
     try:
-        return _restore(bench, interactive)
+        return restore(bench, bench.state, interactive)
     except (MachineError, GuestError) as error:
         say(f"the saved state is of no use ({error}); throwing it away and booting from cold")
         bench.cache.drop("state", bench.key)
@@ -79,8 +79,9 @@ def cold_boot(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
         raise
 
 
-def _restore(bench: Bench, interactive: bool) -> tuple[Machine, Guest]:
-    machine = Machine(bench.setup, state=bench.state, interactive=interactive)
+def restore(bench: Bench, state: Path, interactive: bool = False) -> tuple[Machine, Guest]:
+    """A running machine from any state that was saved with this bench."""
+    machine = Machine(bench.setup, state=state, interactive=interactive)
     try:
         guest = Guest(machine.agent_socket)
         machine.resume()

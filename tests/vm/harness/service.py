@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon as a service, and polkit beside it: started, stopped, held still.
+
+Theory of operation: small functions over a `Bed`. What is held or changed here
+is put right again when the case has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .bed import Bed
+
+UNIT = "pciresetd.service"
+RUN = "/run/pciresetd/jobs"
+
+MESSAGE_IDS = {
+    "requested": "da6b14f0322f47eb93a58c608296bcd6",
+    "authorized": "6a86fa99bee44a97895fd727aef3ea92",
+    "denied": "c002b54d40f64c339f2dc425fed23f6a",
+    "started": "8f199ce7b6cd437ca18113e79890b6d3",
+    "finished": "1e0849b671b3456b990ae567c73187df",
+    "noreply": "e29617eb02dc478b81997ffc2987e3ca",
+    "events-lost": "849a3b49fe6a4f53b64920ebf4d06fe9",
+    "adopted": "93c479026e6446059ef8777d515fd6e2",
+    "worker-failed": "29337e5f079a408c9f03101fc44b4d65",
+}
+
+
+def main_pid(bed: Bed, unit: str = UNIT) -> int:
+    """0 if it does not run."""
+    return int(bed.guest.run(f"systemctl show -P MainPID {unit}", check=True).stdout)
+
+
+def start(bed: Bed) -> None:
+    bed.guest.run(f"systemctl start {UNIT}", timeout=60, check=True)
+
+
+def restart(bed: Bed) -> None:
+    bed.guest.run(f"systemctl restart {UNIT}", timeout=60, check=True)
+
+
+@contextmanager
+def held(bed: Bed, unit: str) -> Iterator[None]:
+    """The service is there but does nothing (SIGSTOP)."""
+    pid = main_pid(bed, unit)
+    assert pid, f"{unit} does not run"
+    bed.guest.run(f"kill -STOP {pid}", check=True)
+    go_on = f"kill -CONT {pid}"
+    bed.defer(lambda: bed.guest.run(go_on))
+    try:
+        yield
+    finally:
+        bed.guest.run(go_on)
+
+
+def polkit_rule(bed: Bed, text: str, name: str = "10-bed.rules") -> None:
+    """Add a rule before all others for this case; polkitd is started anew, so that it is surely known."""
+    path = f"/etc/polkit-1/rules.d/{name}"
+
+    def reload() -> None:
+        bed.guest.run("systemctl restart polkit", timeout=60, check=True)
+
+    def remove() -> None:
+        bed.guest.run(f"rm -f {path}")
+        reload()
+    bed.guest.write(path, text)
+    bed.defer(remove)
+    reload()
+
+
+class Journal:
+    """What was logged since this object was made."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+        shown = bed.guest.run("journalctl --sync; journalctl --no-pager -n 0 --show-cursor").stdout
+        self._cursor = shown.split("-- cursor: ", 1)[1].strip()
+
+    def entries(self, kind: str | None = None, **fields: str) -> list[dict[str, Any]]:
+        argv = ["journalctl", "--no-pager", "-o", "json", f"--after-cursor={self._cursor}"]
+        argv += [f"MESSAGE_ID={MESSAGE_IDS[kind]}"] if kind else []
+        argv += [f"{key}={value}" for key, value in fields.items()]
+        self._bed.guest.run("journalctl --sync")
+        return [json.loads(line) for line in self._bed.guest.run(argv).stdout.splitlines()]
+
+    def explained(self) -> str:
+        """With the catalog's text."""
+        return self._bed.guest.run(["journalctl", "--no-pager", "-x", f"--after-cursor={self._cursor}"]).stdout
+
+    def wait(self, kind: str, timeout: float = 10.0, **fields: str) -> dict[str, Any]:
+        self._bed.wait_until(lambda: bool(self.entries(kind, **fields)), timeout, f"a journal entry '{kind}' {fields}")
+        return self.entries(kind, **fields)[-1]
