@@ -232,6 +232,7 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
                 {DEVICE_CHANGED_IOMMU_GROUP, "IommuGroup"}, {DEVICE_CHANGED_PHYSFN, "PhysicalFunction"},
         };
         char *names[ELEMENTSOF(properties) + 1] = {};
+        Bus *bus = userdata;
         char path[OBJECT_PATH_MAX];
         size_t n = 0;
 
