@@ -21,7 +21,8 @@ static inline uint64_t now_usec(void)
         return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) (t.tv_nsec / NSEC_PER_USEC);
 }
 
-/* Sleeps for all of the time, whatever signals come. */
+/* Sleeps for all of the time, whatever signals come. No time is no sleep: the kernel would round it up and
+ * give the processor to others. */
 static inline void sleep_usec(uint64_t usec)
 {
         struct timespec left = {
@@ -29,6 +30,6 @@ static inline void sleep_usec(uint64_t usec)
                 .tv_nsec = (long) (usec % USEC_PER_SEC) * NSEC_PER_USEC,
         };
 
-        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+        while (usec > 0 && clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
                 ;
 }
