@@ -8,6 +8,7 @@
 
 #include "worker/log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,7 +19,7 @@
 
 #define PRIORITY_ERR 3
 
-void log_failure(const char *what, int error)
+void log_failure(uint32_t job, const char *what, int error)
 {
         static const struct sockaddr_un journal = {.sun_family = AF_UNIX,
                                                    .sun_path = "/run/systemd/journal/socket"};
@@ -32,8 +33,9 @@ void log_failure(const char *what, int error)
                      "PRIORITY=%d\n"
                      "SYSLOG_IDENTIFIER=pcireset-worker\n"
                      "MESSAGE_ID=" MESSAGE_ID_WORKER_FAILED "\n"
+                     "PCIRESETD_JOB=%" PRIu32 "\n"
                      "ERRNO=%d\n",
-                     what, strerror(-error), PRIORITY_ERR, -error);
+                     what, strerror(-error), PRIORITY_ERR, job, -error);
         if (n < 0) {
                 entry = NULL;
                 return;

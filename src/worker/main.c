@@ -37,6 +37,7 @@ DEFINE_CLEANUP(Record *, record_close);
 
 typedef struct Worker {
         int fd; /* the socket */
+        uint32_t job; /* of the request, 0 before it came */
         Record *record;
 } Worker;
 
@@ -116,7 +117,7 @@ static int serve_request(Worker *worker, const WorkerRequest *request)
         if (r == -EBUSY)
                 return refuse(worker, WORKER_WHY_BUSY, r, "a worker for the same job is at work");
         if (r < 0) {
-                log_failure("the job's record cannot be written", r);
+                log_failure(worker->job, "the job's record cannot be written", r);
                 return refuse(worker, WORKER_WHY_RECORD, r, "the job's record cannot be written");
         }
 
@@ -126,7 +127,7 @@ static int serve_request(Worker *worker, const WorkerRequest *request)
 
         r = record_finish(worker->record, result);
         if (r < 0)
-                log_failure("the result cannot be recorded", r);
+                log_failure(worker->job, "the result cannot be recorded", r);
         return send_result(worker, result);
 }
 
@@ -151,6 +152,7 @@ static int serve(Worker *worker)
         if (r < 0)
                 return refuse(worker, WORKER_WHY_BAD_REQUEST, r, "the request is malformed");
 
+        worker->job = request->job;
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
         return serve_request(worker, request);
 }
@@ -180,6 +182,6 @@ int main(int argc, char *argv[])
         if (r == -EPIPE || r == -ECONNRESET)
                 return EXIT_SUCCESS;
         if (r < 0)
-                log_failure("the request could not be answered", r);
+                log_failure(worker.job, "the request could not be answered", r);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
