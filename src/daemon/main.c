@@ -57,7 +57,7 @@ struct Run {
 
 static int port_refresh(void *userdata, Device *device)
 {
-        return sysfs_read_live(&device->facts.address, device->facts.inode, &device->live);
+        return sysfs_refresh(device);
 }
 
 static int port_pin(void *userdata, const PciAddress *address, uint64_t inode)
@@ -162,12 +162,29 @@ static uint32_t port_new_id(void *userdata)
         return records_new_job_id(((Daemon *) userdata)->records);
 }
 
-static int on_record_running(void *userdata, const WorkerRequest *request, void **ret_job)
+/* While a worker of an earlier daemon runs, the list in sysfs is not the device's own. */
+static void take_over_methods(Daemon *daemon, const WorkerRecord *record)
+{
+        for (size_t i = 0; i < record->request->n_members; i++) {
+                const WorkerMember *member = &record->request->members[i];
+                Device *device = registry_find(daemon->registry, &member->address);
+
+                if (!device || device->facts.inode != member->inode || sysfs_refresh(device) < 0)
+                        continue;
+                /* The first one is the target, whose list was changed. */
+                if (i == 0 && record->has_saved_reset_method)
+                        (void) reset_method_list_parse(record->saved_reset_method, &device->live.methods);
+        }
+}
+
+static int on_record_running(void *userdata, const WorkerRecord *record, void **ret_job)
 {
         Daemon *daemon = userdata;
         Job *job;
-        int r = jobs_adopt(daemon->jobs, request, &job);
+        int r;
 
+        take_over_methods(daemon, record);
+        r = jobs_adopt(daemon->jobs, record->request, &job);
         if (r < 0)
                 return r;
         journal_adopted(job);

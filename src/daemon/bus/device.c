@@ -135,16 +135,15 @@ GETTER(get_physfn)
 
 GETTER(get_method_names)
 {
-        const Device *device = userdata;
-        DeviceLive live;
+        Device *device = userdata;
         int r;
 
-        r = sysfs_read_live(&device->facts.address, device->facts.inode, &live);
+        r = sysfs_refresh(device);
         if (r < 0)
                 return r;
         r = sd_bus_message_open_container(reply, 'a', "s");
-        for (size_t i = 0; i < live.methods.n && r >= 0; i++)
-                r = sd_bus_message_append(reply, "s", live.methods.names[i]);
+        for (size_t i = 0; i < device->live.methods.n && r >= 0; i++)
+                r = sd_bus_message_append(reply, "s", device->live.methods.names[i]);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

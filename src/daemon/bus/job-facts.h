@@ -9,6 +9,14 @@
 
 #include "daemon/domain/job.h"
 
+/* What is said in more than one place: after the method in quotes, and after the address of a device. */
+#define INVALID_METHOD_TEXT                                                                                 \
+        "is not a reset method, nor one of any, function, link. GetMethods tells which there are."
+#define DEVICE_GONE_TEXT                                                                                    \
+        "the device was removed, or another one has its address now. Nothing was written to that one. "     \
+        "Look "                                                                                             \
+        "at ListDevices and ask again."
+
 /* The value of Device.LastReset: an a{sv}, empty if there was none. */
 int append_last_reset(sd_bus_message *message, const LastReset *last);
 

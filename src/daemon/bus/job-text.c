@@ -58,6 +58,20 @@ static void print_refused(FILE *f, const Job *job, const Attempt *attempt)
                 fprintf(f, "refused: %s", attempt->why);
 }
 
+static void print_failed(FILE *f, const Attempt *attempt)
+{
+        if (strcmp(attempt->why, "no-worker") == 0)
+                fprintf(f, "the worker program could not be started (%s), nothing was written",
+                        strerror(attempt->error));
+        else if (strcmp(attempt->why, "worker-died") == 0)
+                fputs("the worker ended without telling what it had done, so the state of the device is "
+                      "unknown",
+                      f);
+        else
+                fprintf(f, "%s, the device is %s", strerror(attempt->error),
+                        verdict_to_string(attempt->verdict));
+}
+
 static void print_attempt(FILE *f, const Job *job, const Attempt *attempt)
 {
         fprintf(f, " %s: ", attempt->method);
@@ -78,8 +92,7 @@ static void print_attempt(FILE *f, const Job *job, const Attempt *attempt)
                 fprintf(f, "done, but the device is %s afterwards", verdict_to_string(attempt->verdict));
                 break;
         case ATTEMPT_FAILED:
-                fprintf(f, "%s, the device is %s", strerror(attempt->error),
-                        verdict_to_string(attempt->verdict));
+                print_failed(f, attempt);
                 break;
         }
         fputc('.', f);
@@ -90,21 +103,93 @@ static void print_attempts(FILE *f, const Job *job)
         for (size_t i = 0; i < job->n_attempts; i++)
                 print_attempt(f, job, &job->attempts[i]);
         if (job->n_attempts == 0)
-                fputs(" It has no method of that scope.", f);
+                fprintf(f, " The kernel lists no %smethod for it.",
+                        strcmp(job->request.method, "any") == 0        ? ""
+                        : strcmp(job->request.method, "function") == 0 ? "function "
+                                                                       : "link ");
 }
 
-static void print_actions(FILE *f, const Job *job)
+/* The methods that polkit refused, with commas between them. Returns the actions that were asked for. */
+static unsigned print_denied_methods(FILE *f, const Job *job)
 {
-        const char *action;
+        const char *separator = "";
+        unsigned actions = 0;
+
+        for (size_t i = 0; i < job->n_attempts; i++) {
+                const Attempt *attempt = &job->attempts[i];
+
+                if (attempt->outcome != ATTEMPT_DENIED)
+                        continue;
+                fprintf(f, "%s%s", separator, attempt->method);
+                separator = ", ";
+                actions |= attempt->actions;
+        }
+        return actions;
+}
+
+static void print_rule_for(FILE *f, unsigned actions)
+{
+        const char *action, *separator = " ";
         unsigned cursor = 0;
 
-        while ((action = action_next(job->actions, &cursor)))
-                fprintf(f, " %s", action);
+        fputs("an administrator can allow it with a polkit rule for", f);
+        while ((action = action_next(actions, &cursor))) {
+                fprintf(f, "%s%s", separator, action);
+                separator = " and ";
+        }
+        fputc('.', f);
 }
 
 static bool polkit_failed(const Job *job)
 {
         return job->n_attempts > 0 && job->attempts[job->n_attempts - 1].grant == GRANT_FAILED;
+}
+
+static void print_access_denied(FILE *f, const Job *job)
+{
+        unsigned actions;
+
+        if (polkit_failed(job)) {
+                fputs("not authorized, since polkit could not be asked. Is polkit running?", f);
+        } else if (job->n_questions > JOB_QUESTIONS_PER_RUNG_MAX) {
+                fputs("not authorized, since the device changed whenever that was asked. Ask again when it "
+                      "has settled.",
+                      f);
+        } else {
+                fprintf(f, "uid %u is not authorized to reset it by ", job->request.uid);
+                actions = print_denied_methods(f, job);
+                fputs("; ", f);
+                print_rule_for(f, actions);
+        }
+}
+
+static void print_interaction_required(FILE *f, const Job *job)
+{
+        unsigned actions;
+
+        fputs("authentication is required to reset it by ", f);
+        actions = print_denied_methods(f, job);
+        fputs(". Call again with interactive authorization allowed; or ", f);
+        print_rule_for(f, actions);
+}
+
+static void print_timed_out(FILE *f, const Job *job)
+{
+        if (job_has_begun(job))
+                fputs("the time given is over. The reset goes on and its device stays taken until it ends; "
+                      "see "
+                      "ListJobs.",
+                      f);
+        else
+                fputs("the time given was over before the reset could begin. Nothing was written.", f);
+}
+
+/* A line that leads in, the attempts, and what to do next. */
+static void print_story(FILE *f, const Job *job, const char *lead, const char *next_step)
+{
+        fputs(lead, f);
+        print_attempts(f, job);
+        fputs(next_step, f);
 }
 
 static void print_error(FILE *f, const Job *job, ResetError error)
@@ -113,65 +198,34 @@ static void print_error(FILE *f, const Job *job, ResetError error)
         case RESET_OK:
                 break;
         case RESET_ACCESS_DENIED:
-                if (polkit_failed(job)) {
-                        fputs("not authorized, since polkit could not be asked. Is polkit running?", f);
-                        break;
-                }
-                fprintf(f,
-                        "uid %u is not authorized to reset it by %s. An administrator can allow it with a "
-                        "polkit "
-                        "rule for",
-                        job->request.uid, job->method);
-                print_actions(f, job);
-                fputc('.', f);
+                print_access_denied(f, job);
                 break;
         case RESET_INTERACTION_REQUIRED:
-                fputs("authentication is required. Call again with interactive authorization allowed, or "
-                      "have an "
-                      "administrator allow it with a polkit rule for",
-                      f);
-                print_actions(f, job);
-                fputc('.', f);
+                print_interaction_required(f, job);
                 break;
         case RESET_INVALID_METHOD:
-                fprintf(f,
-                        "'%s' is not a reset method, nor one of any, function, link. GetMethods tells which "
-                        "there "
-                        "are.",
-                        job->request.method);
+                fprintf(f, "'%s' " INVALID_METHOD_TEXT, job->request.method);
                 break;
         case RESET_NOT_USABLE:
-                fputs("no reset can be done now.", f);
-                print_attempts(f, job);
+                print_story(f, job, "no reset can be done now.", "");
                 break;
         case RESET_IN_USE:
-                fputs("in use.", f);
-                print_attempts(f, job);
-                fputs(" Have its user let go of it, or for a host driver ask with option in_use.", f);
+                print_story(f, job, "in use.",
+                            " Have its user let go of it, or for a host driver ask with option in_use.");
                 break;
         case RESET_DEVICE_GONE:
-                fputs("the device was removed, or another one has its address now. Nothing was written to "
-                      "the new "
-                      "one. Look at ListDevices and ask again.",
-                      f);
+                fputs(DEVICE_GONE_TEXT, f);
                 break;
         case RESET_DEVICE_DEAD:
-                fputs("the device does not answer.", f);
-                print_attempts(f, job);
-                fputs(" Do not give it to anybody; it may need a cold power cycle.", f);
+                print_story(f, job, "the device does not answer.",
+                            " Do not give it to anybody; it may need a cold power cycle.");
                 break;
         case RESET_FAILED:
-                fputs("the reset failed.", f);
-                print_attempts(f, job);
-                fputs(" Look at the checks and the kernel log, then try another method.", f);
+                print_story(f, job, "the reset failed.",
+                            " Look at the checks and the kernel log, then try another method.");
                 break;
         case RESET_TIMED_OUT:
-                fputs(job_has_begun(job)
-                              ? "the time given is over. The reset goes on and its device stays taken "
-                                "until it ends; see ListJobs."
-                              : "the time given was over before the reset could begin. Nothing was "
-                                "written.",
-                      f);
+                print_timed_out(f, job);
                 break;
         case RESET_CANCELLED:
                 fputs("the reset was cancelled before it began. Nothing was written.", f);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/bus/calls.h"
+#include "daemon/bus/job-facts.h"
 #include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
 #include "daemon/system/sysfs.h"
@@ -16,7 +17,7 @@ DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
 static int refresh(void *userdata, Device *device)
 {
-        return sysfs_read_live(&device->facts.address, device->facts.inode, &device->live);
+        return sysfs_refresh(device);
 }
 
 static int refresh_concerned(Device *device, sd_bus_error *error)
@@ -275,9 +276,6 @@ int invalid_method(sd_bus_error *error, const PciAddress *address, const char *m
 {
         char text[PCI_ADDRESS_STRING_MAX];
 
-        return sd_bus_error_setf(
-                error, BUS_ERROR_PREFIX "InvalidMethod",
-                "%s: '%.64s' is not a reset method, nor one of any, function, link. GetMethods tells "
-                "which there are.",
-                pci_address_format(address, text), method);
+        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InvalidMethod", "%s: '%.64s' " INVALID_METHOD_TEXT,
+                                 pci_address_format(address, text), method);
 }

@@ -85,7 +85,10 @@ void reset_calls_free(Bus *bus)
 /* Replies with an error that has no job, and ends the call. */
 static void refuse(ResetCall *call, const char *name, const char *text)
 {
-        (void) sd_bus_reply_method_errorf(call->message, name, "%s", text);
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        (void) sd_bus_reply_method_errorf(call->message, name, "%s: %s",
+                                          pci_address_format(&call->address, address), text);
         call_free(call);
 }
 
@@ -312,7 +315,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 
         if (!job) {
                 refuse(call, BUS_ERROR_PREFIX "TimedOut",
-                       "The time given was over before it was known who asks.");
+                       "the time given was over before it was known who asks.");
                 return 0;
         }
         /* This replies, unless the reset has begun: then the call ends alone. */
@@ -336,22 +339,19 @@ static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *error)
         call->uid_slot = sd_bus_slot_unref(call->uid_slot);
         if (sd_bus_message_is_method_error(answer, NULL) || sd_bus_message_read(answer, "u", &uid) < 0) {
                 refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
-                       "The bus cannot tell who asks, so nothing is done.");
+                       "the bus cannot tell who asks, so nothing is done.");
                 return 0;
         }
         device = registry_find(bus->registry, &call->address);
         if (!device || device->generation != call->generation) {
-                refuse(call, BUS_ERROR_PREFIX "DeviceGone",
-                       "The device was removed, or another one has its address now. Nothing was written. "
-                       "Look at "
-                       "ListDevices and ask again.");
+                refuse(call, BUS_ERROR_PREFIX "DeviceGone", DEVICE_GONE_TEXT);
                 return 0;
         }
         call->request.uid = uid;
         call->request.client = call;
         r = jobs_submit(bus->jobs, device, &call->request);
         if (r < 0)
-                refuse(call, SD_BUS_ERROR_NO_MEMORY, "Out of memory.");
+                refuse(call, SD_BUS_ERROR_NO_MEMORY, "out of memory.");
         return 0;
 }
 

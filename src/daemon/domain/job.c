@@ -275,6 +275,7 @@ void job_authorized(Job *job, Grant grant)
 
         attempt = job_add_attempt(job, ATTEMPT_DENIED);
         attempt->grant = grant;
+        attempt->actions = job->actions;
         /* Somebody who has just declined does not want the same dialog for the next method; and a polkit
          * that cannot be reached has no other answer for it. */
         if (grant == GRANT_DISMISSED || grant == GRANT_FAILED)
@@ -301,6 +302,7 @@ void job_start(Job *job)
                 Attempt *attempt = job_add_attempt(job, ATTEMPT_FAILED);
 
                 attempt->error = -r;
+                (void) snprintf(attempt->why, sizeof(attempt->why), "no-worker");
                 finish(job, RESET_FAILED);
                 return;
         }

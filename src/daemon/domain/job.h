@@ -85,7 +85,8 @@ typedef struct Attempt {
         unsigned unusable; /* of Why */
         char why[RESET_METHOD_NAME_MAX]; /* the worker's reason, or polkit's */
         Grant grant;
-        int error; /* positive errno */
+        unsigned actions; /* of Action: those that were asked for, if it was denied */
+        int error;        /* positive errno */
         bool written;
         Verdict verdict;
         ListRestored reset_method;

@@ -165,7 +165,7 @@ static int take_up(Records *records, uint32_t id)
                 records_remove(records, id);
                 return 0;
         }
-        r = records->handler.running(records->handler.userdata, record->request, &follower->job);
+        r = records->handler.running(records->handler.userdata, record, &follower->job);
         if (r < 0)
                 follower_free(follower);
         return r;

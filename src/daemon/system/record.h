@@ -17,7 +17,7 @@ typedef struct Records Records;
 typedef struct RecordHandler {
         /* A worker that still runs. What is returned in `ret_job` comes back in `ended`. A negative return
          * leaves the worker unfollowed. */
-        int (*running)(void *userdata, const WorkerRequest *request, void **ret_job);
+        int (*running)(void *userdata, const WorkerRecord *record, void **ret_job);
         /* It has ended; `result` is handed over and NULL if it left none. */
         void (*ended)(void *userdata, void *job, WorkerResult *result);
         void *userdata;

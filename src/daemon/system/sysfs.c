@@ -207,6 +207,19 @@ int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret)
         return 0;
 }
 
+int sysfs_refresh(Device *device)
+{
+        DeviceLive live;
+        int r = sysfs_read_live(&device->facts.address, device->facts.inode, &live);
+
+        if (r < 0)
+                return r;
+        if (device->n_resetting > 0)
+                live.methods = device->live.methods;
+        device->live = live;
+        return 0;
+}
+
 int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata)
 {
         _cleanup_(cleanup_closedir) DIR *dir = opendir(PCI_DEVICES);
