@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The measurements that need no real kernel, each in the world of an integration test: a bus, the real
+ * polkitd, a tree of devices and the daemon. bench-client does the measuring; what it prints is put into
+ * PCIRESETD_BENCH_OUTPUT/<name>.json. PCIRESETD_TEST=name measures only that.
+ *
+ * Unlike the tests, the daemon and its worker run without the kernel model. It looks at each open(), read()
+ * and write(), which would be measured too; and a reset that is instant is what a plain file is anyway.
+ */
+
+#include <string.h>
+
+#include "harness/fixture.h"
+
+#define READ_ROUNDS  "400"
+#define RESET_ROUNDS "300"
+#define QUIET        "60" /* seconds */
+
+static void world_start(void)
+{
+        _cleanup_free_ char *worker = textf("--worker=%s", tested_path("PCIRESET_WORKER"));
+        const char *const argv[] = {tested_path("PCIRESETD"), worker, NULL};
+        const char *const environment[] = {"SYSTEMD_DEVICE_VERIFY_SYSFS=0", NULL};
+        Process *daemon;
+
+        fixture_devices();
+        polkit_start(polkit_rules_default);
+        daemon = process_start("pciresetd", 0, argv, environment);
+        wait_until(name_is_owned(SERVICE) || daemon->ended);
+        ck_assert_msg(!daemon->ended, "pciresetd has ended at its start, see its log");
+}
+
+static void measure(const char *name, const char *const arguments[])
+{
+        const char *argv[8] = {TOP_BUILDDIR "/tests/bench/bench-client"};
+        const char *directory = getenv("PCIRESETD_BENCH_OUTPUT");
+        _cleanup_free_ char *output = NULL, *path = NULL;
+        size_t n = 1;
+        int status;
+
+        ck_assert_msg(directory, "PCIRESETD_BENCH_OUTPUT is not set");
+        for (; *arguments; arguments++)
+                argv[n++] = *arguments;
+        status = process_run(0, argv, &output);
+        ck_assert_msg(status == 0, "%s", output);
+        path = textf("%s/%s.json", directory, name);
+        file_write(path, output, strlen(output));
+}
+
+START_TEST(reads)
+{
+        world_start();
+        measure("reads", (const char *const[]){"reads", CARD, READ_ROUNDS, NULL});
+}
+END_TEST
+
+START_TEST(reset_overhead)
+{
+        world_start();
+        measure("warm-up", (const char *const[]){"reset", CARD, "flr", "1001", "10", NULL});
+        measure("reset-overhead", (const char *const[]){"reset", CARD, "flr", "1001", RESET_ROUNDS, NULL});
+}
+END_TEST
+
+START_TEST(idle)
+{
+        world_start();
+        /* A daemon that has never done anything has an easy time being quiet. */
+        measure("warm-up", (const char *const[]){"reset", CARD, "flr", "1001", "2", NULL});
+        measure("idle", (const char *const[]){"idle", QUIET, NULL});
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("bench");
+
+        program_add(&program, reads);
+        program_add(&program, reset_overhead);
+        program_add(&program, idle);
+        return program_run(&program);
+}

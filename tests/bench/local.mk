@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What ./dev bench measures with. No test: tests/bench/run builds the two programs when it needs them.
+
+EXTRA_PROGRAMS = tests/bench/bench-client tests/bench/bench-host
+
+tests_bench_bench_client_SOURCES = tests/bench/bench-client.c
+tests_bench_bench_client_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+tests_bench_bench_client_LDADD = $(SYSTEMD_LIBS)
+
+tests_bench_bench_host_SOURCES = tests/bench/bench-host.c
+tests_bench_bench_host_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_bench_bench_host_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_bench_bench_host_LDADD = $(INTEGRATION_LIBS)
+
+EXTRA_DIST += tests/bench/run
