@@ -97,7 +97,10 @@ static void on_worker_done(void *userdata, WorkerResult *result, int error)
 
         if (error < 0)
                 journal_worker_failed(run->job, "ended without a result", error);
-        records_remove(daemon->records, run->job);
+        if (result)
+                records_remove(daemon->records, run->job);
+        else
+                records_remove_unheard(daemon->records, run->job);
         DL_DELETE(daemon->runs, run);
         free(run);
         if (job)

@@ -48,6 +48,14 @@ int channel_check_peer(int fd)
         return -EPERM;
 }
 
+bool channel_has_peer(int fd)
+{
+        struct pollfd p = {.fd = fd};
+
+        /* Of a stream socket POLLHUP says that both directions are closed. */
+        return poll(&p, 1, 0) <= 0 || !(p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
 /* Waits until the socket is ready for `events` or has failed, which the next call on it then says. */
 static int wait_ready(int fd, short events, uint64_t deadline)
 {

@@ -5,6 +5,7 @@
  * The connected stream socket to the daemon.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,10 @@
  * -EPERM, or -ENOTSOCK and the like if that cannot be known. Of a socketpair() the other end is who made it.
  */
 int channel_check_peer(int fd);
+
+/* Is anybody at the other end? False once it has been closed there, not when it was only closed for writing.
+ */
+bool channel_has_peer(int fd);
 
 /* Reads one line of at most `max` bytes with its newline, all of which must have come within `timeout_usec`.
  * Returns it in a new string without the newline; bytes may be NUL. -EMSGSIZE if it is longer, -ETIMEDOUT,

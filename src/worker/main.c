@@ -121,7 +121,14 @@ static int serve_request(Worker *worker, const WorkerRequest *request)
                 return refuse(worker, WORKER_WHY_RECORD, r, "the job's record cannot be written");
         }
 
-        r = run_request(request, &events, &result);
+        /* A daemon that was started meanwhile has either seen the lock, and keeps others out of the way, or
+         * it had looked before. Then the daemon that sent the request had gone even earlier. */
+        if (!channel_has_peer(worker->fd))
+                result = reset_refusal_new(WORKER_WHY_DENIED, 0, "the daemon that asked has gone");
+        else
+                r = run_request(request, &events, &result);
+        if (!result && r >= 0)
+                r = -ENOMEM;
         if (r < 0)
                 return refuse(worker, WORKER_WHY_INTERNAL, r, "out of memory");
 

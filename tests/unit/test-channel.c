@@ -257,6 +257,19 @@ START_TEST(peers)
 END_TEST
 
 /* Who made the pair of sockets is asked, not who holds the other end now. */
+START_TEST(notices_a_peer_that_has_gone)
+{
+        ck_assert(channel_has_peer(worker_end));
+        say("{}\n", 3);
+        ck_assert(channel_has_peer(worker_end));
+        ck_assert_int_eq(shutdown(daemon_end, SHUT_WR), 0);
+        ck_assert(channel_has_peer(worker_end));
+        (void) close(daemon_end);
+        ck_assert(!channel_has_peer(worker_end));
+        daemon_end = -EBADF;
+}
+END_TEST
+
 START_TEST(peers_of_other_users)
 {
         int status;
@@ -298,6 +311,7 @@ int main(void)
                 sends,
                 nobody_reads,
                 somebody_reads_slowly,
+                notices_a_peer_that_has_gone,
                 peers,
                 peers_of_other_users,
         };

@@ -140,6 +140,33 @@ void journal_worker_failed(uint32_t job, const char *what, int error)
                                "PCIRESETD_JOB=%u", job, "ERRNO=%i", -error, NULL);
 }
 
+void journal_left_behind(const WorkerRecord *record)
+{
+        const WorkerRequest *request = record->request;
+        const char *list = record->has_saved_reset_method ? record->saved_reset_method : NULL;
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&request->members[0].address, device);
+        if (record->result)
+                (void) sd_journal_send(
+                        "MESSAGE=%s: the reset by %s ended while nobody listened, verdict %s (job %u).",
+                        device, request->method, verdict_to_string(record->result->verdict), request->job,
+                        "PRIORITY=%i", LOG_NOTICE, "MESSAGE_ID=" MESSAGE_ID_LEFT_BEHIND,
+                        "PCIRESETD_DEVICE=%s", device, "PCIRESETD_JOB=%u", request->job,
+                        "PCIRESETD_METHOD=%s", request->method, "PCIRESETD_VERDICT=%s",
+                        verdict_to_string(record->result->verdict), NULL);
+        else
+                (void) sd_journal_send("MESSAGE=%s: the worker that reset it by %s died (job %u)%s%s. Look "
+                                       "at the device before "
+                                       "you use it.",
+                                       device, request->method, request->job,
+                                       list ? " and may have left reset_method narrowed; it was: " : "",
+                                       list ? list : "", "PRIORITY=%i", LOG_ERR,
+                                       "MESSAGE_ID=" MESSAGE_ID_LEFT_BEHIND, "PCIRESETD_DEVICE=%s", device,
+                                       "PCIRESETD_JOB=%u", request->job, "PCIRESETD_METHOD=%s",
+                                       request->method, NULL);
+}
+
 void journal_record_unusable(const char *name, int error)
 {
         (void) sd_journal_send(

@@ -22,7 +22,6 @@
 #include "shared/cleanup.h"
 #include <utlist.h>
 
-#define RECORD_SIZE_MAX (2U * WORKER_LINE_MAX)
 /* Job ids are set aside on disk in blocks, so that not each job costs a write. */
 #define ID_FILE  "next-id"
 #define ID_BLOCK 1024U
@@ -63,6 +62,44 @@ void records_remove(Records *records, uint32_t job)
         (void) unlinkat(records->dirfd, name, 0);
 }
 
+static int read_record(Records *records, uint32_t id, WorkerRecord **ret)
+{
+        _cleanup_free_ char *text = malloc(WORKER_RECORD_MAX);
+        _cleanup_close_ int fd = -EBADF;
+        char name[32];
+        ssize_t n;
+
+        if (!text)
+                return -ENOMEM;
+        record_name(id, ".json", name);
+        fd = openat(records->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        n = read(fd, text, WORKER_RECORD_MAX);
+        if (n < 0)
+                return -errno;
+        return worker_record_parse(text, (size_t) n, ret);
+}
+
+/* What a worker that is gone has left: a result that nobody heard, or a method list that it could not put
+ * back. */
+static void report_left(Records *records, uint32_t id)
+{
+        _cleanup_(cleanup_worker_record_free) WorkerRecord *record = NULL;
+        int r = read_record(records, id, &record);
+
+        if (r >= 0)
+                journal_left_behind(record);
+        else if (r != -ENOENT)
+                journal_record_unusable("of the last reset", r);
+}
+
+void records_remove_unheard(Records *records, uint32_t job)
+{
+        report_left(records, job);
+        records_remove(records, job);
+}
+
 /* 1: a worker holds the lock, 0: nobody does. */
 static int is_locked(Records *records, uint32_t id)
 {
@@ -76,25 +113,6 @@ static int is_locked(Records *records, uint32_t id)
         if (flock(fd, LOCK_SH | LOCK_NB) < 0)
                 return errno == EWOULDBLOCK ? 1 : -errno;
         return 0;
-}
-
-static int read_record(Records *records, uint32_t id, WorkerRecord **ret)
-{
-        _cleanup_free_ char *text = malloc(RECORD_SIZE_MAX);
-        _cleanup_close_ int fd = -EBADF;
-        char name[32];
-        ssize_t n;
-
-        if (!text)
-                return -ENOMEM;
-        record_name(id, ".json", name);
-        fd = openat(records->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0)
-                return -errno;
-        n = read(fd, text, RECORD_SIZE_MAX);
-        if (n < 0)
-                return -errno;
-        return worker_record_parse(text, (size_t) n, ret);
 }
 
 static void follower_free(Follower *follower)
@@ -114,7 +132,10 @@ static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *use
 
         if (read_record(records, follower->id, &record) >= 0)
                 result = steal_pointer(record->result);
-        records_remove(records, follower->id);
+        if (result)
+                records_remove(records, follower->id);
+        else
+                records_remove_unheard(records, follower->id);
         follower_free(follower);
         records->handler.ended(records->handler.userdata, job, result);
         return 0;
@@ -162,7 +183,7 @@ static int take_up(Records *records, uint32_t id)
         if (r < 0)
                 return r;
         if (!follower) {
-                records_remove(records, id);
+                records_remove_unheard(records, id);
                 return 0;
         }
         r = records->handler.running(records->handler.userdata, record, &follower->job);

@@ -30,6 +30,8 @@ Records *records_free(Records *records);
 
 /* Removes the record of a job whose result has been received. */
 void records_remove(Records *records, uint32_t job);
+/* The same for a worker that was not heard out: what it left is told to the journal first. */
+void records_remove_unheard(Records *records, uint32_t job);
 
 /* A job id that no job has had since the machine was started, over restarts of the daemon too. */
 uint32_t records_new_job_id(Records *records);

@@ -19,8 +19,8 @@ int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret);
  * is another one. */
 int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret);
 
-/* Brings device->live up to date. While a reset of ours runs the methods stay as they were: the list in sysfs then
- * holds the one method that the worker runs, and what was there before comes back. */
+/* Brings device->live up to date. While a reset of ours runs the methods stay as they were: the list in
+ * sysfs then holds the one method that the worker runs, and what was there before comes back. */
 int sysfs_refresh(Device *device);
 
 /* Calls back for each function that is present, in no particular order. Stops at a negative return and hands
