@@ -4,27 +4,25 @@
 
 #include <string.h>
 
+#include "daemon/bus/message.h"
 #include "daemon/bus/path.h"
-
-/* One entry of an a{sv}. */
-#define APPEND(message, key, ...) sd_bus_message_append(message, "{sv}", key, __VA_ARGS__)
 
 int append_last_reset(sd_bus_message *message, const LastReset *last)
 {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0 && last->valid) {
-                r = APPEND(message, "method", "s", last->method);
+                r = append_entry(message, "method", "s", last->method);
                 if (r >= 0)
-                        r = APPEND(message, "verdict", "s", last->verdict);
+                        r = append_entry(message, "verdict", "s", last->verdict);
                 if (r >= 0)
-                        r = APPEND(message, "duration_usec", "t", last->duration_usec);
+                        r = append_entry(message, "duration_usec", "t", last->duration_usec);
                 if (r >= 0)
-                        r = APPEND(message, "finished_at", "t", last->finished_at);
+                        r = append_entry(message, "finished_at", "t", last->finished_at);
                 if (r >= 0)
-                        r = APPEND(message, "uid", "u", last->uid);
+                        r = append_entry(message, "uid", "u", last->uid);
                 if (r >= 0)
-                        r = APPEND(message, "job", "u", last->job);
+                        r = append_entry(message, "job", "u", last->job);
         }
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
@@ -35,50 +33,42 @@ int append_job_row(sd_bus_message *message, const Job *job)
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = APPEND(message, "id", "u", job->id);
+                r = append_entry(message, "id", "u", job->id);
         if (r >= 0)
-                r = APPEND(message, "job", "o", job_path(job->id, path));
+                r = append_entry(message, "job", "o", job_path(job->id, path));
         if (r >= 0)
-                r = APPEND(message, "device", "o", device_path(&job->target.address, path));
+                r = append_entry(message, "device", "o", device_path(&job->target.address, path));
         if (r >= 0)
-                r = APPEND(message, "address", "s", pci_address_format(&job->target.address, address));
+                r = append_entry(message, "address", "s", pci_address_format(&job->target.address, address));
         if (r >= 0)
-                r = APPEND(message, "method", "s", job->method);
+                r = append_entry(message, "method", "s", job->method);
         if (r >= 0)
-                r = APPEND(message, "phase", "s", job_phase_to_string(job->phase));
+                r = append_entry(message, "phase", "s", job_phase_to_string(job->phase));
         if (r >= 0)
-                r = APPEND(message, "uid", "u", job->request.uid);
+                r = append_entry(message, "uid", "u", job->request.uid);
         if (r >= 0)
-                r = APPEND(message, "queued_at", "t", job->queued_at);
+                r = append_entry(message, "queued_at", "t", job->queued_at);
         if (r >= 0)
-                r = APPEND(message, "started_at", "t", job->started_at);
+                r = append_entry(message, "started_at", "t", job->started_at);
         return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int append_paths(sd_bus_message *message, const Job *job)
+{
+        char path[OBJECT_PATH_MAX];
+        int r = 0;
+
+        for (size_t i = 0; i < job->n_members && r >= 0; i++)
+                r = sd_bus_message_append(message, "o", device_path(&job->members[i].address, path));
+        return r;
 }
 
 int append_reset_set(sd_bus_message *message, const Job *job)
 {
-        char path[OBJECT_PATH_MAX];
         int r = sd_bus_message_open_container(message, 'a', "o");
 
-        for (size_t i = 0; i < job->n_members && r >= 0; i++)
-                r = sd_bus_message_append(message, "o", device_path(&job->members[i].address, path));
-        return r < 0 ? r : sd_bus_message_close_container(message);
-}
-
-/* Opens the variant around an entry's container value; close_entry() closes both. */
-static int open_entry(sd_bus_message *message, const char *key, const char *type)
-{
-        int r = sd_bus_message_open_container(message, 'e', "sv");
-
         if (r >= 0)
-                r = sd_bus_message_append(message, "s", key);
-        return r < 0 ? r : sd_bus_message_open_container(message, 'v', type);
-}
-
-static int close_entry(sd_bus_message *message)
-{
-        int r = sd_bus_message_close_container(message);
-
+                r = append_paths(message, job);
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
@@ -145,37 +135,34 @@ static int append_attempt(sd_bus_message *message, const Attempt *attempt)
 
         attempt_why(attempt, why, sizeof(why));
         if (r >= 0)
-                r = APPEND(message, "method", "s", attempt->method);
+                r = append_entry(message, "method", "s", attempt->method);
         if (r >= 0)
-                r = APPEND(message, "outcome", "s", attempt_outcome_to_string(attempt->outcome));
+                r = append_entry(message, "outcome", "s", attempt_outcome_to_string(attempt->outcome));
         if (r >= 0)
-                r = APPEND(message, "why", "s", why);
+                r = append_entry(message, "why", "s", why);
         if (r >= 0)
-                r = APPEND(message, "errno", "i", attempt->error);
+                r = append_entry(message, "errno", "i", attempt->error);
         if (r >= 0)
-                r = APPEND(message, "error", "s", attempt_error(attempt));
+                r = append_entry(message, "error", "s", attempt_error(attempt));
         if (r >= 0)
-                r = APPEND(message, "verdict", "s", verdict_to_string(attempt->verdict));
+                r = append_entry(message, "verdict", "s", verdict_to_string(attempt->verdict));
         if (r >= 0)
-                r = APPEND(message, "started_usec", "t", attempt->started_usec);
+                r = append_entry(message, "started_usec", "t", attempt->started_usec);
         if (r >= 0)
-                r = APPEND(message, "finished_usec", "t", attempt->finished_usec);
+                r = append_entry(message, "finished_usec", "t", attempt->finished_usec);
         if (r >= 0)
-                r = APPEND(message, "reset_method", "s", list_restored_to_string(attempt->reset_method));
+                r = append_entry(message, "reset_method", "s",
+                                 list_restored_to_string(attempt->reset_method));
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
 static int append_attempts(sd_bus_message *message, const Job *job)
 {
-        int r = open_entry(message, "attempts", "aa{sv}");
+        int r = open_array_entry(message, "attempts", "a{sv}");
 
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "a{sv}");
         for (size_t i = 0; i < job->n_attempts && r >= 0; i++)
                 r = append_attempt(message, &job->attempts[i]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(message);
-        return r < 0 ? r : close_entry(message);
+        return r < 0 ? r : close_array_entry(message);
 }
 
 static int append_check(sd_bus_message *message, const WorkerCheck *check)
@@ -184,38 +171,34 @@ static int append_check(sd_bus_message *message, const WorkerCheck *check)
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = APPEND(message, "device", "o", device_path(&check->device, path));
+                r = append_entry(message, "device", "o", device_path(&check->device, path));
         if (r >= 0)
-                r = APPEND(message, "check", "s", check->check);
+                r = append_entry(message, "check", "s", check->check);
         if (r >= 0)
-                r = APPEND(message, "result", "s", check_result_to_string(check->result));
+                r = append_entry(message, "result", "s", check_result_to_string(check->result));
         if (r >= 0)
-                r = APPEND(message, "before", "s", check->before);
+                r = append_entry(message, "before", "s", check->before);
         if (r >= 0)
-                r = APPEND(message, "after", "s", check->after);
+                r = append_entry(message, "after", "s", check->after);
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
 static int append_checks(sd_bus_message *message, const Job *job)
 {
-        int r = open_entry(message, "checks", "aa{sv}");
+        int r = open_array_entry(message, "checks", "a{sv}");
 
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "a{sv}");
         for (size_t i = 0; job->result && i < job->result->n_checks && r >= 0; i++)
                 r = append_check(message, &job->result->checks[i]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(message);
-        return r < 0 ? r : close_entry(message);
+        return r < 0 ? r : close_array_entry(message);
 }
 
 static int append_set_entry(sd_bus_message *message, const Job *job)
 {
-        int r = open_entry(message, "reset_set", "ao");
+        int r = open_array_entry(message, "reset_set", "o");
 
         if (r >= 0)
-                r = append_reset_set(message, job);
-        return r < 0 ? r : close_entry(message);
+                r = append_paths(message, job);
+        return r < 0 ? r : close_array_entry(message);
 }
 
 int append_job_result(sd_bus_message *message, const Job *job)
@@ -223,11 +206,11 @@ int append_job_result(sd_bus_message *message, const Job *job)
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = APPEND(message, "method", "s", job_method_used(job));
+                r = append_entry(message, "method", "s", job_method_used(job));
         if (r >= 0)
-                r = APPEND(message, "verdict", "s", verdict_to_string(job_verdict(job)));
+                r = append_entry(message, "verdict", "s", verdict_to_string(job_verdict(job)));
         if (r >= 0)
-                r = APPEND(message, "duration_usec", "t", job_duration_usec(job));
+                r = append_entry(message, "duration_usec", "t", job_duration_usec(job));
         if (r >= 0)
                 r = append_set_entry(message, job);
         if (r >= 0)
@@ -235,6 +218,6 @@ int append_job_result(sd_bus_message *message, const Job *job)
         if (r >= 0)
                 r = append_checks(message, job);
         if (r >= 0)
-                r = APPEND(message, "job", "u", job->id);
+                r = append_entry(message, "job", "u", job->id);
         return r < 0 ? r : sd_bus_message_close_container(message);
 }

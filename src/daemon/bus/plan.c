@@ -7,6 +7,7 @@
 
 #include "daemon/bus/calls.h"
 #include "daemon/bus/job-facts.h"
+#include "daemon/bus/message.h"
 #include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
 #include "daemon/system/sysfs.h"
@@ -43,18 +44,10 @@ static int append_codes(sd_bus_message *message, const char *key, unsigned bits,
         unsigned cursor = 0;
         int r;
 
-        r = sd_bus_message_open_container(message, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(message, "s", key);
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "s");
+        r = open_array_entry(message, key, "s");
         while (r >= 0 && (code = next(bits, &cursor)))
                 r = sd_bus_message_append(message, "s", code);
-        for (int i = 0; i < 3 && r >= 0; i++)
-                r = sd_bus_message_close_container(message);
-        return r;
+        return r < 0 ? r : close_array_entry(message);
 }
 
 static int append_method(sd_bus_message *message, Bus *bus, const Device *device, const Rung *rung)
@@ -126,18 +119,10 @@ static int append_set(sd_bus_message *message, const Rung *rung)
         char path[OBJECT_PATH_MAX];
         int r;
 
-        r = sd_bus_message_open_container(message, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(message, "s", "reset_set");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "ao");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "o");
+        r = open_array_entry(message, "reset_set", "o");
         for (size_t i = 0; i < rung->n_set && r >= 0; i++)
                 r = sd_bus_message_append(message, "o", device_path(&rung->set[i]->facts.address, path));
-        for (int i = 0; i < 3 && r >= 0; i++)
-                r = sd_bus_message_close_container(message);
-        return r;
+        return r < 0 ? r : close_array_entry(message);
 }
 
 /* What is seen of a member's use so far: the driver, or what a driver stands for. */
@@ -162,18 +147,10 @@ static int append_holders(sd_bus_message *message, const Rung *rung)
 {
         int r;
 
-        r = sd_bus_message_open_container(message, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(message, "s", "holders");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "aa{sv}");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "a{sv}");
+        r = open_array_entry(message, "holders", "a{sv}");
         for (size_t i = 0; i < rung->n_set && r >= 0; i++)
                 r = append_holder(message, rung->set[i]);
-        for (int i = 0; i < 3 && r >= 0; i++)
-                r = sd_bus_message_close_container(message);
-        return r;
+        return r < 0 ? r : close_array_entry(message);
 }
 
 /* Host drivers without reset callbacks find their device blank and do not know why. */
@@ -181,13 +158,7 @@ static int append_lost(sd_bus_message *message, const Rung *rung)
 {
         int r;
 
-        r = sd_bus_message_open_container(message, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(message, "s", "lost");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "s");
+        r = open_array_entry(message, "lost", "s");
         for (size_t i = 0; i < rung->n_set && r >= 0; i++) {
                 const DeviceFacts *facts = &rung->set[i]->facts;
                 char address[PCI_ADDRESS_STRING_MAX], text[PCI_ADDRESS_STRING_MAX + DRIVER_NAME_MAX + 1];
@@ -199,9 +170,7 @@ static int append_lost(sd_bus_message *message, const Rung *rung)
                                 facts->driver);
                 r = sd_bus_message_append(message, "s", text);
         }
-        for (int i = 0; i < 3 && r >= 0; i++)
-                r = sd_bus_message_close_container(message);
-        return r;
+        return r < 0 ? r : close_array_entry(message);
 }
 
 static int append_rung(sd_bus_message *message, const Rung *rung)
@@ -230,18 +199,12 @@ static int append_plan(sd_bus_message *message, const Plan *plan)
 
         r = sd_bus_message_open_container(message, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_open_container(message, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(message, "s", "rungs");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'v', "aa{sv}");
-        if (r >= 0)
-                r = sd_bus_message_open_container(message, 'a', "a{sv}");
+                r = open_array_entry(message, "rungs", "a{sv}");
         for (size_t i = 0; i < plan->n_rungs && r >= 0; i++)
                 r = append_rung(message, &plan->rungs[i]);
-        for (int i = 0; i < 4 && r >= 0; i++)
-                r = sd_bus_message_close_container(message);
-        return r;
+        if (r >= 0)
+                r = close_array_entry(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
 int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
