@@ -9,6 +9,7 @@ has a deadline: a guest that hangs turns into an exception.
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
@@ -110,7 +111,12 @@ class Process:
         self._guest.call("signal", child=self.number, signal=int(number), group=group)
 
     def kill(self) -> None:
-        self.signal(signal.SIGKILL, group=True)
+        """Kill it with all its children; no matter if it has ended already."""
+        try:
+            self.signal(signal.SIGKILL, group=True)
+        except GuestOSError as error:
+            if error.errno != errno.ESRCH:
+                raise
 
     def _wait_for(self, condition: Any, timeout: float) -> None:
         with self._changed:

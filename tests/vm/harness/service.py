@@ -8,6 +8,7 @@ is put right again when the case has ended.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -73,23 +74,22 @@ def polkit_rule(bed: Bed, text: str, name: str = "10-bed.rules") -> None:
 
 
 class Journal:
-    """What was logged since this object was made."""
+    """What the program logged since this object was made."""
 
     def __init__(self, bed: Bed) -> None:
-        self._bed = bed
-        shown = bed.guest.run("journalctl --sync; journalctl --no-pager -n 0 --show-cursor").stdout
-        self._cursor = shown.split("-- cursor: ", 1)[1].strip()
+        self._bed, self._since = bed, bed.guest.monotonic()
 
     def entries(self, kind: str | None = None, **fields: str) -> list[dict[str, Any]]:
-        argv = ["journalctl", "--no-pager", "-o", "json", f"--after-cursor={self._cursor}"]
-        argv += [f"MESSAGE_ID={MESSAGE_IDS[kind]}"] if kind else []
-        argv += [f"{key}={value}" for key, value in fields.items()]
-        self._bed.guest.run("journalctl --sync")
-        return [json.loads(line) for line in self._bed.guest.run(argv).stdout.splitlines()]
+        matches = [f"MESSAGE_ID={MESSAGE_IDS[kind]}"] if kind else []
+        matches += [f"{key}={value}" for key, value in fields.items()]
+        # (--after-cursor would be for this, but loses an entry when there are matches.)
+        command = f"journalctl --sync; journalctl --no-pager -o json {shlex.join(matches or ['_COMM=pciresetd'])}"
+        lines = self._bed.guest.run(command).stdout.splitlines()
+        return [e for e in map(json.loads, lines) if int(e["__MONOTONIC_TIMESTAMP"]) >= self._since * 1e6]
 
     def explained(self) -> str:
-        """With the catalog's text."""
-        return self._bed.guest.run(["journalctl", "--no-pager", "-x", f"--after-cursor={self._cursor}"]).stdout
+        """All entries of the service, with the catalog's text."""
+        return self._bed.guest.run(f"journalctl --sync; journalctl --no-pager -x -u {UNIT}").stdout
 
     def wait(self, kind: str, timeout: float = 10.0, **fields: str) -> dict[str, Any]:
         self._bed.wait_until(lambda: bool(self.entries(kind, **fields)), timeout, f"a journal entry '{kind}' {fields}")

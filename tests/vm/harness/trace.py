@@ -12,7 +12,7 @@ cases/bed.py checks them against known resets.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .guest import Guest
 
@@ -37,6 +37,7 @@ class Event:
     probe: bool
     value: str
     returned: int | None = None
+    ended: float | None = None
 
 
 def _definitions() -> list[str]:
@@ -93,8 +94,7 @@ class KernelTrace:
             for index in range(len(events) - 1, -1, -1):
                 event = events[index]
                 if (event.what, event.task, event.returned) == (what[:-5], task, None):
-                    events[index] = Event(event.time, task, event.what, event.address, event.probe,
-                                          event.value, int(fields["ret"]))
+                    events[index] = replace(event, returned=int(fields["ret"]), ended=float(match["time"]))
                     return
             return
         if "name" in fields:
