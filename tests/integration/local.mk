@@ -9,7 +9,10 @@ integration_programs = \
 	tests/integration/test-input \
 	tests/integration/test-authorization \
 	tests/integration/test-pending \
-	tests/integration/test-reset
+	tests/integration/test-reset \
+	tests/integration/test-usage \
+	tests/integration/test-lanes \
+	tests/integration/test-restart
 
 check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
 integration_tests += $(integration_programs)
@@ -72,3 +75,18 @@ tests_integration_test_reset_SOURCES = tests/integration/test-reset.c
 tests_integration_test_reset_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_reset_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_reset_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_usage_SOURCES = tests/integration/test-usage.c
+tests_integration_test_usage_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_usage_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_usage_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_lanes_SOURCES = tests/integration/test-lanes.c
+tests_integration_test_lanes_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_lanes_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_lanes_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_restart_SOURCES = tests/integration/test-restart.c
+tests_integration_test_restart_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_restart_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_restart_LDADD = $(INTEGRATION_LIBS)

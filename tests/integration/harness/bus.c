@@ -9,10 +9,12 @@
 #include "bus.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #define BUS_SOCKET "/run/dbus/system_bus_socket"
 
@@ -47,19 +49,34 @@ static int receive_fd(int channel)
                 .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
         int fd;
 
-        ck_assert_int_eq(recvmsg(channel, &message, MSG_CMSG_CLOEXEC), 1);
+        ck_assert_int_eq(recvmsg(channel, &message, MSG_CMSG_CLOEXEC), 1); /* else there is no bus */
         ck_assert_ptr_nonnull(CMSG_FIRSTHDR(&message));
         memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
         return fd;
 }
 
-static void connect_and_stay(int channel)
+/* A bus that has just been started binds its socket a moment before it listens. */
+static int connect_to_bus(void)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = BUS_SOCKET};
+        const struct timespec moment = {.tv_nsec = 1000000};
+        uint64_t deadline = loop_deadline();
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+        while (connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0) {
+                if ((errno != ECONNREFUSED && errno != ENOENT) || now_usec() > deadline)
+                        return -errno;
+                (void) nanosleep(&moment, NULL);
+        }
+        return fd;
+}
+
+static void connect_and_stay(int channel)
+{
+        int fd = connect_to_bus();
         char byte;
 
-        if (fd < 0 || connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
+        if (fd < 0)
                 _exit(EXIT_FAILURE);
         send_fd(channel, fd);
         (void) close(fd);

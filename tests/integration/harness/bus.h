@@ -121,6 +121,8 @@ void signals_forget(void);
  * (NULL: any). NULL if it has not come. */
 const Signal *signal_find(const char *member, const char *path, const char *part);
 size_t signal_count(const char *member, const char *path, const char *part);
+/* The index-th of its kind, NULL if it has not come. */
+const Signal *signal_nth(const char *member, size_t index);
 /* Waits for it. */
 const Signal *signal_wait(const char *member, const char *path, const char *part);
 /* Where in the sequence of all signals it is; -1 if it has not come. */

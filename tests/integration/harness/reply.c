@@ -295,6 +295,16 @@ const Signal *signal_find(const char *member, const char *path, const char *part
         return NULL;
 }
 
+const Signal *signal_nth(const char *member, size_t index)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < n_signals; i++)
+                if (signal_matches(&signals[i], member, NULL, NULL) && n++ == index)
+                        return &signals[i];
+        return NULL;
+}
+
 size_t signal_count(const char *member, const char *path, const char *part)
 {
         size_t n = 0;

@@ -244,6 +244,8 @@ static char *describe(const MockDevice *d, const char *path)
                 (void) fprintf(out, "A: aer_dev_nonfatal=Undefined 0\\nTOTAL_ERR_NONFATAL 0\\n\n");
                 (void) fprintf(out, "A: aer_dev_correctable=RxErr 0\\nTOTAL_ERR_COR 0\\n\n");
         }
+        if (d->is_bridge)
+                (void) fprintf(out, "A: secondary_bus_number=1\\n\nA: subordinate_bus_number=1\\n\n");
         if (d->methods)
                 (void) fprintf(out, "A: reset=\nA: reset_method=%s%s\n", d->methods,
                                *d->methods ? "\\n" : "");
