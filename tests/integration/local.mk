@@ -12,7 +12,8 @@ integration_programs = \
 	tests/integration/test-reset \
 	tests/integration/test-usage \
 	tests/integration/test-lanes \
-	tests/integration/test-restart
+	tests/integration/test-restart \
+	tests/integration/test-hotplug
 
 check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
 integration_tests += $(integration_programs)
@@ -90,3 +91,8 @@ tests_integration_test_restart_SOURCES = tests/integration/test-restart.c
 tests_integration_test_restart_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_restart_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_restart_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_hotplug_SOURCES = tests/integration/test-hotplug.c
+tests_integration_test_hotplug_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_hotplug_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_hotplug_LDADD = $(INTEGRATION_LIBS)

@@ -15,12 +15,16 @@
  * without. */
 #define RECEIVE_BUFFER_SIZE (128 * 1024 * 1024)
 
+/* A card with many functions that comes or goes is a few hundred events, a storm many thousands. */
+#define EVENTS_PER_TURN 32U
+
 struct UdevSource {
         struct udev *udev;
         struct udev_monitor *monitor;
         sd_event_source *io;
         Registry *registry;
         uint64_t rescans;
+        bool lost; /* events were, since the socket was last empty */
 };
 
 DEFINE_CLEANUP(UdevSource *, udev_source_free);
@@ -94,30 +98,49 @@ static int rescan(UdevSource *source)
         return r;
 }
 
+/* The kernel says ENOBUFS once, at the first event that it drops, and drops silently from then on until the
+ * socket has been read empty (netlink_overrun, netlink_rcv_wake). Only then everything can be read again for
+ * good. */
+static int handle_empty(UdevSource *source)
+{
+        if (!source->lost)
+                return 0;
+        source->lost = false;
+        return rescan(source);
+}
+
+/* Takes one event. Returns 0 when the socket is empty. */
+static int receive(UdevSource *source)
+{
+        _cleanup_(cleanup_udev_device_unref) struct udev_device *event = NULL;
+        int r;
+
+        errno = 0;
+        event = udev_monitor_receive_device(source->monitor);
+        if (event) {
+                r = handle_event(source, event);
+                return r < 0 ? r : 1;
+        }
+        if (errno == ENOBUFS)
+                source->lost = true;
+        else if (errno == EAGAIN)
+                return handle_empty(source);
+        else if (errno != EINTR && errno != 0)
+                return -errno;
+        return 1;
+}
+
 static int on_io(sd_event_source *io, int fd, uint32_t revents, void *userdata)
 {
         UdevSource *source = userdata;
-        int r;
+        int r = 1;
 
-        for (;;) {
-                _cleanup_(cleanup_udev_device_unref) struct udev_device *event = NULL;
-
-                errno = 0;
-                event = udev_monitor_receive_device(source->monitor);
-                if (event)
-                        r = handle_event(source, event);
-                else if (errno == ENOBUFS)
-                        r = rescan(source);
-                else if (errno == EAGAIN || errno == EINTR || errno == 0)
-                        return 0;
-                else
-                        r = -errno;
-
-                if (r < 0) {
-                        journal_udev_failed(r);
-                        return 0;
-                }
-        }
+        /* What is left is ready again at the next turn, after those who wait on the bus have had theirs. */
+        for (unsigned i = 0; i < EVENTS_PER_TURN && r > 0; i++)
+                r = receive(source);
+        if (r < 0)
+                journal_udev_failed(r);
+        return 0;
 }
 
 int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret)

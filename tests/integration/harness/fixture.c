@@ -8,10 +8,14 @@
 
 #include "fixture.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 
 #define CASE_TIMEOUT_SEC 120.0
+
+/* What systemd/pciresetd.service leaves it. */
+#define UNIT_CAPABILITIES (UINT64_C(1) << CAP_SYS_ADMIN)
 
 const MockDevice mock_port = {.address = PORT, .is_bridge = true, .driver = "pcieport"};
 const MockDevice mock_card = {.address = CARD, .parent = PORT, .methods = "flr pm bus"};
@@ -87,7 +91,7 @@ void daemon_start(void)
         environment[1] = preload;
         /* The library that is loaded first is the kernel model, and that is no mistake. */
         environment[2] = "ASAN_OPTIONS=verify_asan_link_order=0";
-        tested = process_start("pciresetd", 0, argv, environment);
+        tested = process_start_bounded("pciresetd", UNIT_CAPABILITIES, argv, environment);
         wait_until(name_is_owned(SERVICE) || tested->ended);
         ck_assert_msg(!tested->ended, "pciresetd has ended at its start, see its log");
 }

@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -125,8 +126,17 @@ static void redirect_output(const char *name)
         (void) close(fd);
 }
 
-Process *process_start(const char *name, uid_t uid, const char *const argv[],
-                       const char *const environment[])
+/* As CapabilityBoundingSet= in a unit: root keeps at the execve() that follows what is in the bounding set.
+ */
+static void bound_capabilities(uint64_t capabilities)
+{
+        for (unsigned capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+                if (!(capabilities >> capability & 1) && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+                        _exit(126);
+}
+
+static Process *start(const char *name, uid_t uid, uint64_t capabilities, const char *const argv[],
+                      const char *const environment[])
 {
         pid_t pid = fork();
 
@@ -135,12 +145,25 @@ Process *process_start(const char *name, uid_t uid, const char *const argv[],
                 redirect_output(name);
                 for (; environment && *environment; environment++)
                         (void) putenv((char *) *environment);
+                bound_capabilities(capabilities);
                 become(uid);
                 (void) execvp(argv[0], (char **) argv);
                 (void) fprintf(stderr, "%s: %m\n", argv[0]);
                 _exit(127);
         }
         return process_remember(name, pid);
+}
+
+Process *process_start(const char *name, uid_t uid, const char *const argv[],
+                       const char *const environment[])
+{
+        return start(name, uid, UINT64_MAX, argv, environment);
+}
+
+Process *process_start_bounded(const char *name, uint64_t capabilities, const char *const argv[],
+                               const char *const environment[])
+{
+        return start(name, 0, capabilities, argv, environment);
 }
 
 Process *process_fork(const char *name, uid_t uid, void (*function)(int fd), int fd)

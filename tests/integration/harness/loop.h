@@ -49,6 +49,10 @@ typedef struct Process {
 Process *process_start(const char *name, uid_t uid, const char *const argv[],
                        const char *const environment[]);
 
+/* The same as root with no more capabilities than these (a mask of 1 << CAP_…), now and for ever. */
+Process *process_start_bounded(const char *name, uint64_t capabilities, const char *const argv[],
+                               const char *const environment[]);
+
 /* Runs `function` in a new process of `uid` that ends with it, and in which nothing is open but `fd`. */
 Process *process_fork(const char *name, uid_t uid, void (*function)(int fd), int fd);
 

@@ -68,6 +68,9 @@ void uevent(const char *action, const char *address, const char *properties);
 /* For a device that is gone already: where it was. */
 void uevent_at(const char *action, const char *devpath, const char *properties);
 
+/* Has the kernel dropped an event that did not fit into a receiver's socket? */
+bool uevents_were_dropped(void);
+
 /* As the kernel and udevd do it: the tree first, then the event. */
 void hotplug_add(const MockDevice *device);
 void hotplug_remove(const char *address);

@@ -97,6 +97,26 @@ void uevent_at(const char *action, const char *devpath, const char *properties)
         free(text);
 }
 
+/* The kernel counts per socket, in the column Drops. Only the daemon's is in this network namespace, and
+ * ours. */
+bool uevents_were_dropped(void)
+{
+        FILE *file = fopen("/proc/net/netlink", "re");
+        bool dropped = false;
+        char line[256];
+
+        ck_assert_ptr_nonnull(file);
+        while (fgets(line, sizeof(line), file)) {
+                unsigned protocol;
+                unsigned long drops;
+
+                if (sscanf(line, "%*s %u %*s %*s %*s %*s %*s %*s %lu", &protocol, &drops) == 2)
+                        dropped = dropped || (protocol == NETLINK_KOBJECT_UEVENT && drops > 0);
+        }
+        (void) fclose(file);
+        return dropped;
+}
+
 void uevent(const char *action, const char *address, const char *properties)
 {
         uevent_at(action, sysfs_path(address) + strlen("/sys"), properties);
