@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Devices that do not answer, methods that fail, workers that die."""
+
+import errno
+import signal
+
+from harness.bed import Bed, DBusError
+from harness.caller import Caller, Pending
+from harness.registry import case
+from harness.service import Journal
+from harness.trace import KernelTrace
+
+DEAD = "org.pciresetd1.Error.DeviceDead"
+FAILED = "org.pciresetd1.Error.ResetFailed"
+
+
+def cut_off(bed: Bed, port: str) -> None:
+    """Let the port forward to no bus: everything below reads all-ones from now on."""
+    address = bed.addr(port)
+    before = bed.guest.run(["setpci", "-s", address, "SECONDARY_BUS.B"], check=True).stdout.strip()
+    bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"SECONDARY_BUS.B={before}"], check=True))
+    bed.guest.run(["setpci", "-s", address, "SECONDARY_BUS.B=0"], check=True)
+
+
+def begin_slow(bed: Bed, caller: Caller, trace: KernelTrace, address: str, method: str = "acpi",
+               seconds: float = 3) -> tuple[Pending, int]:
+    """A reset that is inside the kernel; the call, and the worker's pid."""
+    bed.defer(lambda: bed.set_slow_reset(0))
+    bed.set_slow_reset(seconds)
+    pending = caller.reset_start(address, method)
+    bed.wait_until(lambda: bool(trace.resets(address)), 10, "the reset to begin")
+    return pending, int(trace.resets(address)[0].task.rsplit("-", 1)[1])
+
+
+@case("a device that does not answer is DeviceDead at once, and no function reset is written")
+def dead_before(bed: Bed) -> None:
+    address, caller = bed.addr("virtio"), Caller(bed)
+    listed = bed.reset_methods(address)
+    trace, journal = bed.trace(), Journal(bed)
+    cut_off(bed, "port-virtio")
+    assert bed.config(address)[:4] == b"\xff" * 4
+    for method in ("flr", "pm", "function"):
+        pending = caller.reset_start(address, method)
+        error = pending.error()
+        assert error.name == DEAD and address in error.text, error
+        assert error.evidence["verdict"] == "dead" and error.evidence["method"] == "", error.evidence
+        assert {a["outcome"] for a in error.evidence["attempts"]} == {"refused"}, error.evidence
+        assert [c["result"] for c in error.evidence["checks"] if c["check"] == "answers"] == ["failed"], error.evidence
+        assert pending.done - pending.sent < 5
+    assert trace.writes() == [], trace.events()
+    assert bed.reset_methods(address) == listed
+    finished = journal.entries("finished")
+    assert {(e["PCIRESETD_RESULT"], e["PCIRESETD_VERDICT"], e["PRIORITY"]) for e in finished} == {("DeviceDead", "dead", "3")}
+
+
+@case("and when it answers again, it is reset as before")
+def alive_again(bed: Bed) -> None:
+    caller, address = Caller(bed), bed.addr("virtio")
+    poison = bed.poison(address)
+    assert caller.reset(address, "flr")["verdict"] == "ok"
+    assert not bed.poisoned(poison)
+
+
+@case("a device that dies in its reset is DeviceDead, whatever the kernel returned")
+def dead_after(bed: Bed) -> None:
+    address, caller, trace = bed.addr("slow2"), Caller(bed), bed.trace()
+    # The kernel looks anew at what it is told to list, and a dead device has no power states.
+    bed.defer(lambda: bed.guest.poke(f"{bed.path('slow2')}/reset_method", "default"))
+    pending, _ = begin_slow(bed, caller, trace, address)
+    cut_off(bed, "port-slow2")
+    error = pending.error()
+    assert error.name == DEAD and address in error.text, error
+    assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", 0)], trace.events()
+    attempt, = error.evidence["attempts"]
+    assert (attempt["method"], attempt["outcome"], attempt["verdict"]) == ("acpi", "done", "dead"), attempt
+    assert attempt["reset_method"] == "reduced", attempt
+    answers = [c for c in error.evidence["checks"] if c["check"] == "answers"]
+    assert [(c["result"], c["before"], c["after"]) for c in answers] == [("failed", "answers", "all ones")], answers
+    assert caller.methods(address)["acpi"]["proven"]["dead"] == 1
+
+
+@case("a device that comes back changed is degraded; the ladder goes on to what puts it right")
+def degraded(bed: Bed) -> None:
+    address, caller, trace = bed.addr("slow2"), Caller(bed), bed.trace()
+    before = int(bed.guest.run(["setpci", "-s", address, "COMMAND"], check=True).stdout, 16)
+    bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"COMMAND={before:04x}"], check=True))
+    for method in ("acpi", "any"):
+        trace.clear()
+        pending, worker = begin_slow(bed, caller, trace, address, method)
+        # It stops when the kernel lets go of it: after the reset, before it looks.
+        bed.guest.run(["kill", f"-{signal.SIGSTOP}", str(worker)], check=True)
+        bed.wait_until(lambda: trace.resets(address)[0].ended is not None, 10, "the reset to end")
+        bed.guest.run("sleep 0.3")
+        bed.guest.run(["setpci", "-s", address, f"COMMAND={before ^ 2:04x}"], check=True)
+        bed.guest.run(["kill", f"-{signal.SIGCONT}", str(worker)], check=True)
+        if method == "acpi":
+            error = pending.error()
+            assert error.name == FAILED and error.evidence["verdict"] == "degraded", (error, error.evidence)
+            bad, = [c for c in error.evidence["checks"] if c["result"] == "failed"]
+            assert (bad["check"], bad["before"], bad["after"]) == ("command", f"0x{before:04x}", f"0x{before ^ 2:04x}"), bad
+            bed.guest.run(["setpci", "-s", address, f"COMMAND={before:04x}"], check=True)
+        else:
+            result = pending.result()
+            tries = [(a["method"], a["outcome"], a["verdict"]) for a in result["attempts"]]
+            assert tries == [("acpi", "done", "degraded"), ("pm", "done", "ok")], result
+            assert result["method"] == "pm", result
+            assert [e.what for e in trace.resets(address)] == ["acpi", "pm"], trace.events()
+
+
+@case("a method that fails is told with its errno, and the next one is tried only when that was asked for")
+def fails(bed: Bed) -> None:
+    address, caller, trace, journal = bed.addr("slow2"), Caller(bed), bed.trace(), Journal(bed)
+    listed = bed.reset_methods(address)
+    bed.defer(lambda: bed.set_slow_reset(0))
+    bed.fail_slow_reset()
+    error = caller.reset_refused(address, "acpi")
+    assert error.name == FAILED and address in error.text, error
+    attempt, = error.evidence["attempts"]
+    assert (attempt["outcome"], attempt["errno"], attempt["verdict"]) == ("failed", errno.ENOTTY, "unverified"), attempt
+    assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", -errno.ENOTTY)], trace.events()
+    assert journal.wait("finished")["ERRNO"] == str(errno.ENOTTY)
+    trace.clear()
+    result = caller.reset(address, "any")
+    assert [(a["method"], a["outcome"], a["errno"]) for a in result["attempts"]] == [
+        ("acpi", "failed", errno.ENOTTY), ("pm", "done", 0)], result
+    assert (result["method"], result["verdict"]) == ("pm", "ok"), result
+    assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", -errno.ENOTTY), ("pm", 0)], trace.events()
+    assert bed.reset_methods(address) == listed
+
+
+@case("a worker that is killed in the middle: ResetFailed, and the lane is taken until the kernel lets go")
+def killed_worker(bed: Bed) -> None:
+    one, two = bed.addr("slow0"), bed.addr("slow1")
+    caller, trace, journal = Caller(bed), bed.trace(), Journal(bed)
+    bed.defer(lambda: bed.guest.poke(f"{bed.path('slow0')}/reset_method", "default"))
+    pending, worker = begin_slow(bed, caller, trace, one)
+    bed.set_slow_reset(0)
+    behind = caller.reset_start(two, "pm")
+    caller.wait_phase(two, "queued")
+    bed.guest.run(["kill", "-KILL", str(worker)], check=True)
+    assert pending.error().name == FAILED
+    assert behind.result()["verdict"] == "ok"
+    first, second = trace.resets()
+    assert (first.address, second.address) == (one, two) and first.ended <= second.time, trace.events()
+    assert journal.entries("worker-failed"), journal.entries()
+
+
+@case("unplugged while its reset runs: the kernel waits, and then the call ends and nobody hangs", timeout=90)
+def unplugged_meanwhile(bed: Bed) -> None:
+    address, caller, trace = bed.addr("slow2"), Caller(bed), bed.trace()
+    pending, _ = begin_slow(bed, caller, trace, address, seconds=8)
+    bed.machine.unplug("slow2", timeout=40)
+    # The removal waits for the device's lock, and is free to come before or after the worker's last look.
+    try:
+        assert pending.result(40)["verdict"] == "ok"
+    except DBusError as error:
+        assert error.name in ("org.pciresetd1.Error.DeviceGone", DEAD), error
+    assert trace.resets(address)[0].returned == 0 and pending.done >= trace.resets(address)[0].time + 8
+    bed.wait_until(lambda: address not in [row[0] for row in caller.call("ListDevices")], 10, "the device to go")
+    assert caller.jobs() == []

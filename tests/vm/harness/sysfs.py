@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All devices as sysfs and pci.ids have them, and the daemon held against that.
+
+Theory of operation: one script in the guest reads the attributes of all
+devices, none of which waits for a reset; `names` reads configuration space and
+does wait, so a case that checks during a reset asks for them before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from .bed import DEVICE, Bed
+from .caller import PROPERTIES, Caller
+
+DEVICE_PROPERTIES = {
+    "Address": "s", "VendorId": "q", "DeviceId": "q", "SubsystemVendorId": "q", "SubsystemDeviceId": "q",
+    "Class": "u", "Revision": "y", "VendorName": "s", "DeviceName": "s", "Driver": "s", "IommuGroup": "s",
+    "Parent": "o", "PhysicalFunction": "o", "Methods": "as", "State": "s", "Cleanliness": "s", "Owner": "s",
+    "Lease": "s", "LastReset": "a{sv}", "Generation": "t", "ErrorState": "s",
+}
+
+# The kernel's side of every property, for all devices at once.
+READ_SYSFS = r"""
+import json, os
+top, devices = "/sys/bus/pci/devices", {}
+for address in sorted(os.listdir(top)):
+    path = f"{top}/{address}"
+    def text(name):
+        try:
+            return open(f"{path}/{name}").read().strip()
+        except FileNotFoundError:
+            return None
+    def link(name):
+        return os.path.basename(os.readlink(f"{path}/{name}")) if os.path.islink(f"{path}/{name}") else ""
+    numbers = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class", "revision")
+    devices[address] = {name: int(text(name), 16) for name in numbers}
+    devices[address]["reset_method"] = (text("reset_method") or "").split()
+    devices[address].update({name: link(name) for name in ("driver", "iommu_group", "physfn")})
+    devices[address]["parent"] = os.path.basename(os.path.dirname(os.path.realpath(path)))
+print(json.dumps(devices))
+"""
+
+
+def sysfs(bed: Bed) -> dict[str, dict[str, Any]]:
+    return json.loads(bed.guest.run(["python3", "-c", READ_SYSFS], check=True).stdout)
+
+
+def names(bed: Bed) -> dict[str, tuple[str, str, str]]:
+    """Class, vendor and device in words, by lspci; "" for what pci.ids does not know."""
+    found = {}
+    for block in bed.guest.run(["lspci", "-D", "-vmm", "-nn"], check=True).stdout.strip().split("\n\n"):
+        fields = dict(line.split(":\t", 1) for line in block.splitlines())
+        words = [re.sub(r" ?\[[0-9a-f]{4}\]$", "", fields[key]) for key in ("Class", "Vendor", "Device")]
+        found[fields["Slot"]] = (words[0], "" if words[1] == "Vendor" else words[1],
+                                 "" if words[2] == "Device" else words[2])
+    return found
+
+
+def check_sysfs(bed: Bed, caller: Caller, called: dict[str, tuple[str, str, str]] | None = None,
+                states: dict[str, str] | None = None) -> None:
+    """Everything the daemon says about every device is what sysfs says; `states` are those that are not idle."""
+    truth, states = sysfs(bed), states or {}
+    called = called or names(bed)
+    rows = {row[0]: row for row in caller.call("ListDevices")}
+    assert list(rows) == sorted(truth), (list(rows), sorted(truth))
+    for address, facts in truth.items():
+        path = bed.device_path(address)
+        seen = caller.call("GetAll", "s", [DEVICE], path=path, interface=PROPERTIES)
+        class_name, vendor_name, device_name = called[address]
+        parent = bed.device_path(facts["parent"]) if facts["parent"] in truth else "/"
+        wanted = {
+            "Address": address, "VendorId": facts["vendor"], "DeviceId": facts["device"],
+            "SubsystemVendorId": facts["subsystem_vendor"], "SubsystemDeviceId": facts["subsystem_device"],
+            "Class": facts["class"], "Revision": facts["revision"], "VendorName": vendor_name,
+            "DeviceName": device_name, "Driver": facts["driver"], "IommuGroup": facts["iommu_group"],
+            "Parent": parent, "PhysicalFunction": bed.device_path(facts["physfn"]) if facts["physfn"] else "/",
+            "State": states.get(address, "idle"), "Cleanliness": "unknown", "Owner": "", "Lease": "",
+        }
+        assert {key: seen.get(key) for key in wanted} == wanted, (address, seen, wanted)
+        # Methods is read live, and only for those who ask for it by name.
+        assert set(seen) == set(DEVICE_PROPERTIES) - {"Methods"}, set(seen) ^ set(DEVICE_PROPERTIES)
+        assert caller.property(address, "Methods") == facts["reset_method"], address
+        description = f"{class_name}: {vendor_name} {device_name or 'Device ' + format(facts['device'], '04x')}"
+        assert rows[address] == [address, path, facts["driver"], wanted["State"], "", description], rows[address]
+        assert caller.call("GetDevice", "s", [address]) == path
+        assert list(caller.methods(address)) == facts["reset_method"], address
