@@ -11,15 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/cleanup.h"
+
+DEFINE_CLEANUP(json_object *, json_object_put);
+DEFINE_CLEANUP(json_tokener *, json_tokener_free);
+
 int main(int argc, char **argv)
 {
         static char text[1 << 20];
         size_t n = fread(text, 1, sizeof(text) - 1, stdin);
-        struct json_tokener *tokener = json_tokener_new();
+        _cleanup_(cleanup_json_tokener_free) json_tokener *tokener = json_tokener_new();
+        _cleanup_(cleanup_json_object_put) json_object *document = NULL;
         json_object *value;
 
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-        value = json_tokener_parse_ex(tokener, text, (int) n + 1);
+        document = value = json_tokener_parse_ex(tokener, text, (int) n + 1);
         if (!value ||
             strspn(text + json_tokener_get_parse_end(tokener), "\n") + json_tokener_get_parse_end(tokener) !=
                     n) {

@@ -12,6 +12,15 @@
 #include <signal.h>
 #include <string.h>
 
+/* A test that ends leaves its clients to the kernel. What leaks in the daemon and its worker is found all
+ * the same: they are programs of their own. */
+int __lsan_is_turned_off(void);
+
+int __lsan_is_turned_off(void)
+{
+        return 1;
+}
+
 #define CASE_TIMEOUT_SEC 120.0
 
 /* What systemd/pciresetd.service leaves it. */
