@@ -69,3 +69,33 @@ char *utf8_sanitize(char *text)
         }
         return text;
 }
+
+/* C1 counts: to some terminals U+009B is as good as ESC [. */
+static bool is_control(const char *p, size_t length)
+{
+        uint8_t c = (uint8_t) p[0];
+
+        return length == 1 ? c < 0x20 || c == 0x7f : length == 2 && c == 0xc2 && (uint8_t) p[1] < 0xa0;
+}
+
+char *utf8_quote(const char *text, char *buffer, size_t size)
+{
+        size_t left = strlen(text), used = 0;
+
+        while (left > 0) {
+                size_t length = utf8_sequence_length(text, left), taken = length > 0 ? length : 1;
+                bool plain = length > 0 && !is_control(text, length);
+
+                if (used + (plain ? length : 1) >= size)
+                        break;
+                if (plain)
+                        memcpy(buffer + used, text, length);
+                else
+                        buffer[used] = '?';
+                used += plain ? length : 1;
+                text += taken;
+                left -= taken;
+        }
+        buffer[used] = '\0';
+        return buffer;
+}

@@ -18,3 +18,7 @@ bool utf8_is_valid(const char *text);
 /* Makes a text safe in place: if it is not UTF-8, each byte beyond ASCII becomes `?`; control characters
  * become `?` in any case. Returns `text`. */
 char *utf8_sanitize(char *text);
+
+/* Copies as much of `text` as there is room for, to be quoted in a message: cut between characters and never
+ * within one, and without control characters. Returns `buffer`. */
+char *utf8_quote(const char *text, char *buffer, size_t size);

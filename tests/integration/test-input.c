@@ -59,6 +59,8 @@ static const struct {
         {"100000000:01:00.0", ERROR_INVALID_ARGS, "100000000:01"},
         {"ffffffffffffffff:01:00.0", ERROR_INVALID_ARGS, "ffffffff"},
         {X256, ERROR_INVALID_ARGS, X16},
+        /* Cut after so many bytes, it would be cut within a character, and no answer could be sent. */
+        {X16 X16 X16 "xxxxxxxxxxxxxxx\xc3\xa9x", ERROR_INVALID_ARGS, X16},
         {"0000:03:00.0", "NoSuchDevice", "0000:03:00.0"},
         {"0000:01:00.1", "NoSuchDevice", "0000:01:00.1"},
         {"0001:01:00.0", "NoSuchDevice", "0001:01:00.0"},
@@ -186,6 +188,7 @@ static const struct {
         {X16 X16, "InvalidMethod", X16},
         {X16 "xxxxxxxxxxxxxxx", "InvalidMethod", X16}, /* one less: fits the kernel's form */
         {X256, "InvalidMethod", X16},
+        {X16 X16 X16 "xxxxxxxxxxxxxxx\xc3\xa9x", "InvalidMethod", X16},
         /* Known to the kernel, but not for this device. */
         {"acpi", "NotUsable", "acpi"},
         {"af_flr", "NotUsable", "af_flr"},
@@ -211,6 +214,8 @@ START_TEST(bad_methods)
         else
                 expect_success(plan); /* that is what a plan is there to tell */
         expect_nothing_written();
+        /* Nobody writes lines into the journal. */
+        ck_assert_ptr_null(journal_find("PCIRESETD_METHOD", "flr\n", NULL));
 }
 END_TEST
 
@@ -228,6 +233,7 @@ static const struct {
         {"Reset", "in_use ", "b", "in_use ", 1},
         {"Reset", "force", "b", "force", 1},
         {"Reset", X256, "b", X16, 1},
+        {"Reset", X16 X16 X16 "xxxxxxxxxxxxxxx\xc3\xa9x", "b", X16, 1},
         /* Promised for later: not silently ignored now. */
         {"Reset", "when_idle", "b", "when_idle", 1},
         {"Reset", "lease", "s", "lease", 0},

@@ -71,7 +71,8 @@ domain_unit_tests = \
 	tests/unit/test-lane \
 	tests/unit/test-method \
 	tests/unit/test-plan \
-	tests/unit/test-registry
+	tests/unit/test-registry \
+	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
 unit_tests += $(domain_unit_tests)
 
@@ -84,6 +85,11 @@ tests_unit_test_address_SOURCES = tests/unit/test-address.c
 tests_unit_test_address_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_address_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_address_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_utf8_SOURCES = tests/unit/test-utf8.c
+tests_unit_test_utf8_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_utf8_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_utf8_LDADD = $(UNIT_LIBS)
 
 tests_unit_test_method_SOURCES = tests/unit/test-method.c
 tests_unit_test_method_CPPFLAGS = $(UNIT_CPPFLAGS)

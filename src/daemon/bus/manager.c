@@ -11,6 +11,7 @@
 #include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
 #include "shared/cleanup.h"
+#include "shared/utf8.h"
 
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
@@ -42,14 +43,15 @@ static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *e
  * is there. */
 static int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
 {
+        char quoted[QUOTED_MAX];
         PciAddress address;
 
         if (pci_address_parse(text, &address) < 0)
                 return sd_bus_error_setf(
                         error, SD_BUS_ERROR_INVALID_ARGS,
-                        "'%.64s' is not a PCI address. Write it as the kernel does, like 0000:01:00.0, "
+                        "'%s' is not a PCI address. Write it as the kernel does, like 0000:01:00.0, "
                         "in lower-case hexadecimal.",
-                        text);
+                        utf8_quote(text, quoted, sizeof(quoted)));
         *ret = registry_find(bus->registry, &address);
         if (!*ret)
                 return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NoSuchDevice",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shared/cleanup.h"
+#include "shared/utf8.h"
 
 static Option *find(Option *options, size_t n, const char *key)
 {
@@ -18,7 +19,7 @@ static Option *find(Option *options, size_t n, const char *key)
 
 static int unknown(const char *key, const Option *options, size_t n, sd_bus_error *error)
 {
-        char known[256] = "none";
+        char known[256] = "none", quoted[QUOTED_MAX];
         char *p = known;
 
         for (size_t i = 0; i < n && p + strlen(options[i].key) + 3 < known + sizeof(known); i++) {
@@ -27,7 +28,8 @@ static int unknown(const char *key, const Option *options, size_t n, sd_bus_erro
                 p = stpcpy(p, options[i].key);
         }
         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                 "Option '%.64s' is not known to this method. It knows: %s.", key, known);
+                                 "Option '%s' is not known to this method. It knows: %s.",
+                                 utf8_quote(key, quoted, sizeof(quoted)), known);
 }
 
 static int read_value(sd_bus_message *message, const Option *option, sd_bus_error *error)

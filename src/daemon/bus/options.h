@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 
+/* How much of what a caller has written is quoted back: see utf8_quote(). libsystemd sends no reply at all
+ * with a text that is not UTF-8. */
+#define QUOTED_MAX 65U
+
 typedef struct Option {
         const char *key;
         char type; /* SD_BUS_TYPE_BOOLEAN into a bool, SD_BUS_TYPE_UINT64 into a uint64_t */

@@ -12,6 +12,7 @@
 #include "daemon/bus/path.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
+#include "shared/utf8.h"
 
 DEFINE_CLEANUP(Plan *, plan_free);
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
@@ -237,8 +238,9 @@ int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error 
 
 int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method)
 {
-        char text[PCI_ADDRESS_STRING_MAX];
+        char text[PCI_ADDRESS_STRING_MAX], quoted[QUOTED_MAX];
 
-        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InvalidMethod", "%s: '%.64s' " INVALID_METHOD_TEXT,
-                                 pci_address_format(address, text), method);
+        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InvalidMethod", "%s: '%s' " INVALID_METHOD_TEXT,
+                                 pci_address_format(address, text),
+                                 utf8_quote(method, quoted, sizeof(quoted)));
 }
