@@ -13,7 +13,8 @@ integration_programs = \
 	tests/integration/test-usage \
 	tests/integration/test-lanes \
 	tests/integration/test-restart \
-	tests/integration/test-hotplug
+	tests/integration/test-hotplug \
+	tests/integration/test-abuse
 
 check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
 integration_tests += $(integration_programs)
@@ -96,3 +97,8 @@ tests_integration_test_hotplug_SOURCES = tests/integration/test-hotplug.c
 tests_integration_test_hotplug_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_hotplug_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_hotplug_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_abuse_SOURCES = tests/integration/test-abuse.c
+tests_integration_test_abuse_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_abuse_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_abuse_LDADD = $(INTEGRATION_LIBS)

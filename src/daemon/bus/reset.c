@@ -29,6 +29,7 @@
 #include "daemon/bus/polkit.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
+#include "shared/utf8.h"
 
 #define SECOND_USEC UINT64_C(1000000)
 
@@ -291,20 +292,31 @@ static void abandon(ResetCall *call)
         call_free(call);
 }
 
+static ResetCall *find_call_of(const Bus *bus, const char *sender)
+{
+        ResetCall *call;
+
+        DL_FOREACH (bus->calls, call) {
+                if (strcmp(sd_bus_message_get_sender(call->message), sender) == 0)
+                        return call;
+        }
+        return NULL;
+}
+
 static int on_vanished(sd_bus_message *signal, void *userdata, sd_bus_error *error)
 {
         const char *name, *old_owner, *new_owner;
-        ResetCall *call, *next;
+        ResetCall *call;
         Bus *bus = userdata;
         int r;
 
         r = sd_bus_message_read(signal, "sss", &name, &old_owner, &new_owner);
         if (r < 0 || new_owner[0] != '\0')
                 return 0;
-        DL_FOREACH_SAFE (bus->calls, call, next) {
-                if (strcmp(sd_bus_message_get_sender(call->message), name) == 0)
-                        abandon(call);
-        }
+        /* From the start each time: a job that ends lets others begin, of which any may fail at once, and
+         * that ends their calls too. */
+        while ((call = find_call_of(bus, name)))
+                abandon(call);
         return 0;
 }
 
@@ -402,7 +414,8 @@ int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error
                 return r;
         if (strlen(method) >= sizeof(request.method))
                 return invalid_method(error, &device->facts.address, method);
-        (void) stpcpy(request.method, method);
+        /* It goes to the journal before it is known to be no method. */
+        (void) utf8_quote(method, request.method, sizeof(request.method));
         if (bus->n_calls >= CALLS_MAX)
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "LimitsExceeded",

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Clients that mean harm: nothing they do disturbs others, or makes the daemon keep more than it should.
+ */
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "harness/fixture.h"
+
+/* ---- calls that end while another one ends ---- */
+
+#define BRANCH  "0000:01:01.0" /* below PORT, beside CARD */
+#define BRANCH2 "0000:01:02.0"
+#define LEAF    "0000:02:00.0"
+#define LEAF2   "0000:03:00.0"
+
+/* Three resets, of which the second waits for the first, and the third for the second alone; and the third's
+ * device is gone. When the second one's caller leaves, the third call ends as well, while those of the one
+ * who left are looked for. */
+START_TEST(a_caller_leaves_and_another_call_ends)
+{
+        const MockDevice branch = {.address = BRANCH, .parent = PORT, .is_bridge = true},
+                         branch2 = {.address = BRANCH2, .parent = PORT, .is_bridge = true},
+                         leaf = {.address = LEAF, .parent = BRANCH, .methods = "flr"},
+                         leaf2 = {.address = LEAF2, .parent = BRANCH2, .methods = "flr"};
+        Client *leaver;
+        Call *first, *second, *third;
+        _cleanup_reply_ Reply *first_reply = NULL, *third_reply = NULL;
+        int hold;
+
+        sysfs_add(&mock_port);
+        sysfs_add(&mock_card);
+        sysfs_add(&branch);
+        sysfs_add(&branch2);
+        sysfs_add(&leaf);
+        sysfs_add(&leaf2);
+        fixture_start();
+        leaver = client_new(UID_ALICE);
+        signals_watch(observer);
+
+        hold = model_hold(LEAF);
+        first = reset_start(alice, LEAF, "flr", NULL);
+        (void) model_wait("begin", LEAF, 0);
+        second = reset_start(leaver, CARD, "flr", NULL);
+        (void) signal_wait("JobNew", NULL, CARD);
+        third = reset_start(alice, LEAF2, "flr", NULL);
+        (void) signal_wait("JobNew", NULL, LEAF2);
+        hotplug_remove(LEAF2);
+        (void) signal_wait("InterfacesRemoved", NULL, device_path(LEAF2));
+
+        leaver = client_free(leaver);
+        call_abandon(second);
+        third_reply = call_finish(third);
+        expect_error(third_reply, "DeviceGone", LEAF2);
+        client_barrier(observer);
+        model_release(&hold);
+        first_reply = call_finish(first);
+        expect_success(first_reply);
+        ck_assert_uint_eq(model_count("begin", CARD), 0);
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("abuse");
+
+        program_add(&program, a_caller_leaves_and_another_call_ends);
+        return program_run(&program);
+}
