@@ -143,6 +143,9 @@ def killed_worker(bed: Bed) -> None:
     first, second = trace.resets()
     assert (first.address, second.address) == (one, two) and first.ended <= second.time, trace.events()
     assert journal.entries("worker-failed"), journal.entries()
+    # The method list is not as it was, and whoever reads the journal knows what it was.
+    assert bed.reset_methods(one) == ["acpi"]
+    assert "it was: acpi pm" in journal.wait("left-behind", PCIRESETD_DEVICE=one)["MESSAGE"]
 
 
 @case("unplugged while its reset runs: the kernel waits, and then the call ends and nobody hangs", timeout=90)

@@ -27,6 +27,7 @@ MESSAGE_IDS = {
     "noreply": "e29617eb02dc478b81997ffc2987e3ca",
     "events-lost": "849a3b49fe6a4f53b64920ebf4d06fe9",
     "adopted": "93c479026e6446059ef8777d515fd6e2",
+    "left-behind": "4f49c178135c48ad92429a13181ed356",
     "worker-failed": "29337e5f079a408c9f03101fc44b4d65",
 }
 

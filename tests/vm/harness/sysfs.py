@@ -82,8 +82,9 @@ def check_sysfs(bed: Bed, caller: Caller, called: dict[str, tuple[str, str, str]
         assert {key: seen.get(key) for key in wanted} == wanted, (address, seen, wanted)
         # Methods is read live, and only for those who ask for it by name.
         assert set(seen) == set(DEVICE_PROPERTIES) - {"Methods"}, set(seen) ^ set(DEVICE_PROPERTIES)
-        assert caller.property(address, "Methods") == facts["reset_method"], address
+        methods = caller.property(address, "Methods")
+        assert methods == facts["reset_method"], (address, methods, facts)
         description = f"{class_name}: {vendor_name} {device_name or 'Device ' + format(facts['device'], '04x')}"
         assert rows[address] == [address, path, facts["driver"], wanted["State"], "", description], rows[address]
         assert caller.call("GetDevice", "s", [address]) == path
-        assert list(caller.methods(address)) == facts["reset_method"], address
+        assert list(caller.methods(address)) == facts["reset_method"], (address, facts)
