@@ -62,10 +62,27 @@ START_TEST(a_caller_leaves_and_another_call_ends)
 }
 END_TEST
 
+/* ---- descriptors that nobody asked for ---- */
+
+START_TEST(descriptors_are_not_taken)
+{
+        _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        _cleanup_reply_ Reply *reply = NULL;
+
+        fixture_devices();
+        fixture_start();
+        reply = manager_call(alice, "Reset", "ssa{sv}h", CARD, "flr", 0, fd);
+        /* It does not even come to the daemon. */
+        expect_error(reply, "org.freedesktop.DBus.Error.NotSupported", "");
+        expect_nothing_written();
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("abuse");
 
         program_add(&program, a_caller_leaves_and_another_call_ends);
+        program_add(&program, descriptors_are_not_taken);
         return program_run(&program);
 }

@@ -12,7 +12,32 @@
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
+#define DEFAULT_ADDRESS "unix:path=/run/dbus/system_bus_socket"
+
 DEFINE_CLEANUP(Bus *, bus_free);
+DEFINE_CLEANUP(sd_bus *, sd_bus_unref);
+
+/* As sd_bus_open_system() does it, but for the descriptors: no method takes any, and those that come with a
+ * message stay open as long as the call waits. The bus refuses to pass them on. */
+static int open_system_bus(sd_bus **ret)
+{
+        const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+        _cleanup_(cleanup_sd_bus_unref) sd_bus *bus = NULL;
+        int r;
+
+        r = sd_bus_new(&bus);
+        if (r >= 0)
+                r = sd_bus_set_address(bus, address ? address : DEFAULT_ADDRESS);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(bus, true);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(bus, false);
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r >= 0)
+                *ret = steal_pointer(bus);
+        return r;
+}
 
 int bus_new(sd_event *event, Names *names, Bus **ret)
 {
@@ -23,7 +48,7 @@ int bus_new(sd_event *event, Names *names, Bus **ret)
                 return -ENOMEM;
         bus->event = sd_event_ref(event);
         bus->names = names;
-        r = sd_bus_open_system(&bus->bus);
+        r = open_system_bus(&bus->bus);
         if (r < 0)
                 return r;
         *ret = steal_pointer(bus);
