@@ -78,11 +78,87 @@ START_TEST(descriptors_are_not_taken)
 }
 END_TEST
 
+/* ---- questions about cancelling ---- */
+
+#define CANCELS_PER_UID 32U
+
+/* alice's first reset runs, her second one waits; from here on polkit answers when it is told to. */
+static int start_waiting(Call *calls[static 2])
+{
+        int hold;
+
+        mock_polkit_start(MOCK_POLKIT_YES);
+        fixture_devices();
+        fixture_start();
+        signals_watch(observer);
+        hold = model_hold(CARD);
+        calls[0] = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        calls[1] = reset_start(alice, CARD, "flr", NULL);
+        wait_until(signal_nth("JobNew", 1));
+        mock_polkit_mode(MOCK_POLKIT_HANG);
+        return hold;
+}
+
+static Call *start_cancel(Client *client)
+{
+        const char *job = json_object_get_string(json_at(signal_nth("JobNew", 1)->body, "1"));
+
+        return call_start(client, job, JOB_INTERFACE, "Cancel", "a{sv}", 0);
+}
+
+static void let_go(int *hold, Call *calls[static 2])
+{
+        model_release(hold);
+        for (size_t i = 0; i < 2; i++)
+                reply_free(call_finish(calls[i]));
+}
+
+START_TEST(cancels_are_bounded_per_user)
+{
+        Call *calls[2], *cancels[CANCELS_PER_UID], *by_alice;
+        int hold = start_waiting(calls);
+        _cleanup_reply_ Reply *refused = NULL, *reply = NULL;
+
+        for (size_t i = 0; i < CANCELS_PER_UID; i++)
+                cancels[i] = start_cancel(bob);
+        (void) mock_polkit_request(2 + CANCELS_PER_UID - 1);
+        refused = call_finish(start_cancel(bob));
+        expect_error(refused, "LimitsExceeded", "");
+
+        by_alice = start_cancel(alice);
+        (void) mock_polkit_request(2 + CANCELS_PER_UID);
+        mock_polkit_answer(2 + CANCELS_PER_UID, true, false);
+        reply = call_finish(by_alice);
+        expect_success(reply);
+        let_go(&hold, calls);
+        for (size_t i = 0; i < CANCELS_PER_UID; i++)
+                call_abandon(cancels[i]);
+}
+END_TEST
+
+START_TEST(caller_of_cancel_leaves)
+{
+        Call *calls[2], *cancel;
+        int hold = start_waiting(calls);
+
+        cancel = start_cancel(bob);
+        (void) mock_polkit_request(2);
+        call_abandon(cancel);
+        bob = client_free(bob);
+        wait_until(mock_polkit_request(2)->cancelled);
+        ck_assert(!call_done(calls[1]));
+        let_go(&hold, calls);
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("abuse");
 
         program_add(&program, a_caller_leaves_and_another_call_ends);
         program_add(&program, descriptors_are_not_taken);
+        program_add(&program, cancels_are_bounded_per_user);
+        program_add(&program, caller_of_cancel_leaves);
         return program_run(&program);
 }

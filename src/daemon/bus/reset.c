@@ -9,10 +9,7 @@
  *   on_granted()        hands the answer to the job, which goes its way    ──► reset_call_job_event()
  *   reset_call_job_event()  replies when the job has finished
  *
- * Nothing is asked of the bus daemon synchronously. One match on NameOwnerChanged, there only while calls
- * wait, tells when a caller has left the bus: its job goes with it unless it has begun. The match is added
- * before the sender's uid is asked for, so whoever has left already has no uid any more, and whoever leaves
- * later is told.
+ * A caller that leaves the bus (callers.h) takes its job along unless it has begun.
  */
 
 #include <errno.h>
@@ -22,6 +19,7 @@
 #include <utlist.h>
 
 #include "daemon/bus/bus.h"
+#include "daemon/bus/callers.h"
 #include "daemon/bus/calls.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/options.h"
@@ -66,8 +64,8 @@ static void call_free(ResetCall *call)
         Bus *bus = call->bus;
 
         DL_DELETE(bus->calls, call);
-        if (--bus->n_calls == 0)
-                bus->vanished_match = sd_bus_slot_unref(bus->vanished_match);
+        bus->n_calls--;
+        callers_unwatch(bus);
         polkit_query_free(call->query);
         sd_bus_slot_unref(call->uid_slot);
         sd_event_source_disable_unref(call->timer);
@@ -303,21 +301,14 @@ static ResetCall *find_call_of(const Bus *bus, const char *sender)
         return NULL;
 }
 
-static int on_vanished(sd_bus_message *signal, void *userdata, sd_bus_error *error)
+void reset_calls_abandon(Bus *bus, const char *sender)
 {
-        const char *name, *old_owner, *new_owner;
         ResetCall *call;
-        Bus *bus = userdata;
-        int r;
 
-        r = sd_bus_message_read(signal, "sss", &name, &old_owner, &new_owner);
-        if (r < 0 || new_owner[0] != '\0')
-                return 0;
         /* From the start each time: a job that ends lets others begin, of which any may fail at once, and
          * that ends their calls too. */
-        while ((call = find_call_of(bus, name)))
+        while ((call = find_call_of(bus, sender)))
                 abandon(call);
-        return 0;
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
@@ -349,7 +340,7 @@ static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *error)
         int r;
 
         call->uid_slot = sd_bus_slot_unref(call->uid_slot);
-        if (sd_bus_message_is_method_error(answer, NULL) || sd_bus_message_read(answer, "u", &uid) < 0) {
+        if (callers_read_uid(answer, &uid) < 0) {
                 refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
                        "the bus cannot tell who asks, so nothing is done.");
                 return 0;
@@ -367,30 +358,16 @@ static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *error)
         return 0;
 }
 
-static int watch_callers(Bus *bus)
-{
-        if (bus->vanished_match)
-                return 0;
-        return sd_bus_add_match_async(
-                bus->bus, &bus->vanished_match,
-                "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-                "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''",
-                on_vanished, NULL, bus);
-}
-
 static int start_call(Bus *bus, ResetCall *call)
 {
         int r;
 
-        r = watch_callers(bus);
+        r = callers_watch(bus);
         if (r >= 0)
                 r = sd_event_add_time_relative(bus->event, &call->timer, CLOCK_BOOTTIME, call->timeout_usec,
                                                SECOND_USEC, on_timeout, call);
         if (r >= 0)
-                r = sd_bus_call_method_async(bus->bus, &call->uid_slot, "org.freedesktop.DBus",
-                                             "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                             "GetConnectionUnixUser", on_uid, call, "s",
-                                             sd_bus_message_get_sender(call->message));
+                r = callers_ask_uid(bus, call->message, on_uid, call, &call->uid_slot);
         return r;
 }
 
