@@ -66,9 +66,12 @@ static const struct {
         {DBUS_ERROR("NoServer"), EXIT_UNREACHABLE, NULL},
         {DBUS_ERROR("NoReply"), EXIT_UNREACHABLE, NULL},
         {DBUS_ERROR("Disconnected"), EXIT_UNREACHABLE, NULL},
+        {DBUS_ERROR("FileExists"), EXIT_UNREACHABLE, NULL}, /* systemd's, of a masked unit that has an alias */
         {DBUS_ERROR("Timeout"), EXIT_UNREACHABLE, NULL},
         {DBUS_ERROR("TimedOut"), EXIT_UNREACHABLE, NULL}, /* the bus's: the service did not start in time */
 };
+
+#define SYSTEMD_ERROR_PREFIX "org.freedesktop.systemd1."
 
 #define UNREACHABLE_ADVICE                                                                                  \
         "Look at `systemctl status pciresetd` and `journalctl -u pciresetd`; `systemctl start pciresetd` "  \
@@ -82,6 +85,9 @@ ExitCode error_exit_code(const char *name)
 
         /* Spawn.ChildExited, Spawn.ServiceNotFound, …: the bus could not start the daemon. */
         if (strncmp(name, DBUS_ERROR("Spawn."), strlen(DBUS_ERROR("Spawn."))) == 0)
+                return EXIT_UNREACHABLE;
+        /* UnitMasked, NoSuchUnit, …: systemd could not do so for the bus. */
+        if (strncmp(name, SYSTEMD_ERROR_PREFIX, strlen(SYSTEMD_ERROR_PREFIX)) == 0)
                 return EXIT_UNREACHABLE;
         return EXIT_OTHER;
 }
