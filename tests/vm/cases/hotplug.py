@@ -76,6 +76,7 @@ def nested(bed: Bed) -> None:
 @case("a driver bound and unbound: PropertiesChanged with Driver, and what it means for a reset")
 def drivers(bed: Bed) -> None:
     caller, address = Caller(bed, "bob"), bed.addr("nic")
+    caller.call("ListDevices")
     caller.listen()
     path = bed.device_path(address)
 

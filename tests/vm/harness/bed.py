@@ -114,9 +114,12 @@ class Bed:
             return None
 
     def bind(self, address: str, driver: str) -> None:
-        """Bind exactly this driver, whatever was bound before."""
+        """Bind exactly this driver to exactly this device, whatever was bound before."""
         self.unbind(address)
+        # A driver that is loaded takes all devices it knows, unless told not to.
+        self.guest.poke("/sys/bus/pci/drivers_autoprobe", "0")
         self.guest.run(f"modprobe {driver}", timeout=60, check=True)
+        self.guest.poke("/sys/bus/pci/drivers_autoprobe", "1")
         self.guest.poke(f"{DEVICES}/{address}/driver_override", driver)
         self.guest.poke("/sys/bus/pci/drivers_probe", address)
         if self.driver(address) != driver:
