@@ -20,7 +20,6 @@
 #undef _FORTIFY_SOURCE
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -32,21 +31,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel-model-internal.h"
 #include "kernel-model.h"
 #include "shared/cleanup.h"
-
-#define EXPORT __attribute__((visibility("default")))
-#define NEXT(function)                                                                                      \
-        ({                                                                                                  \
-                static __typeof__(&(function)) _next;                                                       \
-                if (!_next)                                                                                 \
-                        _next = dlsym(RTLD_NEXT, #function);                                                \
-                _next;                                                                                      \
-        })
 
 #define LIST_MAX         256U
 #define KERNEL_LIST_SIZE 7U /* the kernel's array of methods without its terminating zero */
@@ -389,8 +379,7 @@ static int write_reset(int file, const Attribute *a, const char *data, size_t n)
         return r;
 }
 
-/* True if the write was the kernel's business; `*ret` is then its answer, with errno set. */
-static bool model_write(int fd, const void *data, size_t n, ssize_t *ret)
+bool kernel_write(int fd, const void *data, size_t n, ssize_t *ret)
 {
         Attribute a;
         int r;
@@ -415,41 +404,9 @@ static bool model_write(int fd, const void *data, size_t n, ssize_t *ret)
         return true;
 }
 
-/* ---- what the library puts before libc ---- */
+/* ---- reading and opening ---- */
 
-EXPORT ssize_t write(int fd, const void *data, size_t n)
-{
-        ssize_t r;
-
-        return model_write(fd, data, n, &r) ? r : NEXT(write)(fd, data, n);
-}
-
-EXPORT ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
-{
-        ssize_t r;
-
-        return model_write(fd, data, n, &r) ? r : NEXT(pwrite)(fd, data, n, offset);
-}
-
-EXPORT ssize_t pwrite64(int fd, const void *data, size_t n, off64_t offset)
-{
-        ssize_t r;
-
-        return model_write(fd, data, n, &r) ? r : NEXT(pwrite64)(fd, data, n, offset);
-}
-
-EXPORT ssize_t writev(int fd, const struct iovec *iov, int n_iov)
-{
-        ssize_t r;
-
-        /* Nobody has a reason to write an attribute in pieces. The kernel would take each for itself. */
-        if (n_iov > 0 && model_write(fd, iov[0].iov_base, iov[0].iov_len, &r))
-                return r;
-        return NEXT(writev)(fd, iov, n_iov);
-}
-
-/* False, with errno set, if the fd belongs to a device that is no more. Waits while a reset runs. */
-static bool may_read(int fd)
+bool kernel_may_read(int fd)
 {
         int saved_errno = errno;
         Attribute a;
@@ -466,41 +423,7 @@ static bool may_read(int fd)
         return !a.gone;
 }
 
-EXPORT ssize_t read(int fd, void *data, size_t n)
-{
-        return may_read(fd) ? NEXT(read)(fd, data, n) : -1;
-}
-
-EXPORT ssize_t pread(int fd, void *data, size_t n, off_t offset)
-{
-        return may_read(fd) ? NEXT(pread)(fd, data, n, offset) : -1;
-}
-
-EXPORT ssize_t pread64(int fd, void *data, size_t n, off64_t offset)
-{
-        return may_read(fd) ? NEXT(pread64)(fd, data, n, offset) : -1;
-}
-
-/* The names that _FORTIFY_SOURCE gives them. */
-EXPORT ssize_t __read_chk(int fd, void *data, size_t n, size_t size);
-EXPORT ssize_t __read_chk(int fd, void *data, size_t n, size_t size)
-{
-        return n <= size ? read(fd, data, n) : (abort(), -1);
-}
-
-EXPORT ssize_t __pread_chk(int fd, void *data, size_t n, off_t offset, size_t size);
-EXPORT ssize_t __pread_chk(int fd, void *data, size_t n, off_t offset, size_t size)
-{
-        return n <= size ? pread(fd, data, n, offset) : (abort(), -1);
-}
-
-EXPORT ssize_t __pread64_chk(int fd, void *data, size_t n, off64_t offset, size_t size);
-EXPORT ssize_t __pread64_chk(int fd, void *data, size_t n, off64_t offset, size_t size)
-{
-        return n <= size ? pread64(fd, data, n, offset) : (abort(), -1);
-}
-
-static int opened(int fd)
+void kernel_opened(int fd)
 {
         int saved_errno = errno;
         Attribute a;
@@ -508,7 +431,6 @@ static int opened(int fd)
         if (fd >= 0 && attribute_from_fd(fd, &a) && is_hanging(a.name))
                 log_event(&a, "touch", "%s %s", a.name, program_invocation_short_name);
         errno = saved_errno;
-        return fd;
 }
 
 static bool is_below_sys(int directory, const char *path)
@@ -524,84 +446,8 @@ static bool is_below_sys(int directory, const char *path)
         return n >= 5 && memcmp(base, "/sys/", 5) == 0 && access(KERNEL_MODEL_DIR, F_OK) == 0;
 }
 
-/* In sysfs nothing is created or truncated by opening it. */
-static int opening_flags(int directory, const char *path, int flags)
+int kernel_opening_flags(int directory, const char *path, int flags)
 {
         return (flags & (O_CREAT | O_TRUNC)) && is_below_sys(directory, path) ? flags & ~(O_CREAT | O_TRUNC)
                                                                               : flags;
-}
-
-static mode_t creation_mode(int flags, va_list arguments)
-{
-        return flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
-}
-
-#define DEFINE_OPEN(name)                                                                                   \
-        EXPORT int name(const char *path, int flags, ...)                                                   \
-        {                                                                                                   \
-                va_list arguments;                                                                          \
-                mode_t mode;                                                                                \
-                va_start(arguments, flags);                                                                 \
-                mode = creation_mode(flags, arguments);                                                     \
-                va_end(arguments);                                                                          \
-                return opened(NEXT(name)(path, opening_flags(AT_FDCWD, path, flags), mode));                \
-        }
-DEFINE_OPEN(open)
-DEFINE_OPEN(open64)
-
-#define DEFINE_OPENAT(name)                                                                                 \
-        EXPORT int name(int directory, const char *path, int flags, ...)                                    \
-        {                                                                                                   \
-                va_list arguments;                                                                          \
-                mode_t mode;                                                                                \
-                va_start(arguments, flags);                                                                 \
-                mode = creation_mode(flags, arguments);                                                     \
-                va_end(arguments);                                                                          \
-                return opened(NEXT(name)(directory, path, opening_flags(directory, path, flags), mode));    \
-        }
-DEFINE_OPENAT(openat)
-DEFINE_OPENAT(openat64)
-
-EXPORT int __open_2(const char *path, int flags);
-EXPORT int __open_2(const char *path, int flags)
-{
-        return open(path, flags);
-}
-
-EXPORT int __open64_2(const char *path, int flags);
-EXPORT int __open64_2(const char *path, int flags)
-{
-        return open64(path, flags);
-}
-
-EXPORT int __openat_2(int directory, const char *path, int flags);
-EXPORT int __openat_2(int directory, const char *path, int flags)
-{
-        return openat(directory, path, flags);
-}
-
-EXPORT int __openat64_2(int directory, const char *path, int flags);
-EXPORT int __openat64_2(int directory, const char *path, int flags)
-{
-        return openat64(directory, path, flags);
-}
-
-/* stdio reads without asking read(): here the wait is at the opening. */
-static FILE *file_opened(FILE *file)
-{
-        if (file && !may_read(opened(fileno(file)))) {
-                (void) fclose(file);
-                return NULL;
-        }
-        return file;
-}
-
-EXPORT FILE *fopen(const char *path, const char *mode)
-{
-        return file_opened(NEXT(fopen)(path, mode));
-}
-
-EXPORT FILE *fopen64(const char *path, const char *mode)
-{
-        return file_opened(NEXT(fopen64)(path, mode));
 }

@@ -6,12 +6,15 @@
 integration_programs = \
 	tests/integration/test-harness \
 	tests/integration/test-contract \
+	tests/integration/test-access \
 	tests/integration/test-input \
 	tests/integration/test-authorization \
 	tests/integration/test-pending \
 	tests/integration/test-reset \
+	tests/integration/test-verdict \
 	tests/integration/test-usage \
 	tests/integration/test-lanes \
+	tests/integration/test-jobs \
 	tests/integration/test-restart \
 	tests/integration/test-hotplug \
 	tests/integration/test-abuse
@@ -25,7 +28,9 @@ INTEGRATION_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JSON_CFLAGS) $(CHECK_CFLAG
 INTEGRATION_LIBS = libharness.a $(SYSTEMD_LIBS) $(JSON_LIBS) $(CHECK_LIBS) $(UMOCKDEV_LIBS)
 
 # Loaded into the daemon and the worker: a shared object that is not installed, without the sanitizers of the programs.
-tests_integration_kernel_model_so_SOURCES = tests/integration/kernel-model.c tests/integration/kernel-model.h
+tests_integration_kernel_model_so_SOURCES = \
+	tests/integration/kernel-model.c tests/integration/kernel-model.h \
+	tests/integration/kernel-model-hooks.c tests/integration/kernel-model-internal.h
 tests_integration_kernel_model_so_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_kernel_model_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) -fPIC -fvisibility=hidden
 tests_integration_kernel_model_so_LDFLAGS = -shared
@@ -102,3 +107,18 @@ tests_integration_test_abuse_SOURCES = tests/integration/test-abuse.c
 tests_integration_test_abuse_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_abuse_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_abuse_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_access_SOURCES = tests/integration/test-access.c
+tests_integration_test_access_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_access_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_access_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_verdict_SOURCES = tests/integration/test-verdict.c
+tests_integration_test_verdict_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_verdict_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_verdict_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_jobs_SOURCES = tests/integration/test-jobs.c
+tests_integration_test_jobs_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_jobs_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_jobs_LDADD = $(INTEGRATION_LIBS)

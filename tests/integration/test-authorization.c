@@ -179,6 +179,20 @@ START_TEST(no_dialog_unless_the_caller_allows_it)
 }
 END_TEST
 
+/* It was allowed, but there is nobody who could be asked. */
+START_TEST(dialog_allowed_without_agent)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        polkit_start("");
+        fixture_devices();
+        fixture_start();
+        reply = call_finish(reset_interactive(bob, CARD, "flr"));
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        expect_nothing_written();
+}
+END_TEST
+
 START_TEST(dialog_goes_with_its_caller)
 {
         Call *asked;
@@ -216,6 +230,34 @@ START_TEST(ladder_climbs_past_a_refusal)
         ck_assert_str_eq(reply_string(reply, "0.attempts.0.outcome"), "denied");
         ck_assert_str_eq(reply_string(reply, "0.attempts.1.outcome"), "denied");
         ck_assert_str_eq(reply_string(reply, "0.attempts.2.outcome"), "done");
+}
+END_TEST
+
+static const struct {
+        const char *method;
+        bool in_use;
+        const char *driver;
+} example_cases[] = {{"flr", false, NULL}, {"bus", false, "vfio-pci"}, {"flr", true, "e1000e"}};
+
+START_TEST(example_rules_work)
+{
+        _cleanup_free_ char *path = textf("%s/policy/examples/50-pciresetd-alice.rules",
+                                          tested_path("PCIRESETD_SOURCE"));
+        _cleanup_free_ char *rules = file_read(path, NULL);
+        _cleanup_reply_ Reply *yes = NULL, *no = NULL;
+        MockDevice card = mock_card;
+
+        ck_assert_ptr_nonnull(rules);
+        polkit_start(rules);
+        card.driver = example_cases[_i].driver;
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        fixture_start();
+        no = reset(bob, CARD, example_cases[_i].method, "in_use", "b", example_cases[_i].in_use, NULL);
+        expect_error(no, ERROR_INTERACTIVE, CARD);
+        expect_nothing_written();
+        yes = reset(alice, CARD, example_cases[_i].method, "in_use", "b", example_cases[_i].in_use, NULL);
+        expect_success(yes);
 }
 END_TEST
 
@@ -551,8 +593,10 @@ int main(void)
         program_add(&program, dialog_is_not_for_the_next_device);
         program_add(&program, dialog_is_closed);
         program_add(&program, no_dialog_unless_the_caller_allows_it);
+        program_add(&program, dialog_allowed_without_agent);
         program_add(&program, dialog_goes_with_its_caller);
         program_add(&program, ladder_climbs_past_a_refusal);
+        program_add_table(&program, example_rules_work, example_cases);
         program_add(&program, question_is_as_designed);
         program_add(&program, question_for_a_link);
         program_add(&program, question_with_others_affected);

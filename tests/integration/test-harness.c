@@ -22,13 +22,12 @@ static Reply *check(const Client *client, const char *action, const char *device
 START_TEST(polkit_knows_alice_from_bob)
 {
         _cleanup_reply_ Reply *yes = NULL, *no = NULL;
-        Client *a, *b;
 
         polkit_start(polkit_rules_default);
-        a = client_new(UID_ALICE);
-        b = client_new(UID_BOB);
-        yes = check(a, "org.pciresetd1.reset", CARD);
-        no = check(b, "org.pciresetd1.reset", CARD);
+        alice = client_new(UID_ALICE);
+        bob = client_new(UID_BOB);
+        yes = check(alice, "org.pciresetd1.reset", CARD);
+        no = check(bob, "org.pciresetd1.reset", CARD);
         ck_assert(json_object_get_boolean(reply_at(yes, "0.0")));
         ck_assert(!json_object_get_boolean(reply_at(no, "0.0")));
 }

@@ -5,6 +5,8 @@
  * polkit is the mock, which answers when the test says so, so nothing here depends on who is faster.
  */
 
+#include <dirent.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 
@@ -259,6 +261,42 @@ START_TEST(device_changes_under_the_question)
         mock_polkit_answer(0, true, false);
         finish_with_error(asked, "DeviceGone", CARD);
         ck_assert_uint_eq(mock_polkit_requests(), 1);
+        /* Nobody heard of it, and it stood in no queue. */
+        client_barrier(observer);
+        ck_assert_ptr_null(signal_find("JobNew", NULL, NULL));
+}
+END_TEST
+
+/* Does the daemon have this folder of sysfs open? That is what keeps its inode number from being given
+ * again. */
+static bool daemon_holds(const char *path)
+{
+        _cleanup_free_ char *folder = textf("/proc/%d/fd", daemon_process()->pid);
+        DIR *directory = opendir(folder);
+        bool found = false;
+
+        ck_assert_ptr_nonnull(directory);
+        for (struct dirent *entry; (entry = readdir(directory));) {
+                char target[PATH_MAX] = "";
+
+                if (readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1) > 0)
+                        found = found || strcmp(target, path) == 0;
+        }
+        (void) closedir(directory);
+        return found;
+}
+
+START_TEST(devices_are_held_fast)
+{
+        Call *asked = start_asking("bus");
+        _cleanup_free_ char *card = strdup(sysfs_path(CARD)), *port = strdup(sysfs_path(PORT));
+
+        ck_assert(daemon_holds(card));
+        ck_assert(daemon_holds(port));
+        mock_polkit_answer(0, false, false);
+        finish_with_error(asked, ERROR_ACCESS_DENIED, CARD);
+        ck_assert(!daemon_holds(card));
+        ck_assert(!daemon_holds(port));
 }
 END_TEST
 
@@ -519,6 +557,7 @@ int main(void)
         program_add(&program, time_is_over);
         program_add_table(&program, device_changes_under_the_question, change_cases);
         program_add_table(&program, device_changes_as_the_answer_comes, change_cases);
+        program_add(&program, devices_are_held_fast);
         program_add_table(&program, use_changes_under_the_question, use_cases);
         program_add(&program, new_question_may_be_refused);
         program_add(&program, questions_have_an_end);
