@@ -21,7 +21,7 @@
 
 #include "config.h"
 #include "daemon/bus/bus.h"
-#include "daemon/domain/job.h"
+#include "daemon/domain/jobs.h"
 #include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
 #include "daemon/system/journal.h"

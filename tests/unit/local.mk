@@ -67,7 +67,7 @@ tests_unit_test_worker_protocol_LDADD = $(UNIT_LIBS)
 # The words and the domain.
 domain_unit_tests = \
 	tests/unit/test-address \
-	tests/unit/test-job \
+	tests/unit/test-jobs \
 	tests/unit/test-lane \
 	tests/unit/test-method \
 	tests/unit/test-plan \
@@ -96,10 +96,10 @@ tests_unit_test_method_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_method_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_method_LDADD = $(UNIT_LIBS)
 
-tests_unit_test_job_SOURCES = tests/unit/test-job.c
-tests_unit_test_job_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_job_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_job_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+tests_unit_test_jobs_SOURCES = tests/unit/test-jobs.c
+tests_unit_test_jobs_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jobs_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_jobs_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_lane_SOURCES = tests/unit/test-lane.c
 tests_unit_test_lane_CPPFLAGS = $(UNIT_CPPFLAGS)

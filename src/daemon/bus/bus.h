@@ -11,7 +11,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
-#include "daemon/domain/job.h"
+#include "daemon/domain/jobs.h"
 #include "daemon/system/names.h"
 
 typedef struct Bus Bus;

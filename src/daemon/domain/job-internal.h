@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The inner side of a job: what it holds (job-state.c), for the steps that it takes (job.c).
+ * The inner side of a job: what it holds (job.c), for the steps that it takes (jobs.c).
  */
 
-#include "daemon/domain/job.h"
+#include "daemon/domain/jobs.h"
 
 struct Jobs {
         Registry *registry;
@@ -16,9 +16,6 @@ struct Jobs {
         uint64_t last_order;
         bool dispatching;
 };
-
-/* In job.c: the job's ticket has been taken. */
-void job_start(Job *job);
 
 int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **ret);
 /* With its ticket drawn. */

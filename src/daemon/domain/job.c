@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The way of a job through its phases: see the picture in job.h. Each step ends in exactly one of: a
- * question to polkit, a ticket in the lanes, a worker, or finish(). finish() frees the job, so it is
- * always the last thing a step does with it.
+ * What a job holds: its devices, pinned; its place in the lanes; the attempts made so far and what they add
+ * up to. Nothing here decides what comes next.
  */
 
 #include "daemon/domain/job.h"
@@ -15,409 +14,482 @@
 #include "daemon/domain/job-internal.h"
 #include "shared/cleanup.h"
 
-DEFINE_CLEANUP(Plan *, plan_free);
+/* Bridges nest as deep as there are bus numbers. */
+#define BRIDGES_MAX 256U
 
-int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **ret)
+static const char *const phase_names[] = {
+        [JOB_AUTHORIZING] = "authorizing",
+        [JOB_QUEUED] = "queued",
+        [JOB_RESETTING] = "resetting",
+        [JOB_VERIFYING] = "verifying",
+};
+
+static const char *const outcome_names[] = {
+        [ATTEMPT_DONE] = "done", [ATTEMPT_FAILED] = "failed", [ATTEMPT_REFUSED] = "refused",
+        [ATTEMPT_GONE] = "gone", [ATTEMPT_DENIED] = "denied", [ATTEMPT_UNUSABLE] = "unusable",
+};
+
+static const char *const error_names[] = {
+        [RESET_OK] = "done",
+        [RESET_ACCESS_DENIED] = "AccessDenied",
+        [RESET_INTERACTION_REQUIRED] = "InteractiveAuthorizationRequired",
+        [RESET_INVALID_METHOD] = "InvalidMethod",
+        [RESET_NOT_USABLE] = "NotUsable",
+        [RESET_IN_USE] = "InUse",
+        [RESET_DEVICE_GONE] = "DeviceGone",
+        [RESET_DEVICE_DEAD] = "DeviceDead",
+        [RESET_FAILED] = "ResetFailed",
+        [RESET_TIMED_OUT] = "TimedOut",
+        [RESET_CANCELLED] = "Cancelled",
+        [RESET_LIMITS_EXCEEDED] = "LimitsExceeded",
+};
+
+const char *job_phase_to_string(JobPhase phase)
 {
-        _cleanup_free_ Jobs *jobs = calloc(1, sizeof(Jobs));
-        int r;
-
-        if (!jobs)
-                return -ENOMEM;
-        r = lanes_new(&jobs->lanes);
-        if (r < 0)
-                return r;
-        jobs->registry = registry;
-        jobs->proven = proven;
-        jobs->ports = *ports;
-        *ret = steal_pointer(jobs);
-        return 0;
+        return phase_names[phase];
 }
 
-Jobs *jobs_free(Jobs *jobs)
+const char *attempt_outcome_to_string(AttemptOutcome outcome)
 {
-        Job *job, *next;
+        return outcome_names[outcome];
+}
 
-        if (!jobs)
+const char *reset_error_to_string(ResetError error)
+{
+        return error_names[error];
+}
+
+static void unpin(Jobs *jobs, JobMember *member)
+{
+        if (member->pin >= 0)
+                jobs->ports.unpin(jobs->ports.userdata, member->pin);
+        member->pin = -1;
+}
+
+static void drop_rung(Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++)
+                unpin(job->jobs, &job->members[i]);
+        free(job->members);
+        job->members = NULL;
+        job->n_members = 0;
+        if (job->has_bridge)
+                unpin(job->jobs, &job->bridge);
+        job->has_bridge = false;
+        free(job->fingerprint);
+        job->fingerprint = NULL;
+}
+
+Job *job_free(Job *job)
+{
+        if (!job)
                 return NULL;
-        HASH_ITER (hh, jobs->jobs, job, next)
-                job_free(job);
-        lanes_free(jobs->lanes);
-        free(jobs);
+
+        HASH_DEL(job->jobs->jobs, job);
+        lane_ticket_leave(job->ticket);
+        drop_rung(job);
+        unpin(job->jobs, &job->target);
+        worker_result_free(job->result);
+        free(job->ladder);
+        free(job);
         return NULL;
 }
 
-Job *jobs_find(const Jobs *jobs, uint32_t id)
+static int job_alloc(Jobs *jobs, uint32_t id, Job **ret)
 {
-        Job *job;
+        Job *job = calloc(1, sizeof(Job));
 
-        HASH_FIND(hh, jobs->jobs, &id, sizeof(id), job);
-        return job;
-}
-
-Job *jobs_next(const Jobs *jobs, const Job *job)
-{
-        return job ? job->hh.next : jobs->jobs;
-}
-
-static void tell(Job *job, JobEvent event)
-{
-        job->jobs->ports.event(job->jobs->ports.userdata, job, event);
-}
-
-/* Runs what the lanes let run. A job that ends at once calls this again: the outer loop goes on instead. */
-static void dispatch(Jobs *jobs)
-{
-        Job *job;
-
-        if (jobs->dispatching)
-                return;
-        jobs->dispatching = true;
-        while ((job = lanes_take_ready(jobs->lanes)))
-                job_start(job);
-        jobs->dispatching = false;
-}
-
-/* Gives back the lane and the marks on the devices; the next in line may go. */
-static void leave_lane(Job *job)
-{
-        Jobs *jobs = job->jobs;
-
-        job_unmark(job);
-        job->ticket = lane_ticket_leave(job->ticket);
-        dispatch(jobs);
-}
-
-static void finish(Job *job, ResetError error)
-{
-        Jobs *jobs = job->jobs;
-
-        if (job->phase == JOB_AUTHORIZING)
-                jobs->ports.forget_authorization(jobs->ports.userdata, job);
-        job->error = error;
-        job_unmark(job);
-        tell(job, JOB_EVENT_FINISHED);
-        job_free(job);
-        dispatch(jobs);
-}
-
-static void add_unusable(Job *job, unsigned why)
-{
-        Attempt *attempt = job_add_attempt(job, ATTEMPT_UNUSABLE);
-
-        attempt->unusable = why;
-}
-
-/* Plans the rung at hand from fresh facts. Returns a positive number if it can be taken, 0 if not (the
- * attempt is then noted), -ENODEV if the target is gone. */
-static int plan_rung(Job *job, Plan **ret)
-{
-        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
-        Device *target = job_target_device(job);
-        const JobPorts *ports = &job->jobs->ports;
-        int r;
-
-        if (!target)
-                return -ENODEV;
-        r = plan_for_each_concerned(target, ports->refresh, ports->userdata);
-        if (r < 0)
-                return r;
-        r = plan_make(target, job->ladder[job->at], &job->request.plan, &plan);
-        if (r == -EINVAL) {
-                /* An opaque name that the kernel does not list any more. */
-                add_unusable(job, WHY_NOT_ADVERTISED | WHY_UNKNOWN_METHOD);
-                return 0;
-        }
-        if (r < 0)
-                return r;
-        if (plan->rungs[0].why != 0) {
-                add_unusable(job, plan->rungs[0].why);
-                return 0;
-        }
-        *ret = steal_pointer(plan);
-        return 1;
-}
-
-static void fail(Job *job, int error)
-{
-        finish(job, error == -ENODEV                       ? RESET_DEVICE_GONE
-                    : error == -EMFILE || error == -ENFILE ? RESET_LIMITS_EXCEEDED
-                                                           : RESET_FAILED);
-}
-
-/* Makes a planned rung the one at hand, pins its devices, and asks polkit. */
-static void ask(Job *job, const Rung *rung)
-{
-        const JobPorts *ports = &job->jobs->ports;
-        int r;
-
-        if (job->n_questions++ >= JOB_QUESTIONS_PER_RUNG_MAX) {
-                finish(job, RESET_ACCESS_DENIED);
-                return;
-        }
-        r = job_take_rung(job, rung);
-        if (r < 0) {
-                fail(job, r);
-                return;
-        }
-        job->phase = JOB_AUTHORIZING;
-        if (job->announced)
-                tell(job, JOB_EVENT_CHANGED);
-
-        r = ports->authorize(ports->userdata, job);
-        if (r < 0)
-                job_authorized(job, GRANT_FAILED);
-}
-
-/* Goes to the first rung from here that can be taken, or ends the job. */
-static void climb(Job *job)
-{
-        for (; job->at < job->n_ladder; job->at++) {
-                _cleanup_(cleanup_plan_free) Plan *plan = NULL;
-                int r;
-
-                job_set_method(job, job->ladder[job->at]);
-                job->n_questions = 0;
-                r = plan_rung(job, &plan);
-                if (r < 0) {
-                        fail(job, r);
-                        return;
-                }
-                if (r > 0) {
-                        ask(job, &plan->rungs[0]);
-                        return;
-                }
-        }
-        finish(job, job_conclude(job));
-}
-
-static void climb_on(Job *job)
-{
-        job->at++;
-        /* Without a caller there is nobody whom a further rung could be granted to. */
-        if (!job->request.client)
-                job->at = job->n_ladder;
-        climb(job);
-}
-
-/* Looks at the rung at hand again. Returns true if it still is what was authorised; otherwise the job has
- * gone on in its own way (it asks again, it climbs, or it is finished). */
-static bool still_holds(Job *job)
-{
-        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
-        _cleanup_free_ char *fingerprint = NULL;
-        int r;
-
-        r = plan_rung(job, &plan);
-        if (r > 0) {
-                fingerprint = rung_fingerprint(&plan->rungs[0]);
-                if (!fingerprint)
-                        r = -ENOMEM;
-        }
-        if (r > 0 && strcmp(fingerprint, job->fingerprint) == 0)
-                return true;
-
-        if (job->ticket)
-                leave_lane(job);
-        if (r < 0)
-                fail(job, r);
-        else if (r == 0)
-                climb_on(job);
-        else
-                ask(job, &plan->rungs[0]);
-        return false;
-}
-
-static void enqueue(Job *job)
-{
-        Jobs *jobs = job->jobs;
-        uint32_t id = job->id;
-        int r;
-
-        if (job->order == 0)
-                job->order = ++jobs->last_order;
-        job->phase = JOB_QUEUED;
-        job_mark(job);
-        if (job->announced) {
-                tell(job, JOB_EVENT_CHANGED);
-        } else {
-                /* First, since whoever is told looks at the job. */
-                job->announced = true;
-                tell(job, JOB_EVENT_ANNOUNCED);
-        }
-
-        r = job_enter_lane(job);
-        if (r < 0) {
-                fail(job, r);
-                return;
-        }
-        dispatch(jobs);
-
-        job = jobs_find(jobs, id);
-        if (job && job->request.no_wait && job->phase == JOB_QUEUED) {
-                Attempt *attempt = job_add_attempt(job, ATTEMPT_REFUSED);
-
-                (void) snprintf(attempt->why, sizeof(attempt->why), "busy");
-                finish(job, RESET_NOT_USABLE);
-        }
-}
-
-void job_authorized(Job *job, Grant grant)
-{
-        Attempt *attempt;
-
-        if (grant == GRANT_YES) {
-                /* The question is answered: whoever ends the job now has nothing to take back. */
-                if (still_holds(job))
-                        enqueue(job);
-                return;
-        }
-
-        attempt = job_add_attempt(job, ATTEMPT_DENIED);
-        attempt->grant = grant;
-        attempt->actions = job->actions;
-        /* Somebody who has just declined does not want the same dialog for the next method; and a polkit
-         * that cannot be reached has no other answer for it. */
-        if (grant == GRANT_DISMISSED || grant == GRANT_FAILED)
-                finish(job, job_conclude(job));
-        else
-                climb_on(job);
-}
-
-/* The job is at the head of its lane. */
-void job_start(Job *job)
-{
-        const JobPorts *ports = &job->jobs->ports;
-        WorkerRequest request = {};
-        int r;
-
-        if (!still_holds(job))
-                return;
-
-        r = job_make_worker_request(job, &request);
-        if (r >= 0)
-                r = ports->start_worker(ports->userdata, job, &request);
-        free(request.members);
-        if (r < 0) {
-                Attempt *attempt = job_add_attempt(job, ATTEMPT_FAILED);
-
-                attempt->error = -r;
-                (void) snprintf(attempt->why, sizeof(attempt->why), "no-worker");
-                finish(job, RESET_FAILED);
-                return;
-        }
-
-        job_begin(job);
-        job->started_at = ports->now_realtime(ports->userdata);
-        tell(job, JOB_EVENT_CHANGED);
-}
-
-void job_worker_phase(Job *job, WorkerEventType type)
-{
-        if (type == WORKER_EVENT_RESETTING) {
-                tell(job, JOB_EVENT_STARTED);
-        } else if (type == WORKER_EVENT_VERIFYING && job->phase == JOB_RESETTING) {
-                job->phase = JOB_VERIFYING;
-                tell(job, JOB_EVENT_CHANGED);
-        }
-}
-
-void job_worker_done(Job *job, WorkerResult *result)
-{
-        job_note_result(job, result);
-
-        if (!result) {
-                /* Nobody knows what was written: going on could do it twice. */
-                finish(job, RESET_FAILED);
-        } else if (result->outcome == WORKER_DONE && result->verdict == VERDICT_OK) {
-                finish(job, RESET_OK);
-        } else if (result->outcome == WORKER_GONE) {
-                finish(job, RESET_DEVICE_GONE);
-        } else if (job->adopted) {
-                finish(job, job_conclude(job));
-        } else {
-                /* Between two rungs the lane is free for others. The phase goes back, since from here on the
-                 * job can be cancelled again. */
-                job_unmark(job);
-                job->phase = JOB_QUEUED;
-                leave_lane(job);
-                climb_on(job);
-        }
-}
-
-void job_detach(Job *job)
-{
-        job->request.client = NULL;
-}
-
-int job_cancel(Job *job, ResetError reason)
-{
-        if (job_has_begun(job))
-                return -EBUSY;
-        finish(job, reason);
-        return 0;
-}
-
-/* Lists the methods that the request may try. Those that cannot be used are noted when their turn comes. */
-static int make_ladder(Job *job, Device *target)
-{
-        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
-        const JobPorts *ports = &job->jobs->ports;
-        int r;
-
-        r = plan_for_each_concerned(target, ports->refresh, ports->userdata);
-        if (r < 0)
-                return r;
-        r = plan_make(target, job->request.method, &job->request.plan, &plan);
-        if (r < 0)
-                return r;
-
-        job->ladder = calloc(plan->n_rungs ? plan->n_rungs : 1, sizeof(*job->ladder));
-        if (!job->ladder)
+        if (!job)
                 return -ENOMEM;
-        for (; job->n_ladder < plan->n_rungs; job->n_ladder++)
-                memcpy(job->ladder[job->n_ladder], plan->rungs[job->n_ladder].method, RESET_METHOD_NAME_MAX);
-        return 0;
-}
-
-int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
-{
-        bool within_limits = jobs_within_limits(jobs, request->uid);
-        Job *job;
-        int r;
-
-        r = job_new(jobs, request, target, &job);
-        if (r < 0)
-                return r;
-        tell(job, JOB_EVENT_REQUESTED);
-
-        if (!within_limits) {
-                finish(job, RESET_LIMITS_EXCEEDED);
-                return 0;
-        }
-        r = job_pin(job, &job->target);
-        if (r >= 0)
-                r = make_ladder(job, target);
-        if (r == -EINVAL)
-                finish(job, RESET_INVALID_METHOD);
-        else if (r < 0)
-                fail(job, r);
-        else
-                climb(job);
-        return 0;
-}
-
-int jobs_adopt(Jobs *jobs, const WorkerRequest *request, Job **ret)
-{
-        Job *job;
-        int r;
-
-        r = job_new_adopted(jobs, request, &job);
-        if (r < 0)
-                return r;
-        lane_ticket_take(job->ticket);
-        job_mark(job);
-        tell(job, JOB_EVENT_ANNOUNCED);
+        job->jobs = jobs;
+        job->id = id;
+        job->target.pin = job->bridge.pin = -1;
+        job->queued_at = jobs->ports.now_realtime(jobs->ports.userdata);
+        HASH_ADD(hh, jobs->jobs, id, sizeof(job->id), job);
         *ret = job;
         return 0;
+}
+
+static JobMember member_of(const Device *device)
+{
+        return (JobMember){
+                .address = device->facts.address,
+                .generation = device->generation,
+                .inode = device->facts.inode,
+                .pin = -1,
+        };
+}
+
+int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **ret)
+{
+        int r = job_alloc(jobs, jobs->ports.new_id(jobs->ports.userdata), ret);
+
+        if (r < 0)
+                return r;
+        (*ret)->request = *request;
+        (*ret)->target = member_of(target);
+        job_set_method(*ret, request->method);
+        return 0;
+}
+
+int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
+{
+        Job *job;
+        int r;
+
+        if (request->n_members == 0 || jobs_find(jobs, request->job))
+                return -EBADMSG;
+        r = job_alloc(jobs, request->job, &job);
+        if (r < 0)
+                return r;
+
+        job->adopted = job->announced = true;
+        job->phase = JOB_RESETTING;
+        job->started_at = job->queued_at;
+        job->request.uid = request->uid;
+        memcpy(job->request.method, request->method, sizeof(job->request.method));
+        job_set_method(job, request->method);
+
+        job->members = calloc(request->n_members, sizeof(JobMember));
+        if (!job->members)
+                goto fail;
+        for (; job->n_members < request->n_members; job->n_members++) {
+                const WorkerMember *m = &request->members[job->n_members];
+                const Device *device = registry_find(jobs->registry, &m->address);
+
+                /* A device that is another one by now is none of this job's business. */
+                job->members[job->n_members] = (JobMember){
+                        .address = m->address,
+                        .inode = m->inode,
+                        .generation = device && device->facts.inode == m->inode ? device->generation : 0,
+                        .pin = -1,
+                };
+        }
+        job->target = job->members[0];
+        if (request->has_bridge) {
+                job->bridge = (JobMember){
+                        .address = request->bridge.address, .inode = request->bridge.inode, .pin = -1};
+                job->has_bridge = true;
+        }
+
+        job->order = ++jobs->last_order;
+        r = job_enter_lane(job);
+        if (r < 0)
+                goto fail;
+        *ret = job;
+        return 0;
+
+fail:
+        job_free(job);
+        return -ENOMEM;
+}
+
+bool jobs_within_limits(const Jobs *jobs, uint32_t uid)
+{
+        size_t n_uid = 0, n_asking = 0, n_asking_uid = 0;
+
+        for (const Job *job = jobs->jobs; job; job = job->hh.next) {
+                bool asks = job->phase == JOB_AUTHORIZING, is_his = job->request.uid == uid;
+
+                n_uid += is_his;
+                n_asking += asks;
+                n_asking_uid += asks && is_his;
+        }
+        return HASH_COUNT(jobs->jobs) < JOBS_MAX && n_uid < JOBS_PER_UID_MAX &&
+               n_asking < AUTHORIZATIONS_MAX && n_asking_uid < AUTHORIZATIONS_PER_UID_MAX;
+}
+
+/* The device of a member, NULL if it is gone or replaced. */
+static Device *member_device(const Job *job, const JobMember *member)
+{
+        Device *device = registry_find(job->jobs->registry, &member->address);
+
+        return device && device->generation == member->generation ? device : NULL;
+}
+
+Device *job_target_device(const Job *job)
+{
+        return member_device(job, &job->target);
+}
+
+int job_pin(Job *job, JobMember *member)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        int r = ports->pin(ports->userdata, &member->address, member->inode);
+
+        if (r < 0)
+                return r;
+        member->pin = r;
+        return 0;
+}
+
+void job_set_method(Job *job, const char *method)
+{
+        (void) snprintf(job->method, sizeof(job->method), "%s", method);
+}
+
+int job_take_rung(Job *job, const Rung *rung)
+{
+        int r;
+
+        drop_rung(job);
+        job->actions = rung->actions;
+        job->fingerprint = rung_fingerprint(rung);
+        job->members = calloc(rung->n_set, sizeof(JobMember));
+        if (!job->fingerprint || !job->members)
+                return -ENOMEM;
+
+        for (; job->n_members < rung->n_set; job->n_members++)
+                job->members[job->n_members] = member_of(rung->set[job->n_members]);
+        if (rung->bridge) {
+                job->bridge = member_of(rung->bridge);
+                job->has_bridge = true;
+        }
+
+        for (size_t i = 0; i < job->n_members; i++) {
+                r = job_pin(job, &job->members[i]);
+                if (r < 0)
+                        return r;
+        }
+        return job->has_bridge ? job_pin(job, &job->bridge) : 0;
+}
+
+static void mark_members(Job *job, int queued, int resetting)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                Device *device = member_device(job, &job->members[i]);
+                DeviceState before;
+
+                if (!device)
+                        continue;
+                before = device_state(device);
+                device->n_queued += (unsigned) queued;
+                device->n_resetting += (unsigned) resetting;
+                if (device_state(device) != before)
+                        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_STATE);
+        }
+}
+
+void job_mark(Job *job)
+{
+        if (!job->marked)
+                mark_members(job, !job_has_begun(job), job_has_begun(job));
+        job->marked = true;
+}
+
+void job_unmark(Job *job)
+{
+        if (job->marked)
+                mark_members(job, -!job_has_begun(job), -job_has_begun(job));
+        job->marked = false;
+}
+
+void job_begin(Job *job)
+{
+        job->phase = JOB_RESETTING;
+        mark_members(job, -1, +1);
+}
+
+/* The bridge whose lock the kernel takes, and those above it. An adopted job may have lost its bridge: then
+ * its address alone has to do. */
+static size_t collect_bridges(const Job *job, PciAddress bridges[static BRIDGES_MAX])
+{
+        const Device *device;
+        size_t n = 0;
+
+        if (!job->has_bridge)
+                return 0;
+        bridges[n++] = job->bridge.address;
+        device = registry_find(job->jobs->registry, &job->bridge.address);
+        for (device = device ? device->parent : NULL; device && n < BRIDGES_MAX; device = device->parent)
+                bridges[n++] = device->facts.address;
+        return n;
+}
+
+int job_enter_lane(Job *job)
+{
+        _cleanup_free_ PciAddress *members = calloc(job->n_members, sizeof(PciAddress));
+        PciAddress bridges[BRIDGES_MAX];
+        LaneClaim claim = {
+                .members = members,
+                .n_members = job->n_members,
+                .bridges = bridges,
+                .n_bridges = collect_bridges(job, bridges),
+        };
+
+        if (!members)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->n_members; i++)
+                members[i] = job->members[i].address;
+        return lanes_enter(job->jobs->lanes, &claim, job->order, job, &job->ticket);
+}
+
+static void describe_member(const Device *device, WorkerMember *ret)
+{
+        *ret = (WorkerMember){
+                .address = device->facts.address,
+                .inode = device->facts.inode,
+                .vendor = device->facts.vendor,
+                .device = device->facts.device,
+                .class = device->facts.class,
+                .must_be_disabled = driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE,
+        };
+        memcpy(ret->driver, device->facts.driver, sizeof(ret->driver));
+}
+
+int job_make_worker_request(const Job *job, WorkerRequest *ret)
+{
+        _cleanup_free_ WorkerMember *members = calloc(job->n_members, sizeof(WorkerMember));
+        WorkerRequest request = {.job = job->id, .uid = job->request.uid};
+        const Device *device;
+
+        if (!members)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->n_members; i++) {
+                device = member_device(job, &job->members[i]);
+                if (!device)
+                        return -ENODEV;
+                describe_member(device, &members[i]);
+        }
+        if (job->has_bridge) {
+                device = member_device(job, &job->bridge);
+                if (!device)
+                        return -ENODEV;
+                describe_member(device, &request.bridge);
+                request.has_bridge = true;
+        }
+        memcpy(request.method, job->method, sizeof(request.method));
+        request.n_members = job->n_members;
+        request.members = steal_pointer(members);
+        *ret = request;
+        return 0;
+}
+
+Attempt *job_add_attempt(Job *job, AttemptOutcome outcome)
+{
+        size_t i = job->n_attempts < ELEMENTSOF(job->attempts) ? job->n_attempts++ : job->n_attempts - 1;
+        Attempt *attempt = &job->attempts[i];
+
+        *attempt = (Attempt){.outcome = outcome, .grant = GRANT_YES};
+        memcpy(attempt->method, job->method, sizeof(attempt->method));
+        return attempt;
+}
+
+/* Writes a try down where others look for it. */
+static void remember(Job *job, const Attempt *attempt)
+{
+        Device *device = job_target_device(job);
+        uint64_t duration = attempt->finished_usec - attempt->started_usec;
+
+        if (!device || !attempt->written)
+                return;
+        proven_note(job->jobs->proven, device->facts.vendor, device->facts.device, attempt->method,
+                    attempt->verdict, duration);
+        device->last_reset = (LastReset){
+                .valid = true,
+                .verdict = verdict_to_string(attempt->verdict),
+                .duration_usec = duration,
+                .finished_at = job->jobs->ports.now_realtime(job->jobs->ports.userdata),
+                .uid = job->request.uid,
+                .job = job->id,
+        };
+        memcpy(device->last_reset.method, attempt->method, sizeof(device->last_reset.method));
+        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
+}
+
+void job_note_result(Job *job, WorkerResult *result)
+{
+        static const AttemptOutcome outcomes[] = {
+                [WORKER_DONE] = ATTEMPT_DONE,
+                [WORKER_FAILED] = ATTEMPT_FAILED,
+                [WORKER_REFUSED] = ATTEMPT_REFUSED,
+                [WORKER_GONE] = ATTEMPT_GONE,
+        };
+        Attempt *attempt = job_add_attempt(job, result ? outcomes[result->outcome] : ATTEMPT_FAILED);
+
+        worker_result_free(job->result);
+        job->result = result;
+        if (!result) {
+                /* Whether it had begun to write is unknown: assume it. */
+                attempt->written = true;
+                attempt->error = EPIPE;
+                (void) snprintf(attempt->why, sizeof(attempt->why), "worker-died");
+                remember(job, attempt);
+                return;
+        }
+        memcpy(attempt->why, result->why, sizeof(attempt->why));
+        attempt->error = result->error;
+        attempt->written = result->written;
+        attempt->verdict = result->verdict;
+        attempt->reset_method = result->reset_method;
+        attempt->started_usec = result->started_usec;
+        attempt->finished_usec = result->finished_usec;
+        remember(job, attempt);
+}
+
+static const Attempt *last_written(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written)
+                        return &job->attempts[i - 1];
+        return NULL;
+}
+
+bool job_has_written(const Job *job)
+{
+        return last_written(job) != NULL;
+}
+
+const char *job_method_used(const Job *job)
+{
+        const Attempt *attempt = last_written(job);
+
+        return attempt ? attempt->method : "";
+}
+
+uint64_t job_duration_usec(const Job *job)
+{
+        const Attempt *attempt = last_written(job);
+
+        return attempt ? attempt->finished_usec - attempt->started_usec : 0;
+}
+
+Verdict job_verdict(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written || job->attempts[i - 1].verdict != VERDICT_UNVERIFIED)
+                        return job->attempts[i - 1].verdict;
+        return VERDICT_UNVERIFIED;
+}
+
+static bool is_only_in_use(const Attempt *attempt)
+{
+        if (attempt->outcome == ATTEMPT_REFUSED)
+                return strcmp(attempt->why, WORKER_WHY_DRIVER) == 0 ||
+                       strcmp(attempt->why, WORKER_WHY_ENABLED) == 0 ||
+                       strcmp(attempt->why, WORKER_WHY_TSM) == 0;
+        return attempt->outcome == ATTEMPT_UNUSABLE &&
+               (attempt->unusable & ~(unsigned) WHY_IN_USE_MASK) == 0;
+}
+
+ResetError job_conclude(const Job *job)
+{
+        const Attempt *denied = NULL;
+        bool in_use = false;
+
+        if (job_verdict(job) == VERDICT_DEAD)
+                return RESET_DEVICE_DEAD;
+        if (job_has_written(job))
+                return RESET_FAILED;
+
+        for (size_t i = 0; i < job->n_attempts; i++) {
+                const Attempt *attempt = &job->attempts[i];
+
+                if (attempt->outcome == ATTEMPT_DENIED && (!denied || attempt->grant == GRANT_CHALLENGE))
+                        denied = attempt;
+                in_use = in_use || is_only_in_use(attempt);
+        }
+        if (denied)
+                return denied->grant == GRANT_CHALLENGE ? RESET_INTERACTION_REQUIRED : RESET_ACCESS_DENIED;
+        return in_use ? RESET_IN_USE : RESET_NOT_USABLE;
 }

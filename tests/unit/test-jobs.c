@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/domain/job.h"
+#include "daemon/domain/jobs.h"
 #include "unit.h"
 #include "world.h"
 
