@@ -48,6 +48,7 @@ int bus_new(sd_event *event, Names *names, Bus **ret)
                 return -ENOMEM;
         bus->event = sd_event_ref(event);
         bus->names = names;
+        bus->caller_left = on_caller_left;
         r = open_system_bus(&bus->bus);
         if (r < 0)
                 return r;
@@ -62,6 +63,13 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 
         journal_bus_failed("The connection", -ECONNRESET);
         return sd_event_exit(bus->event, -ECONNRESET);
+}
+
+/* What is nobody's any more ends, unless it has begun. */
+static void on_caller_left(Bus *bus, const char *sender)
+{
+        reset_calls_abandon(bus, sender);
+        cancel_calls_abandon(bus, sender);
 }
 
 int bus_publish(Bus *bus, Registry *registry, const Proven *proven, Jobs *jobs)

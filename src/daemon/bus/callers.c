@@ -4,8 +4,6 @@
 
 #include <errno.h>
 
-#include "daemon/bus/calls.h"
-
 static int on_vanished(sd_bus_message *signal, void *userdata, sd_bus_error *error)
 {
         const char *name, *old_owner, *new_owner;
@@ -15,8 +13,7 @@ static int on_vanished(sd_bus_message *signal, void *userdata, sd_bus_error *err
         r = sd_bus_message_read(signal, "sss", &name, &old_owner, &new_owner);
         if (r < 0 || new_owner[0] != '\0')
                 return 0;
-        reset_calls_abandon(bus, name);
-        cancel_calls_abandon(bus, name);
+        bus->caller_left(bus, name);
         return 0;
 }
 

@@ -8,8 +8,7 @@
 
 #include "daemon/bus/context.h"
 
-/* Before a call is kept: from here on whoever leaves the bus is told to the calls that wait
- * (reset_calls_abandon(), cancel_calls_abandon()). */
+/* Before a call is kept: from here on bus->caller_left() is told who leaves the bus. */
 int callers_watch(Bus *bus);
 /* After a call has ended: nobody is watched while none waits. */
 void callers_unwatch(Bus *bus);

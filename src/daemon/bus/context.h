@@ -28,6 +28,7 @@ struct Bus {
         ResetCall *calls;
         size_t n_calls;
         sd_bus_slot *vanished_match;
+        void (*caller_left)(Bus *bus, const char *sender);
         /* Cancel calls that wait for polkit. */
         CancelCall *cancels;
         size_t n_cancels;

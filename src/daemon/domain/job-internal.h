@@ -5,7 +5,9 @@
  * The inner side of a job: what it holds (job.c), for the steps that it takes (jobs.c).
  */
 
-#include "daemon/domain/jobs.h"
+#include "daemon/domain/job.h"
+#include "daemon/domain/proven.h"
+#include "daemon/domain/registry.h"
 
 struct Jobs {
         Registry *registry;

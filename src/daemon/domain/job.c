@@ -137,7 +137,7 @@ int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
         Job *job;
         int r;
 
-        if (request->n_members == 0 || jobs_find(jobs, request->job))
+        if (request->n_members == 0)
                 return -EBADMSG;
         r = job_alloc(jobs, request->job, &job);
         if (r < 0)

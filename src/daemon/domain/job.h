@@ -14,6 +14,14 @@
 #include "daemon/domain/plan.h"
 #include "shared/worker-protocol.h"
 
+/* Everything a client can make the daemon keep is bounded. */
+#define JOBS_MAX                   1024U
+#define JOBS_PER_UID_MAX           128U
+#define AUTHORIZATIONS_MAX         256U
+#define AUTHORIZATIONS_PER_UID_MAX 32U
+/* A device whose facts change at every look would make polkit be asked for ever. */
+#define JOB_QUESTIONS_PER_RUNG_MAX 4U
+
 typedef struct Jobs Jobs;
 typedef struct Job Job;
 
@@ -121,6 +129,34 @@ struct Job {
 
         UT_hash_handle hh;
 };
+
+typedef enum JobEvent {
+        JOB_EVENT_REQUESTED,
+        JOB_EVENT_ANNOUNCED,
+        JOB_EVENT_CHANGED, /* phase, method or set */
+        JOB_EVENT_STARTED, /* the next thing is the write */
+        JOB_EVENT_FINISHED, /* job->error is set; the job is freed on return */
+} JobEvent;
+
+/* What the domain needs from the world. None of these may call back into the job before it returns. */
+typedef struct JobPorts {
+        /* Reads the live facts of a device into device->live. */
+        int (*refresh)(void *userdata, Device *device);
+        /* Holds the device's directory fast and checks that it still has this inode. Returns a handle >= 0,
+         * -ENODEV if it is another device, or another negative errno. */
+        int (*pin)(void *userdata, const PciAddress *address, uint64_t inode);
+        void (*unpin)(void *userdata, int pin);
+        /* Asks polkit about job->actions, and answers through job_authorized(). */
+        int (*authorize)(void *userdata, Job *job);
+        void (*forget_authorization)(void *userdata, Job *job);
+        /* Sends the request to a new worker, which reports through job_worker_phase() and job_worker_done().
+         */
+        int (*start_worker)(void *userdata, Job *job, const WorkerRequest *request);
+        void (*event)(void *userdata, Job *job, JobEvent event);
+        uint64_t (*now_realtime)(void *userdata);
+        uint32_t (*new_id)(void *userdata);
+        void *userdata;
+} JobPorts;
 
 static inline bool job_has_begun(const Job *job)
 {

@@ -414,6 +414,8 @@ int jobs_adopt(Jobs *jobs, const WorkerRequest *request, Job **ret)
         Job *job;
         int r;
 
+        if (jobs_find(jobs, request->job))
+                return -EBADMSG;
         r = job_new_adopted(jobs, request, &job);
         if (r < 0)
                 return r;
