@@ -250,8 +250,12 @@ static int planned_list_errno(const Attribute *a)
 static int write_reset_method(const Attribute *a, const char *data, size_t n)
 {
         char path[PATH_MAX], supported[LIST_MAX], text[LIST_MAX], list[LIST_MAX], shown[LIST_MAX];
+        _cleanup_close_ int gate = open_lock(a, "list-gate");
         int r = planned_list_errno(a);
 
+        if (gate >= 0)
+                log_event(a, "listing", "%s", "");
+        lock_through(gate, LOCK_SH);
         if (n >= sizeof(text))
                 return -EINVAL;
         memcpy(text, data, n);

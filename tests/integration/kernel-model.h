@@ -11,6 +11,7 @@
  *   after[.<method>]/  attributes that a successful reset replaces: dead devices, lost links, cleared
  * registers gate               the reset goes on once nobody else holds an exclusive flock() on this file
  *   busy               held exclusively while a reset runs: reads of `config` and the like wait for it
+ *   list-gate          the same for writes to `reset_method`; not there unless a test makes it
  *   list-errno         "SKIP ERRNO": after SKIP more writes, `reset_method` refuses every write
  *
  * The log KERNEL_MODEL_LOG has one line for each thing that happened. INODE is the device's directory, so
@@ -18,6 +19,7 @@
  *   begin ADDRESS INODE PID USEC          a valid write to `reset` has arrived
  *   method ADDRESS INODE PID USEC NAME ERRNO
  *   end ADDRESS INODE PID USEC ERRNO
+ *   listing ADDRESS INODE PID USEC        a write to `reset_method` has come to its gate
  *   list ADDRESS INODE PID USEC ERRNO NAMES   a write to `reset_method`, blanks in NAMES kept
  *   bad ADDRESS INODE PID USEC NAME       a write of nonsense, or to something that is never written
  *   touch ADDRESS INODE PID USEC NAME COMM  something was opened whose reading can hang during a reset

@@ -173,7 +173,57 @@ START_TEST(branches_of_a_switch_at_the_same_time)
 }
 END_TEST
 
-/* The lane hangs on the bridge, not on the bus number, which another card may have tomorrow. */
+/* The lane hangs on the bridge, not on the bus number: a virtual function has a number of its own and shares
+ * the bridge with the functions of its card. */
+START_TEST(lane_is_the_bridge_and_not_the_number)
+{
+        const MockDevice vf = {.address = "0000:0a:00.0", .parent = PORT, .methods = "flr", .physfn = CARD};
+        Call *first, *second;
+        int hold;
+
+        fixture_devices();
+        sysfs_add(&(MockDevice){.address = FUNCTION1, .parent = PORT, .methods = "flr"});
+        sysfs_add(&vf);
+        fixture_start();
+        signals_watch(observer);
+        hold = model_hold("0000:0a:00.0");
+        first = reset_start(alice, "0000:0a:00.0", "flr", NULL);
+        (void) model_wait("begin", "0000:0a:00.0", 0);
+        second = reset_start(alice, FUNCTION1, "flr", NULL);
+        wait_for_state(FUNCTION1, "queued");
+        client_barrier(alice);
+        ck_assert_uint_eq(model_count("begin", FUNCTION1), 0);
+        model_release(&hold);
+        finish_well(first);
+        finish_well(second);
+}
+END_TEST
+
+/* And the same number in two domains is two lanes. */
+START_TEST(same_number_in_another_domain)
+{
+        const MockDevice port = {.address = "0001:00:04.0", .is_bridge = true};
+        const MockDevice twin = {.address = "0001:01:00.0", .parent = "0001:00:04.0", .methods = "flr bus"};
+        Call *first, *second;
+        int hold1, hold2;
+
+        fixture_devices();
+        sysfs_add(&port);
+        sysfs_add(&twin);
+        fixture_start();
+        hold1 = model_hold(CARD);
+        hold2 = model_hold("0001:01:00.0");
+        first = reset_start(alice, CARD, "bus", NULL);
+        second = reset_start(alice, "0001:01:00.0", "bus", NULL);
+        (void) model_wait("begin", CARD, 0);
+        (void) model_wait("begin", "0001:01:00.0", 0);
+        model_release(&hold1);
+        model_release(&hold2);
+        finish_well(first);
+        finish_well(second);
+}
+END_TEST
+
 START_TEST(root_bus_is_one_lane)
 {
         const MockDevice first_device = {.address = "0000:00:02.0", .methods = "flr"};
@@ -415,6 +465,8 @@ int main(void)
         program_add(&program, below_different_bridges_at_the_same_time);
         program_add(&program, first_come_first_served);
         program_add(&program, branches_of_a_switch_at_the_same_time);
+        program_add(&program, lane_is_the_bridge_and_not_the_number);
+        program_add(&program, same_number_in_another_domain);
         program_add(&program, root_bus_is_one_lane);
         program_add(&program, physical_and_virtual_function_share_a_lane);
         program_add(&program, no_wait_does_not_wait);

@@ -282,6 +282,37 @@ START_TEST(use_changes_before_the_write)
 }
 END_TEST
 
+/* The last moment of all: the method is selected, the next thing is the write. */
+START_TEST(use_changes_after_the_selection)
+{
+        MockDevice card = mock_card;
+        _cleanup_reply_ Reply *reply = NULL;
+        _cleanup_free_ char *list = NULL;
+        Call *running;
+        int hold;
+
+        card.driver = late_cases[_i].before;
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        fixture_start();
+        hold = model_hold_list(CARD);
+        running = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("listing", CARD, 0);
+        if (late_cases[_i].after != late_cases[_i].before) {
+                if (late_cases[_i].before)
+                        sysfs_unbind(CARD);
+                sysfs_bind(CARD, late_cases[_i].after);
+        }
+        sysfs_set(CARD, "enable", "%u", late_cases[_i].enable);
+        model_release(&hold);
+        reply = call_finish(running);
+        expect_error(reply, "InUse", CARD);
+        ck_assert_uint_eq(model_count("begin", CARD), 0);
+        list = sysfs_get(CARD, "reset_method");
+        ck_assert_str_eq(list, "flr pm bus");
+}
+END_TEST
+
 START_TEST(trusted_guest_has_it)
 {
         fixture_devices();
@@ -531,6 +562,7 @@ int main(void)
         program_add(&program, plan_changes_nothing);
         program_add(&program, plan_has_the_ladder);
         program_add_table(&program, use_changes_before_the_write, late_cases);
+        program_add_table(&program, use_changes_after_the_selection, late_cases);
         program_add(&program, trusted_guest_has_it);
         program_add(&program, trusted_guest_had_it);
         program_add(&program, bus_of_a_multifunction_card);

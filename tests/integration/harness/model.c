@@ -126,6 +126,12 @@ int model_hold(const char *address)
         return hold(address, "gate");
 }
 
+int model_hold_list(const char *address)
+{
+        knob_set(address, "list-gate", NULL, "");
+        return hold(address, "list-gate");
+}
+
 int model_hold_reads(const char *address)
 {
         return hold(address, "busy");

@@ -30,6 +30,8 @@ void model_degrades(const char *address, const char *method);
 int model_hold(const char *address);
 /* While held, reading `config` and the like hangs, as if somebody else were resetting the device. */
 int model_hold_reads(const char *address);
+/* While held, a write to `reset_method` does not return. The event `listing` tells that one is there. */
+int model_hold_list(const char *address);
 void model_release(int *hold);
 
 typedef struct ModelEvent {
