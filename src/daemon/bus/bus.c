@@ -39,6 +39,13 @@ static int open_system_bus(sd_bus **ret)
         return r;
 }
 
+/* What is nobody's any more ends, unless it has begun. */
+static void on_caller_left(Bus *bus, const char *sender)
+{
+        reset_calls_abandon(bus, sender);
+        cancel_calls_abandon(bus, sender);
+}
+
 int bus_new(sd_event *event, Names *names, Bus **ret)
 {
         _cleanup_(cleanup_bus_free) Bus *bus = calloc(1, sizeof(Bus));
@@ -63,13 +70,6 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 
         journal_bus_failed("The connection", -ECONNRESET);
         return sd_event_exit(bus->event, -ECONNRESET);
-}
-
-/* What is nobody's any more ends, unless it has begun. */
-static void on_caller_left(Bus *bus, const char *sender)
-{
-        reset_calls_abandon(bus, sender);
-        cancel_calls_abandon(bus, sender);
 }
 
 int bus_publish(Bus *bus, Registry *registry, const Proven *proven, Jobs *jobs)
