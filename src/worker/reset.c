@@ -225,6 +225,12 @@ static bool save_list(Reset *reset)
                            "%s: its list of reset methods cannot be read: %s", target_name(reset),
                            strerror(-r));
 
+        /* The daemon has seen it there, but the list is the administrator's: what he has taken out meanwhile
+         * is not put in again to be run. */
+        if (!reset_method_list_contains(&reset->old_list, reset->request->method))
+                return end(reset, WORKER_REFUSED, WORKER_WHY_METHOD_REFUSED, 0,
+                           "%s: %s is not in its list of reset methods", target_name(reset),
+                           reset->request->method);
         if (method_list_is_only(&reset->old_list, reset->request->method))
                 return true;
 
