@@ -9,6 +9,7 @@ integration_programs = \
 	tests/integration/test-access \
 	tests/integration/test-input \
 	tests/integration/test-authorization \
+	tests/integration/test-question \
 	tests/integration/test-pending \
 	tests/integration/test-reset \
 	tests/integration/test-verdict \
@@ -122,3 +123,8 @@ tests_integration_test_jobs_SOURCES = tests/integration/test-jobs.c
 tests_integration_test_jobs_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_jobs_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_jobs_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_question_SOURCES = tests/integration/test-question.c
+tests_integration_test_question_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_question_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_question_LDADD = $(INTEGRATION_LIBS)
