@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
 #define POLKIT_NAME  "org.freedesktop.PolicyKit1"
@@ -31,7 +32,7 @@ DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 static Grant read_answer(sd_bus_message *reply, bool interactive)
 {
         int authorized, challenge, r;
-        bool dismissed = false;
+        bool dismissed = false, kept = false;
 
         if (sd_bus_message_is_method_error(reply, NULL))
                 return GRANT_FAILED;
@@ -53,6 +54,15 @@ static Grant read_answer(sd_bus_message *reply, bool interactive)
                         break;
                 if (strcmp(key, "polkit.dismissed") == 0)
                         dismissed = true;
+                if (strcmp(key, "polkit.temporary_authorization_id") == 0)
+                        kept = true;
+        }
+        /* polkit finds what it keeps again by action and subject alone, before it looks at any rule: what a
+         * password was typed for on one device would hold for all of them. Only its owner could give it
+         * back. */
+        if (authorized && kept) {
+                journal_authorization_kept();
+                return GRANT_NO;
         }
         if (authorized)
                 return GRANT_YES;

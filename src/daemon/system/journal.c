@@ -174,6 +174,15 @@ void journal_record_unusable(const char *name, int error)
                 strerror(-error), "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
 }
 
+void journal_authorization_kept(void)
+{
+        (void) sd_journal_send(
+                "MESSAGE=polkit keeps an authorisation that was given for one device and would "
+                "hold for all: this counts as a no. No rule may return a result that ends in "
+                "_KEEP for an action of pciresetd, see pciresetd(8).",
+                "PRIORITY=%i", LOG_WARNING, NULL);
+}
+
 void journal_bus_failed(const char *what, int error)
 {
         (void) sd_journal_send("MESSAGE=%s on the bus failed: %s", what, strerror(-error), "PRIORITY=%i",

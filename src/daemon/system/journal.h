@@ -29,4 +29,6 @@ void journal_worker_failed(uint32_t job, const char *what, int error);
 /* Of a worker that nobody heard out: its result, or the method list that is still narrowed. */
 void journal_left_behind(const WorkerRecord *record);
 void journal_record_unusable(const char *name, int error);
+/* A rule of polkit's lets it keep an authorisation of ours. */
+void journal_authorization_kept(void);
 void journal_bus_failed(const char *what, int error);
