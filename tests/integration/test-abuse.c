@@ -80,7 +80,7 @@ END_TEST
 
 /* ---- questions about cancelling ---- */
 
-#define CANCELS_PER_UID 32U
+#define CANCELS_PER_UID 8U
 
 /* alice's first reset runs, her second one waits; from here on polkit answers when it is told to. */
 static int start_waiting(Call *calls[static 2])
@@ -152,6 +152,62 @@ START_TEST(caller_of_cancel_leaves)
 }
 END_TEST
 
+/* ---- many users together ---- */
+
+static size_t cancelled_questions(void)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < mock_polkit_requests(); i++)
+                n += mock_polkit_request(i)->cancelled;
+        return n;
+}
+
+/* Below what the bus allows a connection to wait for: over that, polkit would seem not to answer. */
+START_TEST(questions_are_bounded_in_all)
+{
+        enum { USERS = 6, PER_USER = 16 }; /* 96 together */
+        Client *users[USERS], *latecomer;
+        Call *calls[USERS * PER_USER];
+        _cleanup_reply_ Reply *refused = NULL, *list = NULL, *reply = NULL;
+        Call *freed;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        for (size_t i = 0; i < USERS; i++)
+                users[i] = client_new(UID_CROWD + (uid_t) i);
+        for (size_t i = 0; i < ELEMENTSOF(calls); i++)
+                calls[i] = reset_start(users[i % USERS], CARD, "flr", NULL);
+        (void) mock_polkit_request(ELEMENTSOF(calls) - 1);
+        latecomer = client_new(UID_CROWD + USERS);
+        refused = reset(latecomer, CARD2, "flr", NULL);
+        expect_error(refused, "LimitsExceeded", "too many");
+        ck_assert_uint_eq(mock_polkit_requests(), ELEMENTSOF(calls));
+        list = manager_call(latecomer, "ListDevices", NULL);
+        expect_success(list);
+
+        /* One user less, and there is room. */
+        for (size_t i = 0; i < ELEMENTSOF(calls); i += USERS)
+                call_abandon(calls[i]);
+        users[0] = client_free(users[0]);
+        wait_until(cancelled_questions() == PER_USER);
+        client_barrier(latecomer);
+        freed = reset_start(latecomer, CARD2, "flr", NULL);
+        (void) mock_polkit_request(ELEMENTSOF(calls));
+        mock_polkit_answer(ELEMENTSOF(calls), true, false);
+        reply = call_finish(freed);
+        expect_success(reply);
+
+        for (size_t i = 0; i < ELEMENTSOF(calls); i++)
+                if (i % USERS != 0)
+                        call_abandon(calls[i]);
+        for (size_t i = 1; i < USERS; i++)
+                client_free(users[i]);
+        client_free(latecomer);
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("abuse");
@@ -160,5 +216,6 @@ int main(void)
         program_add(&program, descriptors_are_not_taken);
         program_add(&program, cancels_are_bounded_per_user);
         program_add(&program, caller_of_cancel_leaves);
+        program_add(&program, questions_are_bounded_in_all);
         return program_run(&program);
 }

@@ -489,7 +489,7 @@ END_TEST
 
 /* ---- bounds ---- */
 
-#define PENDING_PER_UID 32U
+#define PENDING_PER_UID 16U
 
 START_TEST(pending_questions_are_bounded_per_user)
 {

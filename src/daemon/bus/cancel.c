@@ -18,9 +18,10 @@
 #include "daemon/bus/polkit.h"
 #include "shared/cleanup.h"
 
-#define ACTION_MANAGE_JOBS       ACTION_PREFIX "manage-jobs"
-#define CANCEL_CALLS_MAX         256U
-#define CANCEL_CALLS_PER_UID_MAX 32U
+#define ACTION_MANAGE_JOBS ACTION_PREFIX "manage-jobs"
+/* Below what the bus allows, together with AUTHORIZATIONS_MAX. */
+#define CANCEL_CALLS_MAX         24U
+#define CANCEL_CALLS_PER_UID_MAX 8U
 
 #define LIMITS_EXCEEDED_TEXT "Too many calls are waiting. Wait until some have ended and ask again."
 

@@ -15,10 +15,12 @@
 #include "shared/worker-protocol.h"
 
 /* Everything a client can make the daemon keep is bounded. */
-#define JOBS_MAX                   1024U
-#define JOBS_PER_UID_MAX           128U
-#define AUTHORIZATIONS_MAX         256U
-#define AUTHORIZATIONS_PER_UID_MAX 32U
+#define JOBS_MAX         1024U
+#define JOBS_PER_UID_MAX 128U
+/* The bus lets one connection wait for 128 replies (max_replies_per_connection), and a question over that is
+ * no question but a refusal. These and those about cancelling (bus/cancel.c) stay below it together. */
+#define AUTHORIZATIONS_MAX         96U
+#define AUTHORIZATIONS_PER_UID_MAX 16U
 /* A device whose facts change at every look would make polkit be asked for ever. */
 #define JOB_QUESTIONS_PER_RUNG_MAX 4U
 

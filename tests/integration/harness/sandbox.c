@@ -144,15 +144,34 @@ static void cover(const char *path)
                 mount_or_fail("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV);
 }
 
-static void add_users(const char *file, const char *alice, const char *bob)
+/* Puts lines in front of a file of the system: first, since a real user of the same number may exist. */
+static void prepend(const char *file, const char *lines)
 {
-        _cleanup_free_ char *path = NULL, *text = file_read(file, NULL);
+        _cleanup_free_ char *path = textf("/run/etc%s", strrchr(file, '/')), *text = file_read(file, NULL);
 
         ck_assert_ptr_nonnull(text);
-        path = textf("/run/etc%s", strrchr(file, '/'));
-        /* First, since a real user of the same number may exist. */
-        file_print(path, "%s%s%s", alice, bob, text);
+        file_print(path, "%s%s", lines, text);
         mount_or_fail(path, file, NULL, MS_BIND);
+}
+
+static void add_users(void)
+{
+        char *passwd, *group;
+        size_t passwd_size, group_size;
+        FILE *users = open_memstream(&passwd, &passwd_size), *groups = open_memstream(&group, &group_size);
+
+        (void) fprintf(users, "alice:x:%u:%u:Alice:/nonexistent:/bin/sh\n", UID_ALICE, UID_ALICE);
+        (void) fprintf(users, "bob:x:%u:%u:Bob:/nonexistent:/bin/sh\n", UID_BOB, UID_BOB);
+        (void) fprintf(groups, "alice:x:%u:\nbob:x:%u:\n", UID_ALICE, UID_BOB);
+        for (unsigned uid = UID_CROWD; uid < UID_CROWD + CROWD_SIZE; uid++) {
+                (void) fprintf(users, "crowd%u:x:%u:%u::/nonexistent:/bin/sh\n", uid, uid, uid);
+                (void) fprintf(groups, "crowd%u:x:%u:\n", uid, uid);
+        }
+        ck_assert_int_eq(fclose(users) | fclose(groups), 0);
+        prepend("/etc/passwd", passwd);
+        prepend("/etc/group", group);
+        free(passwd);
+        free(group);
 }
 
 static void furnish(void)
@@ -178,9 +197,7 @@ static void furnish(void)
         cover("/usr/share/polkit-1/rules.d");
         cover("/usr/local/share/polkit-1/rules.d");
         cover("/etc/polkit-1/rules.d");
-        add_users("/etc/passwd", "alice:x:1001:1001:Alice:/nonexistent:/bin/sh\n",
-                  "bob:x:1002:1002:Bob:/nonexistent:/bin/sh\n");
-        add_users("/etc/group", "alice:x:1001:\n", "bob:x:1002:\n");
+        add_users();
 }
 
 /* As diagnostics of the Test Anything Protocol. */

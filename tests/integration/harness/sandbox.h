@@ -11,6 +11,9 @@
 /* Users that exist in the sandbox. The example rules allow alice, and nobody else. */
 #define UID_ALICE 1001U
 #define UID_BOB   1002U
+/* And that many more, of whom no rule knows anything. */
+#define UID_CROWD  2000U
+#define CROWD_SIZE 16U
 
 #define SANDBOX_LOG_DIR "/run/log"
 
