@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "harness/fixture.h"
 
@@ -548,6 +549,46 @@ START_TEST(leaving_makes_room)
 }
 END_TEST
 
+/* Each question holds the folders of its devices open. */
+START_TEST(pins_leave_descriptors_over)
+{
+        struct rlimit limit, low;
+        Call *calls[2 * PENDING_PER_UID];
+        _cleanup_free_ char *driver = NULL;
+        size_t n_refused = 0;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        low = (struct rlimit){.rlim_cur = 88, .rlim_max = limit.rlim_max};
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+        fixture_start();
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+        for (size_t i = 0; i < ELEMENTSOF(calls); i++)
+                calls[i] = reset_start(i % 2 == 0 ? alice : bob, CARD, "flr", NULL);
+        wait_until(call_done(calls[ELEMENTSOF(calls) - 1]));
+        for (size_t i = 0; i < ELEMENTSOF(calls); i++) {
+                _cleanup_reply_ Reply *reply = NULL;
+
+                if (!call_done(calls[i])) {
+                        call_abandon(calls[i]);
+                        continue;
+                }
+                reply = call_finish(calls[i]);
+                expect_error(reply, "LimitsExceeded", "");
+                n_refused++;
+        }
+        ck_assert_uint_lt(n_refused, ELEMENTSOF(calls));
+
+        /* What happens to devices is seen all the same. */
+        hotplug_bind(CARD2, "nvme");
+        wait_until((free(driver),
+                    driver = get_property_string(bob, device_path(CARD2), DEVICE_INTERFACE, "Driver"),
+                    strcmp(driver, "nvme") == 0));
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("pending");
@@ -571,5 +612,6 @@ int main(void)
         program_add(&program, other_changes_ask_nothing);
         program_add(&program, pending_questions_are_bounded_per_user);
         program_add(&program, leaving_makes_room);
+        program_add(&program, pins_leave_descriptors_over);
         return program_run(&program);
 }

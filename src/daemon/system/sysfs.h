@@ -28,5 +28,6 @@ int sysfs_refresh(Device *device);
 int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata);
 
 /* Opens a function's directory without the right to read or write (O_PATH), so that kernfs gives its inode
- * number to no other node as long as the descriptor is open. -ENODEV as above. The caller closes it. */
+ * number to no other node as long as the descriptor is open. -ENODEV as above; -EMFILE while there are still
+ * some descriptors left. The caller closes it. */
 int sysfs_pin(const PciAddress *address, uint64_t inode);
