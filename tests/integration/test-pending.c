@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "harness/fixture.h"
 
@@ -488,107 +487,6 @@ START_TEST(other_changes_ask_nothing)
 }
 END_TEST
 
-/* ---- bounds ---- */
-
-#define PENDING_PER_UID 16U
-
-START_TEST(pending_questions_are_bounded_per_user)
-{
-        Call *calls[PENDING_PER_UID + 1], *others;
-        _cleanup_reply_ Reply *refused = NULL, *reply = NULL;
-
-        mock_polkit_start(MOCK_POLKIT_HANG);
-        fixture_devices();
-        fixture_start();
-        for (size_t i = 0; i < PENDING_PER_UID; i++)
-                calls[i] = reset_start(alice, CARD, "flr", NULL);
-        (void) mock_polkit_request(PENDING_PER_UID - 1);
-        refused = reset(alice, CARD, "flr", NULL);
-        expect_error(refused, "LimitsExceeded", "too many");
-        ck_assert_uint_eq(mock_polkit_requests(), PENDING_PER_UID);
-
-        /* The other user is not concerned. */
-        others = reset_start(bob, CARD2, "flr", NULL);
-        (void) mock_polkit_request(PENDING_PER_UID);
-        mock_polkit_answer(PENDING_PER_UID, true, false);
-        reply = call_finish(others);
-        expect_success(reply);
-
-        /* One answer makes room for one question. */
-        mock_polkit_answer(0, false, false);
-        reply_free(call_finish(calls[0]));
-        calls[PENDING_PER_UID] = reset_start(alice, CARD, "flr", NULL);
-        (void) mock_polkit_request(PENDING_PER_UID + 1);
-        for (size_t i = 1; i <= PENDING_PER_UID; i++)
-                call_abandon(calls[i]);
-}
-END_TEST
-
-START_TEST(leaving_makes_room)
-{
-        Call *calls[PENDING_PER_UID];
-        _cleanup_client_ Client *again = NULL;
-
-        mock_polkit_start(MOCK_POLKIT_HANG);
-        fixture_devices();
-        fixture_start();
-        for (size_t i = 0; i < PENDING_PER_UID; i++)
-                calls[i] = reset_start(alice, CARD, "flr", NULL);
-        (void) mock_polkit_request(PENDING_PER_UID - 1);
-        for (size_t i = 0; i < PENDING_PER_UID; i++)
-                call_abandon(calls[i]);
-        alice = client_free(alice);
-        wait_until(mock_polkit_request(PENDING_PER_UID - 1)->cancelled);
-        again = client_new(UID_ALICE);
-        {
-                Call *asked = reset_start(again, CARD, "flr", NULL);
-
-                (void) mock_polkit_request(PENDING_PER_UID);
-                call_abandon(asked);
-        }
-}
-END_TEST
-
-/* Each question holds the folders of its devices open. */
-START_TEST(pins_leave_descriptors_over)
-{
-        struct rlimit limit, low;
-        Call *calls[2 * PENDING_PER_UID];
-        _cleanup_free_ char *driver = NULL;
-        size_t n_refused = 0;
-
-        mock_polkit_start(MOCK_POLKIT_HANG);
-        fixture_devices();
-        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-        low = (struct rlimit){.rlim_cur = 88, .rlim_max = limit.rlim_max};
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-        fixture_start();
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-
-        for (size_t i = 0; i < ELEMENTSOF(calls); i++)
-                calls[i] = reset_start(i % 2 == 0 ? alice : bob, CARD, "flr", NULL);
-        wait_until(call_done(calls[ELEMENTSOF(calls) - 1]));
-        for (size_t i = 0; i < ELEMENTSOF(calls); i++) {
-                _cleanup_reply_ Reply *reply = NULL;
-
-                if (!call_done(calls[i])) {
-                        call_abandon(calls[i]);
-                        continue;
-                }
-                reply = call_finish(calls[i]);
-                expect_error(reply, "LimitsExceeded", "");
-                n_refused++;
-        }
-        ck_assert_uint_lt(n_refused, ELEMENTSOF(calls));
-
-        /* What happens to devices is seen all the same. */
-        hotplug_bind(CARD2, "nvme");
-        wait_until((free(driver),
-                    driver = get_property_string(bob, device_path(CARD2), DEVICE_INTERFACE, "Driver"),
-                    strcmp(driver, "nvme") == 0));
-}
-END_TEST
-
 int main(void)
 {
         TestProgram program = program_new("pending");
@@ -610,8 +508,5 @@ int main(void)
         program_add(&program, virtual_function_appears_under_the_question);
         program_add(&program, method_disappears_under_the_question);
         program_add(&program, other_changes_ask_nothing);
-        program_add(&program, pending_questions_are_bounded_per_user);
-        program_add(&program, leaving_makes_room);
-        program_add(&program, pins_leave_descriptors_over);
         return program_run(&program);
 }
