@@ -7,6 +7,7 @@
 #include <string.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
+#include <time.h>
 
 #include "shared/message-ids.h"
 
@@ -16,10 +17,44 @@ void journal_started(const char *version, size_t n_devices)
                                "PRIORITY=%i", LOG_INFO, NULL);
 }
 
+/* Anybody can ask, so what comes to nothing may not fill the journal, which drops a service's entries beyond
+ * ten thousand in half a minute, whatever they say. What was allowed is always told. */
+#define NOTHINGS_MAX         1000U
+#define NOTHINGS_WINDOW_USEC (UINT64_C(30) * 1000 * 1000)
+
+static bool may_tell(const Job *job)
+{
+        static uint64_t window_usec;
+        static unsigned n_told, n_suppressed;
+        struct timespec ts;
+        uint64_t now;
+
+        if (job->announced)
+                return true;
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        now = (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+        if (window_usec == 0 || now - window_usec > NOTHINGS_WINDOW_USEC) {
+                if (n_suppressed > 0)
+                        (void) sd_journal_send(
+                                "MESSAGE=%u entries about requests that came to nothing were left out.",
+                                n_suppressed, "PRIORITY=%i", LOG_WARNING, NULL);
+                window_usec = now;
+                n_told = n_suppressed = 0;
+        }
+        if (n_told >= NOTHINGS_MAX) {
+                n_suppressed++;
+                return false;
+        }
+        n_told++;
+        return true;
+}
+
 void journal_requested(const Job *job)
 {
         char device[PCI_ADDRESS_STRING_MAX];
 
+        if (!may_tell(job))
+                return;
         pci_address_format(&job->target.address, device);
         (void) sd_journal_send("MESSAGE=%s: uid %u asks for a reset by %s (job %u).", device,
                                job->request.uid, job->request.method, job->id, "PRIORITY=%i", LOG_INFO,
@@ -49,6 +84,8 @@ void journal_authorized(const Job *job, const char *action, Grant grant)
 {
         char device[PCI_ADDRESS_STRING_MAX];
 
+        if (grant != GRANT_YES && !may_tell(job))
+                return;
         pci_address_format(&job->target.address, device);
         (void) sd_journal_send(
                 "MESSAGE=%s: uid %u, %s: %s by %s (job %u).", device, job->request.uid, grant_text(grant),
@@ -80,6 +117,8 @@ void journal_finished(const Job *job)
         int error = job->n_attempts > 0 ? job->attempts[job->n_attempts - 1].error : 0;
         char device[PCI_ADDRESS_STRING_MAX];
 
+        if (!may_tell(job))
+                return;
         pci_address_format(&job->target.address, device);
         (void) sd_journal_send("MESSAGE=%s: reset %s%s%s, verdict %s (job %u).", device, result,
                                method[0] ? " by " : ", nothing was written", method, verdict, job->id,

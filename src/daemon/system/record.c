@@ -244,13 +244,15 @@ static int scan(Records *records)
         if (!dir)
                 return -errno;
         while ((entry = readdir(dir))) {
-                unsigned id;
-                int end = 0, r;
+                unsigned long id;
+                char *end;
+                int r;
 
-                if (sscanf(entry->d_name, "%9u.json%n", &id, &end) != 1 || end == 0 ||
-                    entry->d_name[end] != '\0')
+                errno = 0;
+                id = strtoul(entry->d_name, &end, 10);
+                if (errno != 0 || id > UINT32_MAX || strcmp(end, ".json") != 0)
                         continue;
-                r = take_up(records, id);
+                r = take_up(records, (uint32_t) id);
                 if (r < 0)
                         journal_record_unusable(entry->d_name, r);
         }
