@@ -140,7 +140,7 @@ def killed_worker(bed: Bed) -> None:
     bed.guest.run(["kill", "-KILL", str(worker)], check=True)
     assert pending.error().name == FAILED
     assert behind.result()["verdict"] == "ok"
-    first, second = trace.resets()
+    first, second = trace.asked()
     assert (first.address, second.address) == (one, two) and first.ended <= second.time, trace.events()
     assert journal.entries("worker-failed"), journal.entries()
     # The method list is not as it was, and whoever reads the journal knows what it was.

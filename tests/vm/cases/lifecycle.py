@@ -83,8 +83,8 @@ def restarted(bed: Bed) -> None:
     assert caller.reset(bed.addr("nic"), "pm")["verdict"] == "ok"
     assert trace.resets(one)[0].ended is None and not behind.answered()
     result = behind.result()
-    ended = trace.resets(one)[0].ended
-    assert ended and ended - began >= 20 and ended <= trace.resets(two)[0].time, trace.events()
+    ended = trace.asked(one)[0].ended
+    assert ended and ended - began >= 20 and ended <= trace.asked(two)[0].time, trace.events()
     assert result["verdict"] == "ok" and result["job"] > job["id"], result
     finished = journal.wait("finished", PCIRESETD_JOB=str(job["id"]))
     assert (finished["PCIRESETD_RESULT"], finished["PCIRESETD_VERDICT"]) == ("done", "ok"), finished

@@ -82,6 +82,11 @@ class KernelTrace:
         """Methods that were carried out, probes left out."""
         return [e for e in self.events() if e.what in METHODS and not e.probe and address in (None, e.address)]
 
+    def asked(self, *addresses: str) -> list[Event]:
+        """Writes to `reset`, from their beginning to their end. The kernel has locks of its own, so a
+        method that begins late does not tell that it was asked for late."""
+        return [e for e in self.events() if e.what == "reset" and (not addresses or e.address in addresses)]
+
     def writes(self) -> list[Event]:
         """Everything a user's request could have caused: resets and writes of reset_method."""
         return [e for e in self.events() if e.what in ("reset", "reset_method", "sbr")]
