@@ -29,7 +29,6 @@ journalctl --update-catalog
 udevadm control --reload
 systemctl daemon-reload
 # A package enables its unit, and the bus knows the unit by its alias.
-systemctl enable --quiet pciresetd.service
 systemctl reload dbus
 tries=0
 until pkaction --action-id "$1" >/dev/null 2>&1; do
