@@ -28,7 +28,7 @@ systemd-tmpfiles --create
 journalctl --update-catalog
 udevadm control --reload
 systemctl daemon-reload
-# A package enables its unit, and the bus knows the unit by its alias.
+# Not enabled: the first call starts it.
 systemctl reload dbus
 tries=0
 until pkaction --action-id "$1" >/dev/null 2>&1; do
