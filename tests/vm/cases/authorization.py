@@ -215,12 +215,17 @@ def replaced_while_asked(bed: Bed) -> None:
 def polkit_hangs(bed: Bed) -> None:
     address, journal, trace = bed.addr("nic"), Journal(bed), bed.trace()
     reader, leaver, bob, alice = Caller(bed), Caller(bed), Caller(bed, "bob"), Caller(bed)
+
+    def bob_heard() -> list[str]:
+        return [line["error"] for line in bob.lines() if line.get("n") == 1]
     with held(bed, POLKIT):
         leaver.reset_start(address, "pm")
         journal.wait("requested", PCIRESETD_UID="1001")
         many = bob.start("Reset", "ssa{sv}", [address, "pm", {}], repeat=40)
-        bed.wait_until(lambda: len([1 for line in bob.lines() if line.get("n") == 1]) == 8, 15, "eight refusals")
-        assert {line["error"] for line in bob.lines() if line.get("n") == 1} == {"org.pciresetd1.Error.LimitsExceeded"}
+        bed.wait_until(lambda: len(bob_heard()) >= 8, 15, "refusals")
+        bed.guest.run("sleep 1")
+        n_refused = len(bob_heard())
+        assert set(bob_heard()) == {"org.pciresetd1.Error.LimitsExceeded"} and 8 <= n_refused < 40, bob_heard()
         assert address in many.error().text
         patient = alice.reset_start(address, "pm")
         reader.methods(address)
@@ -231,8 +236,8 @@ def polkit_hangs(bed: Bed) -> None:
         assert ended["PCIRESETD_RESULT"] == "Cancelled" and ended["PCIRESETD_METHOD"] == "", ended
         assert not patient.answered() and unwritten(trace)
     assert patient.result()["verdict"] == "ok"
-    bed.wait_until(lambda: len([1 for line in bob.lines() if line.get("n") == 1]) == 40, 20, "all answers")
-    assert len([1 for line in bob.lines() if line.get("error") == CHALLENGE]) == 32
+    bed.wait_until(lambda: len(bob_heard()) == 40, 20, "all answers")
+    assert bob_heard().count(CHALLENGE) == 40 - n_refused, bob_heard()
     assert [(e.what, e.address) for e in trace.resets()] == [("pm", address)], trace.events()
 
 

@@ -61,8 +61,8 @@ def arguments(bed: Bed) -> None:
 def members(bed: Bed) -> None:
     caller, trace, address = Caller(bed), bed.trace(), bed.addr("nic")
     device = bed.device_path(address)
-    for signature, values in (("", []), ("s", [address]), ("ssa{ss}", [address, "pm", {}]), ("ssa{sv}s", [address, "pm", {}, "x"]),
-                              ("ss", [address, "pm"]), ("usa{sv}", [1, "pm", {}])):
+    for signature, values in (("", []), ("s", [address]), ("ssa{ss}", [address, "pm", {}]),
+                              ("ssa{sv}s", [address, "pm", {}, "x"]), ("ss", [address, "pm"]), ("usa{sv}", [1, "pm", {}])):
         error = caller.refused("Reset", signature, values)
         assert error.name in (INVALID, "org.freedesktop.DBus.Error.InvalidSignature"), (signature, error)
     for member, interface in (("Quarantine", DEVICE), ("SetPolicy", MANAGER), ("reset", MANAGER), ("Introspect", MANAGER),
@@ -70,7 +70,8 @@ def members(bed: Bed) -> None:
         error = caller.refused(member, "ssa{sv}", [address, "pm", {}], interface=interface)
         assert error.name == UNKNOWN_METHOD, (member, interface, error)
     for path in ("/", "/org/pciresetd1/device", "/org/pciresetd1/device/_2e_2e_2fetc", "/org/pciresetd1/device/nic",
-                 device + "/x", f"{ROOT}/device/_30000_3a0A_3a00_2e0", f"{ROOT}/job/1", f"{ROOT}/job/_2d1", f"{ROOT}/job/99999999999"):
+                 device + "/x", f"{ROOT}/device/_30000_3a0A_3a00_2e0", f"{ROOT}/job/1", f"{ROOT}/job/_2d1",
+                 f"{ROOT}/job/99999999999"):
         interface = "org.pciresetd1.Job" if "/job" in path else DEVICE
         member, signature, values = ("Cancel", "a{sv}", [{}]) if "/job" in path else ("Reset", "sa{sv}", ["pm", {}])
         error = caller.refused(member, signature, values, path=path, interface=interface)
