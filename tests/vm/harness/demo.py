@@ -69,7 +69,7 @@ def play(bed: Bed) -> int:
 
 
 def _look(story: Play, nvme: str) -> None:
-    story.tell("A real Linux kernel, started a second ago, with emulated PCI devices. alice has no privileges.")
+    story.tell("A real Linux kernel in a virtual machine, with emulated PCI devices. alice has no privileges.")
     story.do("alice", "uname -sr; id -un")
     story.do("alice", "pcireset list", says=nvme)
     story.tell("How could the NVMe controller be reset, and would it work?")
