@@ -23,6 +23,10 @@ class Tap:
         for line in diagnostics.splitlines():
             print(f"#   {line}", flush=True)
 
+    def note(self, text: str) -> None:
+        for line in text.splitlines():
+            print(f"# {line}", flush=True)
+
     def bail_out(self, reason: str) -> None:
         print(f"Bail out! {reason}", flush=True)
 
