@@ -406,7 +406,7 @@ test_interrupt() {
                 sleep 0.3
                 printf '\003'
                 sleep 1
-        } | script -qec "$PCIRESET reset 01:00.0 in_queued" /dev/null >"$work/out" 2>"$work/err"
+        } | timeout -k 5 60 script -qec "env --default-signal=INT,TERM,HUP $PCIRESET reset 01:00.0 in_queued" /dev/null >"$work/out" 2>"$work/err"
         status=${PIPESTATUS[1]}
         check "Ctrl-C on a terminal" all "exits 9" "out_has 'nothing was reset'"
         trap '' HUP
