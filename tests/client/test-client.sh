@@ -387,6 +387,33 @@ interrupt() { # SIGNAL WORD SCENE [OPTION…]: sends the signal once the daemon 
         end_of "$client"
 }
 
+# A terminal of its own for the client, on which somebody presses Ctrl-C once the daemon has said that the call
+# is waiting. What the client shows is shown, its exit status is returned.
+terminal() { # SCENE
+        timeout -k 5 60 python3 - "$work/daemon" env --default-signal="$not_ignored" "$PCIRESET" reset 01:00.0 "$1" <<'END'
+import os, pty, select, sys
+said, *command = sys.argv[1:]
+pid, master = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+pressed = False
+while True:
+    if not pressed and "waiting" in open(said).read():
+        os.write(master, b"\003")
+        pressed = True
+    if select.select([master], [], [], 0.1)[0]:
+        try:
+            shown = os.read(master, 4096)
+        except OSError:
+            break
+        if not shown:
+            break
+        os.write(1, shown)
+_, end = os.waitpid(pid, 0)
+sys.exit(os.waitstatus_to_exitcode(end) & 255)
+END
+}
+
 test_interrupt() {
         interrupt INT waiting in_authorizing
         check "Ctrl-C before there is a job" all "exits 9" "err_has 'nothing was reset'"
@@ -401,13 +428,8 @@ test_interrupt() {
         interrupt HUP waiting in_queued
         check "SIGHUP" exits 9
         : >"$work/daemon"
-        {
-                await "$work/daemon" waiting 1
-                sleep 0.3
-                printf '\003'
-                sleep 1
-        } | timeout -k 5 60 script -qec "env --default-signal=INT,TERM,HUP $PCIRESET reset 01:00.0 in_queued" /dev/null >"$work/out" 2>"$work/err"
-        status=${PIPESTATUS[1]}
+        terminal in_queued >"$work/out" 2>"$work/err"
+        status=$?
         check "Ctrl-C on a terminal" all "exits 9" "out_has 'nothing was reset'"
         trap '' HUP
         not_ignored=INT,TERM
