@@ -89,8 +89,9 @@ static void on_worker_phase(void *userdata, WorkerEventType type)
                 job_worker_phase(job, type);
 }
 
-static void on_worker_done(void *userdata, WorkerResult *result, int error)
+static void on_worker_done(void *userdata, WorkerEvent *last, int error)
 {
+        WorkerResult *result = steal_pointer(last->result);
         Run *run = userdata;
         Daemon *daemon = run->daemon;
         Job *job = jobs_find(daemon->jobs, run->job);
@@ -120,7 +121,7 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
                 return -ENOMEM;
         run->daemon = daemon;
         run->job = job->id;
-        r = worker_call_start(daemon->event, daemon->worker_program, request, &handler, &run->call);
+        r = worker_call_start(daemon->event, daemon->worker_program, request, NULL, &handler, &run->call);
         if (r < 0) {
                 journal_worker_failed(job->id, "could not be started", r);
                 return r;

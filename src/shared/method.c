@@ -13,6 +13,7 @@ static const struct {
         const char *name;
         ResetScope scope;
         uint64_t expected_usec;
+        bool is_ours;
 } known_methods[] = {
         {"device_specific", RESET_SCOPE_FUNCTION, 350 * MSEC_IN_USEC},
         {"acpi", RESET_SCOPE_FUNCTION, 0},
@@ -21,6 +22,10 @@ static const struct {
         {"pm", RESET_SCOPE_FUNCTION, 20 * MSEC_IN_USEC},
         {"bus", RESET_SCOPE_LINK, 1100 * MSEC_IN_USEC},
         {"cxl_bus", RESET_SCOPE_LINK, 1100 * MSEC_IN_USEC},
+        {RESET_METHOD_SUBORDINATE, RESET_SCOPE_LINK, 1100 * MSEC_IN_USEC, .is_ours = true},
+        {RESET_METHOD_VFIO_HOT, RESET_SCOPE_LINK, 1200 * MSEC_IN_USEC, .is_ours = true},
+        {RESET_METHOD_SLOT, RESET_SCOPE_LINK, 2500 * MSEC_IN_USEC, .is_ours = true},
+        {RESET_METHOD_RESCAN, RESET_SCOPE_POWER, 500 * MSEC_IN_USEC, .is_ours = true},
 };
 
 static const char *const scope_names[] = {
@@ -43,6 +48,14 @@ ResetScope reset_method_scope(const char *name)
                 if (strcmp(known_methods[i].name, name) == 0)
                         return known_methods[i].scope;
         return RESET_SCOPE_UNKNOWN;
+}
+
+bool reset_method_is_ours(const char *name)
+{
+        for (size_t i = 0; i < ELEMENTSOF(known_methods); i++)
+                if (strcmp(known_methods[i].name, name) == 0)
+                        return known_methods[i].is_ours;
+        return false;
 }
 
 const char *reset_scope_to_string(ResetScope scope)

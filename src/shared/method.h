@@ -7,6 +7,8 @@
  * The kernel's names come from `reset_method` in sysfs (drivers/pci/pci.c, pci_reset_fn_methods). A name
  * that this program does not know stays an opaque string of unknown scope: it is shown, and never run, since
  * without its scope nobody can say which devices it would disturb.
+ *
+ * Beside the kernel's there are ours, which the kernel offers by other ways than `reset_method`.
  */
 
 #include <stdbool.h>
@@ -16,6 +18,11 @@
 /* The kernel knows seven methods and its array holds eight; the room beyond that is for newer kernels. */
 #define RESET_METHODS_MAX     16U
 #define RESET_METHOD_NAME_MAX 32U /* with the terminating NUL */
+
+#define RESET_METHOD_SUBORDINATE "subordinate" /* `reset_subordinate` of the bridge above */
+#define RESET_METHOD_VFIO_HOT    "vfio_hot" /* VFIO_DEVICE_PCI_HOT_RESET */
+#define RESET_METHOD_SLOT        "slot" /* power off and on of the hotplug slot */
+#define RESET_METHOD_RESCAN      "rescan" /* removed, and found again by a scan of the bus */
 
 typedef enum ResetScope {
         RESET_SCOPE_UNKNOWN,
@@ -43,6 +50,10 @@ bool reset_method_name_is_valid(const char *name);
 
 /* The scope of a method, RESET_SCOPE_UNKNOWN for a name that is not known. */
 ResetScope reset_method_scope(const char *name);
+
+/* True for the methods that are not the kernel's own, so that a kernel that came to list one of these names
+ * would not be confused with them. */
+bool reset_method_is_ours(const char *name);
 
 /* `function`, `link`, `power` or `unknown`. */
 const char *reset_scope_to_string(ResetScope scope);

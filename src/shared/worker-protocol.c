@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Each kind of object has one function that writes it and one that reads it, side by side, and the record is
- * made of the same pieces as the messages. Readers fill zeroed structs and let the JsonReader collect what
- * was wrong, so a message is judged in one place: where json_reader_finish() returns.
+ * Each kind of object has one function that writes it and one that reads it, side by side. Readers fill
+ * zeroed structs and let the JsonReader collect what was wrong, so a message is judged in one place: where
+ * json_reader_finish() returns.
  */
 
 #include "shared/worker-protocol.h"
@@ -14,11 +14,8 @@
 
 #include "shared/cleanup.h"
 #include "shared/json.h"
+#include "shared/worker-wire.h"
 
-/* record → request → members → member is the deepest; the record itself counts. */
-#define DEPTH_MAX 5U
-
-#define OPERATION "reset"
 #define ERRNO_MAX 4095U
 #define CLASS_MAX 0xffffffU
 
@@ -45,6 +42,13 @@ static const char *const check_result_names[] = {
 static const char *const list_restored_names[] = {
         [LIST_UNTOUCHED] = "untouched", [LIST_EXACT] = "exact", [LIST_REDUCED] = "reduced",
         [LIST_DEFAULT] = "default",     [LIST_LOST] = "lost",
+};
+
+static const char *const operation_names[] = {[WORKER_RESET] = "reset", [WORKER_SCAN] = "scan"};
+
+static const char *const driver_names[] = {
+        [WORKER_DRIVER_KEEP] = "keep",
+        [WORKER_DRIVER_REBIND] = "rebind",
 };
 
 /* Of the events that say no more than that a phase begins. */
@@ -87,23 +91,54 @@ WorkerResult *worker_result_free(WorkerResult *result)
         if (!result)
                 return NULL;
         free(result->checks);
+        free(result->holders);
         free(result);
-        return NULL;
-}
-
-WorkerRecord *worker_record_free(WorkerRecord *record)
-{
-        if (!record)
-                return NULL;
-        worker_request_free(record->request);
-        worker_result_free(record->result);
-        free(record);
         return NULL;
 }
 
 DEFINE_CLEANUP(WorkerRequest *, worker_request_free);
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
-DEFINE_CLEANUP(WorkerRecord *, worker_record_free);
+int worker_array_write(const void *elements, size_t n, size_t size, WorkerWriteElement write,
+                       json_object **ret)
+{
+        _cleanup_json_ json_object *array = json_object_new_array();
+        json_object *object;
+        int r;
+
+        if (!array)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                r = write((const char *) elements + i * size, &object);
+                if (r < 0)
+                        return r;
+                if (json_object_array_add(array, object) < 0) {
+                        json_object_put(object);
+                        return -ENOMEM;
+                }
+        }
+        *ret = steal_pointer(array);
+        return 0;
+}
+
+int worker_array_read(json_object *array, size_t size, WorkerReadElement read, void **ret, size_t *ret_n)
+{
+        size_t n = json_object_array_length(array);
+        int r;
+
+        *ret_n = n;
+        *ret = NULL;
+        if (n == 0)
+                return 0;
+        *ret = calloc(n, size);
+        if (!*ret)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                r = read(json_object_array_get_idx(array, i), (char *) *ret + i * size);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
 
 static void write_address(JsonWriter *writer, const char *key, const PciAddress *address)
 {
@@ -126,8 +161,9 @@ static bool driver_name_is_valid(const char *name)
         return !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-static int write_member(const WorkerMember *member, json_object **ret)
+static int write_member(const void *element, json_object **ret)
 {
+        const WorkerMember *member = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
 
         write_address(&writer, "address", &member->address);
@@ -141,8 +177,9 @@ static int write_member(const WorkerMember *member, json_object **ret)
         return json_writer_finish(&writer, ret);
 }
 
-static int read_member(json_object *object, WorkerMember *ret)
+static int read_member(json_object *object, void *element)
 {
+        WorkerMember *ret = element;
         JsonReader reader = json_reader_begin(object);
 
         read_address(&reader, "address", &ret->address);
@@ -166,18 +203,29 @@ static bool address_is_new(const WorkerRequest *request, size_t n, const PciAddr
         return true;
 }
 
-/* What no single member shows. The lengths of the texts are part of their types. */
+/* What no single member shows, nor any single field. */
+static bool method_is_valid(const WorkerRequest *request)
+{
+        bool is_slot = strcmp(request->method, "slot") == 0;
+
+        if (request->operation == WORKER_SCAN)
+                return strcmp(request->method, WORKER_SCAN_METHOD) == 0 && request->slot[0] == '\0' &&
+                       request->n_fds == 0;
+        if (!reset_method_name_is_valid(request->method) ||
+            reset_method_scope(request->method) == RESET_SCOPE_UNKNOWN)
+                return false;
+        /* The name of a slot is also the name of its directory. */
+        if (is_slot != (request->slot[0] != '\0') || !driver_name_is_valid(request->slot))
+                return false;
+        return request->n_fds == 0 || strcmp(request->method, "vfio_hot") == 0;
+}
+
 static bool request_is_valid(const WorkerRequest *request)
 {
-        ResetScope scope;
-
-        if (!reset_method_name_is_valid(request->method))
+        if (!method_is_valid(request))
                 return false;
-        scope = reset_method_scope(request->method);
-        if (scope != RESET_SCOPE_FUNCTION && scope != RESET_SCOPE_LINK)
-                return false;
-
-        if (request->settle_usec > WORKER_SETTLE_MAX_USEC)
+        if (request->settle_usec > WORKER_SETTLE_MAX_USEC || request->retry_usec > WORKER_RETRY_MAX_USEC ||
+            request->n_fds > WORKER_FDS_MAX)
                 return false;
         if (request->n_members == 0 || request->n_members > WORKER_MEMBERS_MAX)
                 return false;
@@ -188,10 +236,9 @@ static bool request_is_valid(const WorkerRequest *request)
         return !request->has_bridge || address_is_new(request, request->n_members, &request->bridge.address);
 }
 
-static int write_request(const WorkerRequest *request, json_object **ret)
+int worker_request_write(const WorkerRequest *request, json_object **ret)
 {
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
-        _cleanup_json_ json_object *members = json_object_new_array();
         json_object *object;
         int r;
 
@@ -199,23 +246,23 @@ static int write_request(const WorkerRequest *request, json_object **ret)
                 return -EINVAL;
 
         json_write_unsigned(&writer, "version", WORKER_PROTOCOL_VERSION);
-        json_write_text(&writer, "operation", OPERATION);
+        json_write_text(&writer, "operation", operation_names[request->operation]);
         json_write_unsigned(&writer, "job", request->job);
         json_write_unsigned(&writer, "uid", request->uid);
         json_write_text(&writer, "method", request->method);
         json_write_unsigned(&writer, "settle_usec", request->settle_usec);
+        json_write_unsigned(&writer, "retry_usec", request->retry_usec);
+        json_write_boolean(&writer, "allow_held", request->allow_held);
+        json_write_text(&writer, "driver", driver_names[request->driver]);
+        json_write_text(&writer, "slot", request->slot);
+        json_write_unsigned(&writer, "n_fds", request->n_fds);
+        json_write_boolean(&writer, "owners", request->owners);
 
-        for (size_t i = 0; members && i < request->n_members; i++) {
-                r = write_member(&request->members[i], &object);
-                if (r < 0)
-                        return r;
-                if (json_object_array_add(members, object) < 0) {
-                        json_object_put(object);
-                        return -ENOMEM;
-                }
-        }
-        json_write_value(&writer, "members", steal_pointer(members));
-
+        r = worker_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
+                               &object);
+        if (r < 0)
+                return r;
+        json_write_value(&writer, "members", object);
         if (request->has_bridge) {
                 r = write_member(&request->bridge, &object);
                 if (r < 0)
@@ -226,50 +273,47 @@ static int write_request(const WorkerRequest *request, json_object **ret)
         return json_writer_finish(&writer, ret);
 }
 
-static int read_members(json_object *array, WorkerRequest *request)
+/* Its members and its bridge are left to the caller. */
+static int read_request_fields(json_object *object, WorkerRequest *request, json_object **ret_members,
+                               json_object **ret_bridge)
 {
-        int r;
-
-        request->n_members = json_object_array_length(array);
-        request->members = calloc(request->n_members, sizeof(WorkerMember));
-        if (!request->members)
-                return -ENOMEM;
-
-        for (size_t i = 0; i < request->n_members; i++) {
-                r = read_member(json_object_array_get_idx(array, i), &request->members[i]);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int read_request(json_object *object, WorkerRequest **ret)
-{
-        static const char *const operations[] = {OPERATION};
-        _cleanup_(cleanup_worker_request_free) WorkerRequest *request = calloc(1, sizeof(*request));
         JsonReader reader = json_reader_begin(object);
-        json_object *members, *bridge = NULL;
-        int r;
-
-        if (!request)
-                return -ENOMEM;
 
         (void) json_read_unsigned(&reader, "version", WORKER_PROTOCOL_VERSION, WORKER_PROTOCOL_VERSION);
-        (void) json_read_choice(&reader, "operation", operations, ELEMENTSOF(operations));
+        request->operation = (WorkerOperation) json_read_choice(&reader, "operation", operation_names,
+                                                                ELEMENTSOF(operation_names));
         request->job = (uint32_t) json_read_unsigned(&reader, "job", 0, UINT32_MAX);
         request->uid = (uint32_t) json_read_unsigned(&reader, "uid", 0, UINT32_MAX);
         json_read_text_to(&reader, "method", request->method, sizeof(request->method));
         request->settle_usec = json_read_unsigned(&reader, "settle_usec", 0, WORKER_SETTLE_MAX_USEC);
-        members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
+        request->retry_usec = json_read_unsigned(&reader, "retry_usec", 0, WORKER_RETRY_MAX_USEC);
+        request->allow_held = json_read_boolean(&reader, "allow_held");
+        request->driver = (WorkerDriver) json_read_choice(&reader, "driver", driver_names,
+                                                          ELEMENTSOF(driver_names));
+        json_read_text_to(&reader, "slot", request->slot, sizeof(request->slot));
+        request->n_fds = (unsigned) json_read_unsigned(&reader, "n_fds", 0, WORKER_FDS_MAX);
+        request->owners = json_read_boolean(&reader, "owners");
+        *ret_members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
         request->has_bridge = json_reader_has(&reader, "bridge");
-        if (request->has_bridge)
-                bridge = json_read_object(&reader, "bridge");
+        *ret_bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;
 
-        r = json_reader_finish(&reader);
+        return json_reader_finish(&reader);
+}
+
+int worker_request_read(json_object *object, WorkerRequest **ret)
+{
+        _cleanup_(cleanup_worker_request_free) WorkerRequest *request = calloc(1, sizeof(*request));
+        json_object *members, *bridge;
+        void *array;
+        int r;
+
+        if (!request)
+                return -ENOMEM;
+        r = read_request_fields(object, request, &members, &bridge);
         if (r < 0)
                 return r;
-
-        r = read_members(members, request);
+        r = worker_array_read(members, sizeof(WorkerMember), read_member, &array, &request->n_members);
+        request->members = array;
         if (r < 0)
                 return r;
         if (bridge) {
@@ -284,8 +328,9 @@ static int read_request(json_object *object, WorkerRequest **ret)
         return 0;
 }
 
-static int write_check(const WorkerCheck *check, json_object **ret)
+static int write_check(const void *element, json_object **ret)
 {
+        const WorkerCheck *check = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
 
         write_address(&writer, "device", &check->device);
@@ -297,8 +342,9 @@ static int write_check(const WorkerCheck *check, json_object **ret)
         return json_writer_finish(&writer, ret);
 }
 
-static int read_check(json_object *object, WorkerCheck *ret)
+static int read_check(json_object *object, void *element)
 {
+        WorkerCheck *ret = element;
         JsonReader reader = json_reader_begin(object);
 
         read_address(&reader, "device", &ret->device);
@@ -313,47 +359,14 @@ static int read_check(json_object *object, WorkerCheck *ret)
         return json_reader_finish(&reader);
 }
 
-static int write_checks(const WorkerResult *result, json_object **ret)
+static int write_holder(const void *element, json_object **ret)
 {
-        _cleanup_json_ json_object *checks = json_object_new_array();
-        json_object *object;
-        int r;
-
-        if (!checks)
-                return -ENOMEM;
-
-        for (size_t i = 0; i < result->n_checks; i++) {
-                r = write_check(&result->checks[i], &object);
-                if (r < 0)
-                        return r;
-                if (json_object_array_add(checks, object) < 0) {
-                        json_object_put(object);
-                        return -ENOMEM;
-                }
-        }
-
-        *ret = steal_pointer(checks);
-        return 0;
+        return holder_write(element, ret);
 }
 
-static int read_checks(json_object *array, WorkerResult *result)
+static int read_holder(json_object *object, void *element)
 {
-        int r;
-
-        result->n_checks = json_object_array_length(array);
-        if (result->n_checks == 0)
-                return 0;
-
-        result->checks = calloc(result->n_checks, sizeof(WorkerCheck));
-        if (!result->checks)
-                return -ENOMEM;
-
-        for (size_t i = 0; i < result->n_checks; i++) {
-                r = read_check(json_object_array_get_idx(array, i), &result->checks[i]);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return holder_read(object, element);
 }
 
 /* Reasons are written with dashes, everything else about them is as in the names of methods. */
@@ -362,15 +375,11 @@ static bool why_is_valid(const char *why)
         return strspn(why, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(why);
 }
 
-static int write_result(const WorkerResult *result, json_object **ret)
+int worker_result_write(const WorkerResult *result, json_object **ret)
 {
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
-        json_object *checks;
+        json_object *array;
         int r;
-
-        r = write_checks(result, &checks);
-        if (r < 0)
-                return r;
 
         json_write_text(&writer, "event", "result");
         json_write_text(&writer, "outcome", worker_outcome_to_string(result->outcome));
@@ -382,17 +391,25 @@ static int write_result(const WorkerResult *result, json_object **ret)
         json_write_unsigned(&writer, "started_usec", result->started_usec);
         json_write_unsigned(&writer, "finished_usec", result->finished_usec);
         json_write_text(&writer, "message", result->message);
-        json_write_value(&writer, "checks", checks);
+        r = worker_array_write(result->checks, result->n_checks, sizeof(WorkerCheck), write_check, &array);
+        if (r < 0)
+                return r;
+        json_write_value(&writer, "checks", array);
+        r = worker_array_write(result->holders, result->n_holders, sizeof(Holder), write_holder, &array);
+        if (r < 0)
+                return r;
+        json_write_value(&writer, "holders", array);
 
         return json_writer_finish(&writer, ret);
 }
 
-static int read_result(json_object *object, WorkerResult **ret)
+int worker_result_read(json_object *object, WorkerResult **ret)
 {
         static const char *const events[] = {"result"};
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = calloc(1, sizeof(*result));
         JsonReader reader = json_reader_begin(object);
-        json_object *checks;
+        json_object *checks, *holders;
+        void *array;
         int r;
 
         if (!result)
@@ -414,11 +431,17 @@ static int read_result(json_object *object, WorkerResult **ret)
         result->finished_usec = json_read_unsigned(&reader, "finished_usec", 0, UINT64_MAX - 1);
         json_read_text_to(&reader, "message", result->message, sizeof(result->message));
         checks = json_read_array(&reader, "checks", 0, WORKER_CHECKS_MAX);
+        holders = json_read_array(&reader, "holders", 0, HOLDERS_MAX);
 
         r = json_reader_finish(&reader);
         if (r < 0)
                 return r;
-        r = read_checks(checks, result);
+        r = worker_array_read(checks, sizeof(WorkerCheck), read_check, &array, &result->n_checks);
+        result->checks = array;
+        if (r < 0)
+                return r;
+        r = worker_array_read(holders, sizeof(Holder), read_holder, &array, &result->n_holders);
+        result->holders = array;
         if (r < 0)
                 return r;
 
@@ -461,10 +484,10 @@ int worker_request_parse(const char *line, size_t length, WorkerRequest **ret)
         if (length >= WORKER_REQUEST_MAX)
                 return -EBADMSG;
 
-        r = json_text_parse(line, length, DEPTH_MAX, NULL, &object);
+        r = json_text_parse(line, length, WORKER_DEPTH_MAX, NULL, &object);
         if (r < 0)
                 return r;
-        return read_request(object, ret);
+        return worker_request_read(object, ret);
 }
 
 int worker_request_format(const WorkerRequest *request, char **ret)
@@ -472,137 +495,61 @@ int worker_request_format(const WorkerRequest *request, char **ret)
         _cleanup_json_ json_object *object = NULL;
         int r;
 
-        r = write_request(request, &object);
+        r = worker_request_write(request, &object);
         if (r < 0)
                 return r;
         return json_text_format(object, WORKER_REQUEST_MAX, ret);
 }
 
-int worker_event_parse(const char *line, size_t length, WorkerEventType *ret_type, WorkerResult **ret_result)
+int worker_event_parse(const char *line, size_t length, WorkerEvent *ret)
 {
         _cleanup_json_ json_object *object = NULL;
-        WorkerResult *result = NULL;
-        WorkerEventType type = WORKER_EVENT_RESULT;
+        WorkerEvent event = {};
+        json_object *name;
         int r;
 
         if (length >= WORKER_LINE_MAX)
                 return -EBADMSG;
 
-        r = json_text_parse(line, length, DEPTH_MAX, NULL, &object);
+        r = json_text_parse(line, length, WORKER_DEPTH_MAX, NULL, &object);
         if (r < 0)
                 return r;
 
-        /* Only phase events have this key; each reader then insists on its own keys and no others. */
-        if (json_object_object_get_ex(object, "phase", NULL))
-                r = read_phase(object, &type);
-        else
-                r = read_result(object, &result);
+        /* Each reader insists on its own name, its own keys and no others. */
+        name = json_object_object_get(object, "event");
+        if (json_object_object_get_ex(object, "phase", NULL)) {
+                r = read_phase(object, &event.type);
+        } else if (name && json_object_is_type(name, json_type_string) &&
+                   strcmp(json_object_get_string(name), "scan") == 0) {
+                event.type = WORKER_EVENT_SCAN;
+                r = worker_scan_read(object, &event.scan);
+        } else {
+                event.type = WORKER_EVENT_RESULT;
+                r = worker_result_read(object, &event.result);
+        }
         if (r < 0)
                 return r;
 
-        *ret_type = type;
-        *ret_result = result;
+        *ret = event;
         return 0;
 }
 
-int worker_event_format(WorkerEventType type, const WorkerResult *result, char **ret)
+int worker_event_format(const WorkerEvent *event, char **ret)
 {
         _cleanup_json_ json_object *object = NULL;
         int r;
 
-        if (type == WORKER_EVENT_RESULT)
-                r = write_result(result, &object);
-        else
-                r = write_phase(type, &object);
+        switch (event->type) {
+        case WORKER_EVENT_RESULT:
+                r = worker_result_write(event->result, &object);
+                break;
+        case WORKER_EVENT_SCAN:
+                r = worker_scan_write(event->scan, &object);
+                break;
+        default:
+                r = write_phase(event->type, &object);
+        }
         if (r < 0)
                 return r;
         return json_text_format(object, WORKER_LINE_MAX, ret);
-}
-
-static bool saved_list_is_valid(const char *text)
-{
-        ResetMethodList list;
-
-        return reset_method_list_parse(text, &list) == 0;
-}
-
-int worker_record_parse(const char *text, size_t length, WorkerRecord **ret)
-{
-        _cleanup_(cleanup_worker_record_free) WorkerRecord *record = calloc(1, sizeof(*record));
-        _cleanup_json_ json_object *object = NULL;
-        json_object *request, *result = NULL;
-        JsonReader reader;
-        int r;
-
-        if (!record)
-                return -ENOMEM;
-        if (length > WORKER_RECORD_MAX)
-                return -EBADMSG;
-
-        r = json_text_parse(text, length, DEPTH_MAX, NULL, &object);
-        if (r < 0)
-                return r;
-
-        reader = json_reader_begin(object);
-        (void) json_read_unsigned(&reader, "version", WORKER_PROTOCOL_VERSION, WORKER_PROTOCOL_VERSION);
-        record->pid = (uint32_t) json_read_unsigned(&reader, "pid", 1, INT32_MAX);
-        record->has_saved_reset_method = !json_read_null(&reader, "saved_reset_method");
-        if (record->has_saved_reset_method) {
-                json_read_text_to(&reader, "saved_reset_method", record->saved_reset_method,
-                                  sizeof(record->saved_reset_method));
-                if (!saved_list_is_valid(record->saved_reset_method))
-                        json_reader_fail(&reader, "saved_reset_method");
-        }
-        request = json_read_object(&reader, "request");
-        if (!json_read_null(&reader, "result"))
-                result = json_read_object(&reader, "result");
-
-        r = json_reader_finish(&reader);
-        if (r < 0)
-                return r;
-        r = read_request(request, &record->request);
-        if (r < 0)
-                return r;
-        if (result) {
-                r = read_result(result, &record->result);
-                if (r < 0)
-                        return r;
-        }
-
-        *ret = steal_pointer(record);
-        return 0;
-}
-
-int worker_record_format(const WorkerRecord *record, char **ret)
-{
-        _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
-        _cleanup_json_ json_object *object = NULL;
-        json_object *part;
-        int r;
-
-        json_write_unsigned(&writer, "version", WORKER_PROTOCOL_VERSION);
-        json_write_unsigned(&writer, "pid", record->pid);
-        if (record->has_saved_reset_method)
-                json_write_text(&writer, "saved_reset_method", record->saved_reset_method);
-        else
-                json_write_null(&writer, "saved_reset_method");
-
-        r = write_request(record->request, &part);
-        if (r < 0)
-                return r;
-        json_write_value(&writer, "request", part);
-
-        if (record->result) {
-                r = write_result(record->result, &part);
-                if (r < 0)
-                        return r;
-                json_write_value(&writer, "result", part);
-        } else {
-                json_write_null(&writer, "result");
-        }
-
-        r = json_writer_finish(&writer, &object);
-        if (r < 0)
-                return r;
-        return json_text_format(object, WORKER_RECORD_MAX, ret);
 }

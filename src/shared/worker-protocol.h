@@ -13,17 +13,26 @@
  * within its bounds, none unknown, none twice) and refuses everything else with -EBADMSG.
  *
  * Request:
- *   {"version":1,"operation":"reset","job":7,"uid":1001,"method":"flr","settle_usec":0,
+ *   {"version":2,"operation":"reset","job":7,"uid":1001,"method":"flr","settle_usec":0,"retry_usec":0,
+ *    "allow_held":false,"driver":"keep","slot":"","n_fds":0,"owners":false,
  *    "members":[{"address":"0000:01:00.0","inode":4711,"vendor":32902,"device":4307,"class":131072,
  *                "driver":"","must_be_disabled":false},…],
  *    "bridge":{…as a member…}}           the key is absent on a root bus
  *                                        (of the bridge only address, inode and ids are compared)
+ * With "n_fds" over 0 so many descriptors come along with the line's first byte (SCM_RIGHTS): VFIO groups.
+ *
+ * The operation `scan` writes nothing and leaves no record. It takes the same request; its method is "scan",
+ * and of the members only address and inode count. It answers with one `scan` event in place of the result.
+ *
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
  *   {"event":"result","outcome":"done","why":"","errno":0,"verdict":"ok","written":true,
  *    "reset_method":"exact","started_usec":…,"finished_usec":…,"message":"",
- *    "checks":[{"device":"0000:01:00.0","check":"command","result":"ok","before":"0x0006","after":"0x0006"},…]}
+ *    "checks":[{"device":"0000:01:00.0","check":"command","result":"ok","before":"0x0006","after":"0x0006"},…],
+ *    "holders":[{"device":"0000:01:00.0","kind":"process","pid":812,"uid":1000,"command":"qemu","unit":"",
+ *                "what":"/dev/dri/card0"},…]}
+ *   {"event":"scan","errno":0,"message":"","uses":[…],"holders":[…]}
  */
 
 #include <stdbool.h>
@@ -31,9 +40,11 @@
 #include <stdint.h>
 
 #include "shared/address.h"
+#include "shared/holder.h"
 #include "shared/method.h"
+#include "shared/worker-scan.h"
 
-#define WORKER_PROTOCOL_VERSION 1
+#define WORKER_PROTOCOL_VERSION 2
 
 #define WORKER_MEMBERS_MAX 512U
 #define WORKER_CHECKS_MAX  (WORKER_MEMBERS_MAX * 16U)
@@ -50,6 +61,12 @@
 #define WORKER_RECORD_MAX  (WORKER_REQUEST_MAX + WORKER_LINE_MAX + 4096U)
 
 #define WORKER_SETTLE_MAX_USEC UINT64_C(60000000)
+#define WORKER_RETRY_MAX_USEC  UINT64_C(60000000)
+
+#define WORKER_SLOT_MAX 32U /* the name of a slot, with NUL */
+#define WORKER_FDS_MAX  16U
+
+#define WORKER_SCAN_METHOD "scan"
 
 /* A device as the daemon pinned it before it asked for authorisation. The worker opens the device's
  * directory itself and refuses (outcome `gone`) unless the inode number, which kernfs never gives to a
@@ -64,11 +81,31 @@ typedef struct WorkerMember {
         bool must_be_disabled; /* `enable` in sysfs must read 0: no VFIO user has it open */
 } WorkerMember;
 
+typedef enum WorkerOperation {
+        WORKER_RESET,
+        WORKER_SCAN,
+} WorkerOperation;
+
+/* What is done with a host driver that does not know resets (driver/unbind before, driver/bind after). */
+typedef enum WorkerDriver {
+        WORKER_DRIVER_KEEP, /* every driver stays bound */
+        WORKER_DRIVER_REBIND, /* of each member that has a driver which is neither aware of resets nor
+                               * assignable it is taken off before the reset and put back after the
+                               * verification */
+} WorkerDriver;
+
 typedef struct WorkerRequest {
+        WorkerOperation operation;
         uint32_t job;
         uint32_t uid; /* who asked: goes into the record, decides nothing */
         char method[RESET_METHOD_NAME_MAX];
         uint64_t settle_usec; /* waited between the write and the verification */
+        uint64_t retry_usec; /* how long a method whose locks are taken (EAGAIN) is tried again */
+        bool allow_held; /* soft holders (shared/holder.h) were authorised; hard ones never are */
+        WorkerDriver driver;
+        char slot[WORKER_SLOT_MAX]; /* below /sys/bus/pci/slots, for the method `slot`, else empty */
+        unsigned n_fds; /* VFIO groups that come with the request, for the method `vfio_hot` */
+        bool owners; /* of a scan: owners are asked for, which on older kernels waits for resets of others */
         WorkerMember *members; /* the reset set; the first one is the target, whose `reset` is written */
         size_t n_members;
         WorkerMember bridge; /* the upstream bridge; valid if has_bridge */
@@ -94,6 +131,10 @@ typedef enum WorkerOutcome {
  *   tsm-bound       a member is assigned to a confidential guest
  *   set-changed     a member has a virtual function that is no member
  *   bridge          the target is a bridge
+ *   held            a member has holders that were not authorised; `holders` of the result tells who
+ *   not-vfio        a member is not bound to a VFIO driver, or its group is neither presented nor free
+ *   no-slot         the slot is not there, or not the one of the target
+ *   unbind          a driver could not be taken off; those taken off before are back
  *   dead            the target does not answer, so the kernel would save garbage and write it back; verdict:
  * dead unreadable      what must be known could not be read unsupported     there is no `reset` or
  * `reset_method` to write method-refused  `reset_method` did not take the method internal        out of
@@ -108,6 +149,10 @@ typedef enum WorkerOutcome {
 #define WORKER_WHY_TSM            "tsm-bound"
 #define WORKER_WHY_SET            "set-changed"
 #define WORKER_WHY_BRIDGE         "bridge"
+#define WORKER_WHY_HELD           "held"
+#define WORKER_WHY_NOT_VFIO       "not-vfio"
+#define WORKER_WHY_NO_SLOT        "no-slot"
+#define WORKER_WHY_UNBIND         "unbind"
 #define WORKER_WHY_DEAD           "dead"
 #define WORKER_WHY_UNREADABLE     "unreadable"
 #define WORKER_WHY_UNSUPPORTED    "unsupported"
@@ -158,26 +203,32 @@ typedef struct WorkerResult {
         char message[WORKER_MESSAGE_MAX]; /* for people, may be empty */
         WorkerCheck *checks;
         size_t n_checks;
+        Holder *holders; /* who was in the way of a refused reset */
+        size_t n_holders;
 } WorkerResult;
 
 typedef enum WorkerEventType {
         WORKER_EVENT_RESETTING,
         WORKER_EVENT_VERIFYING,
         WORKER_EVENT_RESULT,
+        WORKER_EVENT_SCAN,
 } WorkerEventType;
 
-/* Each parser takes one line without its newline. 0, -EBADMSG, or -ENOMEM. The caller frees what it gets.
- * `*ret_result` is NULL unless the type is WORKER_EVENT_RESULT. */
+typedef struct WorkerEvent {
+        WorkerEventType type;
+        WorkerResult *result; /* owned; NULL unless it is a result */
+        WorkerScan *scan; /* owned; NULL unless it is a scan */
+} WorkerEvent;
+
+/* Each parser takes one line without its newline. 0, -EBADMSG, or -ENOMEM. The caller frees what it gets. */
 int worker_request_parse(const char *line, size_t length, WorkerRequest **ret);
-int worker_event_parse(const char *line, size_t length, WorkerEventType *ret_type,
-                       WorkerResult **ret_result);
+int worker_event_parse(const char *line, size_t length, WorkerEvent *ret);
 
 /* Each formatter returns a line with its newline in a new string. 0, -ENOMEM, -EMSGSIZE for a line over its
  * bound, or -EINVAL for a request that the parser would refuse. Control characters and bytes that are not
- * UTF-8 come out as `?`, so that whatever a device or a driver is called, the line can be read. `result` may
- * be NULL unless the type is WORKER_EVENT_RESULT. */
+ * UTF-8 come out as `?`, so that whatever a device or a driver is called, the line can be read. */
 int worker_request_format(const WorkerRequest *request, char **ret);
-int worker_event_format(WorkerEventType type, const WorkerResult *result, char **ret);
+int worker_event_format(const WorkerEvent *event, char **ret);
 
 WorkerRequest *worker_request_free(WorkerRequest *request);
 WorkerResult *worker_result_free(WorkerResult *result);
@@ -186,31 +237,3 @@ const char *verdict_to_string(Verdict verdict); /* unverified ok degraded dead *
 const char *check_result_to_string(CheckResult result); /* ok failed skipped */
 const char *worker_outcome_to_string(WorkerOutcome outcome); /* done failed refused gone */
 const char *list_restored_to_string(ListRestored restored); /* untouched exact reduced default lost */
-
-/*
- * The record. WORKER_RECORD_DIR/<job>.json holds the request, the worker's pid and, from before the first
- * write on, the old `reset_method`; before it replies the worker adds the result. While it lives it holds an
- * exclusive flock() on <job>.lock beside it. A daemon that was restarted finds there what is still running
- * and what ended while nobody listened. A record without a result whose lock is free belongs to a worker
- * that was killed: what it did is unknown, and `saved_reset_method`, if there is one, was perhaps not put
- * back.
- *
- * The directory is made by the daemon (or its unit). The files are written by the worker alone (to a
- * temporary file <job>.tmp, then renamed over) and removed by the daemon once it has read the result: it
- * takes the lock first, then removes the record, then the lock file.
- *
- *   {"version":1,"pid":4242,"saved_reset_method":"flr bus"|null,"request":{…},"result":{…}|null}
- */
-#define WORKER_RECORD_DIR "/run/pciresetd/jobs"
-
-typedef struct WorkerRecord {
-        uint32_t pid;
-        bool has_saved_reset_method;
-        char saved_reset_method[RESET_METHOD_LIST_STRING_MAX];
-        WorkerRequest *request;
-        WorkerResult *result; /* NULL while it runs, and for ever if the worker was killed */
-} WorkerRecord;
-
-int worker_record_parse(const char *text, size_t length, WorkerRecord **ret);
-int worker_record_format(const WorkerRecord *record, char **ret);
-WorkerRecord *worker_record_free(WorkerRecord *record);

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "shared/cleanup.h"
-#include "shared/worker-protocol.h"
+#include "shared/worker-record.h"
 #include "worker/channel.h"
 #include "worker/clock.h"
 #include "worker/device.h"
@@ -72,16 +72,17 @@ static void send_phase(WorkerEventType phase, void *userdata)
         _cleanup_free_ char *line = NULL;
 
         /* News that a daemon which does not read now may miss; the result is what counts. */
-        if (worker_event_format(phase, NULL, &line) >= 0)
+        if (worker_event_format(&(WorkerEvent){.type = phase}, &line) >= 0)
                 (void) channel_send(worker->fd, line, 0);
 }
 
-static int send_result(const Worker *worker, const WorkerResult *result)
+static int send_result(const Worker *worker, WorkerResult *result)
 {
+        const WorkerEvent event = {.type = WORKER_EVENT_RESULT, .result = result};
         _cleanup_free_ char *line = NULL;
         int r;
 
-        r = worker_event_format(WORKER_EVENT_RESULT, result, &line);
+        r = worker_event_format(&event, &line);
         if (r < 0)
                 return r;
         return channel_send(worker->fd, line, RESULT_TIMEOUT_USEC);

@@ -6,7 +6,7 @@
  * worker lives.
  */
 
-#include "shared/worker-protocol.h"
+#include "shared/worker-record.h"
 
 typedef struct Record Record;
 

@@ -9,6 +9,7 @@
  */
 
 #include "daemon/domain/job.h"
+#include "shared/worker-record.h"
 
 void journal_started(const char *version, size_t n_devices);
 

@@ -10,7 +10,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "shared/worker-protocol.h"
+#include "shared/worker-record.h"
 
 typedef struct Records Records;
 

@@ -22,7 +22,9 @@ struct WorkerCall {
         size_t n_outgoing, n_sent;
         char *incoming; /* what has come of the line at hand */
         size_t n_incoming, n_allocated;
-        WorkerResult *result;
+        int fds[WORKER_FDS_MAX]; /* go with the first byte, ours until then */
+        unsigned n_fds;
+        WorkerEvent last; /* the result or the scan */
         bool disbelieved; /* it talked nonsense: only its end counts */
 };
 
@@ -100,28 +102,50 @@ static int worker_connect(sd_event *event, const char *program, uint32_t job)
         return steal_fd(ours);
 }
 
+static bool is_answered(const WorkerCall *call)
+{
+        return call->last.result || call->last.scan;
+}
+
+static void drop_last(WorkerCall *call)
+{
+        worker_result_free(call->last.result);
+        worker_scan_free(call->last.scan);
+        call->last = (WorkerEvent){};
+}
+
+static void close_fds(WorkerCall *call)
+{
+        while (call->n_fds > 0)
+                (void) close(call->fds[--call->n_fds]);
+}
+
 static void finish(WorkerCall *call, int error)
 {
         _cleanup_(cleanup_worker_call_free) WorkerCall *freed = call;
 
         call->io = sd_event_source_disable_unref(call->io);
-        call->handler.done(call->handler.userdata, error < 0 ? NULL : steal_pointer(call->result), error);
+        if (error < 0)
+                drop_last(call);
+        call->handler.done(call->handler.userdata, &call->last, error);
 }
 
 /* Takes one whole line. */
 static int handle_line(WorkerCall *call, const char *line, size_t length)
 {
-        WorkerEventType type;
+        WorkerEvent event;
         int r;
 
         /* The result is the last thing a worker may say. */
-        if (call->result)
+        if (is_answered(call))
                 return -EBADMSG;
-        r = worker_event_parse(line, length, &type, &call->result);
+        r = worker_event_parse(line, length, &event);
         if (r < 0)
                 return r;
-        if (type != WORKER_EVENT_RESULT)
-                call->handler.phase(call->handler.userdata, type);
+        if (event.result || event.scan)
+                call->last = event;
+        else
+                call->handler.phase(call->handler.userdata, event.type);
         return 0;
 }
 
@@ -181,11 +205,38 @@ static int receive(WorkerCall *call, int fd)
         }
 }
 
+static ssize_t send_some(WorkerCall *call, int fd)
+{
+        union {
+                struct cmsghdr header;
+                char room[CMSG_SPACE(sizeof(call->fds))];
+        } control = {};
+        struct iovec rest = {
+                .iov_base = call->outgoing + call->n_sent,
+                .iov_len = call->n_outgoing - call->n_sent,
+        };
+        struct msghdr message = {.msg_iov = &rest, .msg_iovlen = 1};
+        ssize_t n;
+
+        if (call->n_fds > 0) {
+                size_t size = call->n_fds * sizeof(int);
+
+                message.msg_control = &control;
+                message.msg_controllen = CMSG_SPACE(size);
+                control.header = (struct cmsghdr){
+                        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(size)};
+                memcpy(CMSG_DATA(&control.header), call->fds, size);
+        }
+        n = sendmsg(fd, &message, MSG_NOSIGNAL);
+        if (n > 0)
+                close_fds(call);
+        return n;
+}
+
 static int transmit(WorkerCall *call, int fd)
 {
         while (call->n_sent < call->n_outgoing) {
-                ssize_t n = send(fd, call->outgoing + call->n_sent, call->n_outgoing - call->n_sent,
-                                 MSG_NOSIGNAL);
+                ssize_t n = send_some(call, fd);
 
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         return 0;
@@ -213,7 +264,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         if (r == 0)
                 return 0;
         if (r > 0) {
-                finish(call, call->result ? 0 : -EPIPE);
+                finish(call, is_answered(call) ? 0 : -EPIPE);
                 return 0;
         }
 
@@ -224,7 +275,19 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return sd_event_source_set_io_events(call->io, 0);
 }
 
-int worker_call_start(sd_event *event, const char *program, const WorkerRequest *request,
+static int take_fds(WorkerCall *call, const int *fds, unsigned n_fds)
+{
+        while (call->n_fds < n_fds) {
+                int fd = fcntl(fds[call->n_fds], F_DUPFD_CLOEXEC, 3);
+
+                if (fd < 0)
+                        return -errno;
+                call->fds[call->n_fds++] = fd;
+        }
+        return 0;
+}
+
+int worker_call_start(sd_event *event, const char *program, const WorkerRequest *request, const int *fds,
                       const WorkerHandler *handler, WorkerCall **ret)
 {
         _cleanup_(cleanup_worker_call_free) WorkerCall *call = calloc(1, sizeof(WorkerCall));
@@ -239,6 +302,9 @@ int worker_call_start(sd_event *event, const char *program, const WorkerRequest 
         if (r < 0)
                 return r;
         call->n_outgoing = strlen(call->outgoing);
+        r = take_fds(call, fds, request->n_fds);
+        if (r < 0)
+                return r;
 
         fd = worker_connect(event, program, request->job);
         if (fd < 0)
@@ -259,7 +325,8 @@ WorkerCall *worker_call_free(WorkerCall *call)
         if (!call)
                 return NULL;
         sd_event_source_disable_unref(call->io);
-        worker_result_free(call->result);
+        drop_last(call);
+        close_fds(call);
         free(call->outgoing);
         free(call->incoming);
         free(call);

@@ -19,14 +19,16 @@ typedef struct WorkerCall WorkerCall;
 typedef struct WorkerHandler {
         /* Before the write and after it: WORKER_EVENT_RESETTING, WORKER_EVENT_VERIFYING. */
         void (*phase)(void *userdata, WorkerEventType type);
-        /* Last. `result` is handed over; NULL: the worker ended without one, or talked nonsense (`error` <
-         * 0). The call is freed after this returns. */
-        void (*done)(void *userdata, WorkerResult *result, int error);
+        /* Last. `last` has the result or the scan, and neither if the worker ended without one or talked
+         * nonsense (`error` < 0). Whoever wants to keep what it has takes it out. The call is freed after
+         * this returns. */
+        void (*done)(void *userdata, WorkerEvent *last, int error);
         void *userdata;
 } WorkerHandler;
 
-/* Sends a request to a new worker. Nothing blocks. `program`: the worker's path. */
-int worker_call_start(sd_event *event, const char *program, const WorkerRequest *request,
+/* Sends a request to a new worker, and copies of request->n_fds descriptors with it. Nothing blocks.
+ * `program`: the worker's path. */
+int worker_call_start(sd_event *event, const char *program, const WorkerRequest *request, const int *fds,
                       const WorkerHandler *handler, WorkerCall **ret);
 
 /* Stops listening; the worker goes on by itself. Accepts NULL. */

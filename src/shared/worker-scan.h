@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What a worker found out about who uses devices and who owns them: the answer to a request of the operation
+ * `scan`, see worker-protocol.h.
+ */
+
+#include "shared/holder.h"
+
+#define WORKER_OWNER_MAX       64U /* a user's name or "@group", with NUL */
+#define WORKER_NODES_MAX       32U /* device nodes told of one device */
+#define WORKER_NODE_MAX        96U /* the path of a node, with NUL */
+#define WORKER_NETWORK_IDS_MAX 8U
+
+/* Beside its holders, what else concerns the use of one device. */
+typedef struct WorkerUse {
+        PciAddress device;
+        char owner[WORKER_OWNER_MAX]; /* PCIRESETD_OWNER of a udev rule, else the user of the active seat if
+                                       * one of its nodes carries `uaccess`; empty: nobody, or not asked for
+                                       */
+        bool has_vfio_uid;
+        uint32_t vfio_uid; /* who owns its VFIO node */
+        bool truncated; /* there are more holders than were told */
+        char (*nodes)[WORKER_NODE_MAX]; /* its device nodes, VFIO's group included, for whoever wants to hear
+                                         * when they are opened and closed */
+        size_t n_nodes;
+} WorkerUse;
+
+typedef struct WorkerScan {
+        int error; /* positive errno; if not 0 nothing may be concluded from the rest */
+        char message[256]; /* for people: what could not be looked at */
+        WorkerUse *uses; /* one for each member of the request, in its order */
+        size_t n_uses;
+        Holder *holders; /* in the order of the members */
+        size_t n_holders;
+} WorkerScan;
+
+WorkerScan *worker_scan_free(WorkerScan *scan);
+
+int worker_scan_write(const WorkerScan *scan, json_object **ret);
+int worker_scan_read(json_object *object, WorkerScan **ret);
