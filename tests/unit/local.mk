@@ -13,7 +13,8 @@ worker_unit_tests = \
 	tests/unit/test-json \
 	tests/unit/test-record \
 	tests/unit/test-reset \
-	tests/unit/test-worker-protocol
+	tests/unit/test-worker-protocol \
+	tests/unit/test-xen
 check_PROGRAMS += $(worker_unit_tests)
 unit_tests += $(worker_unit_tests)
 
@@ -63,6 +64,11 @@ tests_unit_test_worker_protocol_SOURCES = tests/unit/test-worker-protocol.c
 tests_unit_test_worker_protocol_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_protocol_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_worker_protocol_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_xen_SOURCES = tests/unit/test-xen.c
+tests_unit_test_xen_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_xen_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_xen_LDADD = libworker.a $(UNIT_LIBS)
 
 # The words and the domain.
 domain_unit_tests = \
