@@ -110,6 +110,16 @@ static void on_worker_done(void *userdata, WorkerEvent *last, int error)
                 worker_result_free(result);
 }
 
+static int port_scan(void *userdata, Job *job, Device **devices, size_t n)
+{
+        return 0;
+}
+
+static int port_delay(void *userdata, Job *job, uint64_t usec)
+{
+        return 0;
+}
+
 static int port_start_worker(void *userdata, Job *job, const WorkerRequest *request)
 {
         _cleanup_free_ Run *run = calloc(1, sizeof(Run));
@@ -147,6 +157,8 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 break;
         case JOB_EVENT_ANNOUNCED:
         case JOB_EVENT_CHANGED:
+        case JOB_EVENT_PREPARE:
+        case JOB_EVENT_RELAX:
                 break;
         }
         if (daemon->bus)
@@ -227,6 +239,8 @@ static int set_up_domain(Daemon *daemon)
 {
         const JobPorts ports = {
                 .refresh = port_refresh,
+                .scan = port_scan,
+                .delay = port_delay,
                 .pin = port_pin,
                 .unpin = port_unpin,
                 .authorize = port_authorize,

@@ -38,6 +38,16 @@ static int refresh(void *userdata, Device *device)
         return 0;
 }
 
+static int scan(void *userdata, Job *job, Device **devices, size_t n)
+{
+        return 0;
+}
+
+static int delay(void *userdata, Job *job, uint64_t usec)
+{
+        return 0;
+}
+
 static int pin(void *userdata, const PciAddress *address, uint64_t inode)
 {
         Device *device = registry_find(world.registry, address);
@@ -100,6 +110,8 @@ static void setup(void)
 {
         const JobPorts ports = {
                 .refresh = refresh,
+                .scan = scan,
+                .delay = delay,
                 .pin = pin,
                 .unpin = unpin,
                 .authorize = authorize,

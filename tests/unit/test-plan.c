@@ -73,8 +73,8 @@ static const struct {
         {"0000:01:00.0", "flr", "mlx5_vfio_pci", 0, false, 0, ACTION_RESET, "0000:01:00.0"},
         {"0000:01:00.0", "flr", "mlx5_vfio_pci", 2, true, WHY_VFIO_OPEN, 0, "0000:01:00.0"},
         {"0000:01:00.0", "flr", "pci-stub", 0, false, 0, ACTION_RESET, "0000:01:00.0"},
-        {"0000:01:00.0", "flr", "pciback", 0, false, WHY_PCIBACK, 0, "0000:01:00.0"},
-        {"0000:01:00.0", "flr", "pciback", 0, true, WHY_PCIBACK, 0, "0000:01:00.0"},
+        {"0000:01:00.0", "flr", "pciback", 0, false, WHY_GUEST, 0, "0000:01:00.0"},
+        {"0000:01:00.0", "flr", "pciback", 0, true, WHY_GUEST, 0, "0000:01:00.0"},
         {"0000:01:00.0", "flr", NULL, 1, false, 0, ACTION_RESET, "0000:01:00.0"},
         {"0000:01:00.0", "flr", "vfio-pcix", 0, false, USE, 0, "0000:01:00.0"},
         /* `bus` is listed for function 0 of a card, and cannot work. */

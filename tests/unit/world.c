@@ -39,6 +39,8 @@ static Device *add(World *world, const DeviceFacts *facts, const char *methods)
         device = registry_find(world->registry, &facts->address);
         ck_assert_ptr_nonnull(device);
         ck_assert_int_eq(reset_method_list_parse(methods, &device->live.methods), 0);
+        /* As if a scan had found nobody. */
+        device->use.known = true;
         return device;
 }
 
@@ -99,6 +101,7 @@ Device *world_replace(World *world, const char *address)
         ck_assert_int_eq(registry_apply(world->registry, &facts), 0);
         device = world_find(world, address);
         device->live.methods = methods;
+        device->use.known = true;
         return device;
 }
 
@@ -108,4 +111,5 @@ void world_bind(World *world, const char *address, const char *driver)
 
         (void) snprintf(facts.driver, sizeof(facts.driver), "%s", driver);
         ck_assert_int_eq(registry_apply(world->registry, &facts), 0);
+        world_find(world, address)->use.known = true;
 }

@@ -25,14 +25,34 @@ static const char *why_text(unsigned bit)
                 return "other functions are below the same bridge, so the kernel refuses it";
         case WHY_TOPOLOGY_UNKNOWN:
                 return "the bridge above is not known yet; try again";
+        case WHY_VIRTUAL:
+                return "it is a virtual function, which would not come back";
+        case WHY_NOT_VFIO:
+                return "not every device that it resets is bound to a VFIO driver";
+        case WHY_NOT_OWNED:
+                return "not every VFIO group that it resets was presented";
         case WHY_DRIVER_BOUND:
-                return "a host driver is bound";
+                return "a host driver is bound that would lose its state";
+        case WHY_HELD:
+                return "it is in use";
         case WHY_VFIO_OPEN:
                 return "somebody has it open through VFIO";
-        case WHY_PCIBACK:
-                return "it is bound to pciback, a Xen guest may have it";
+        case WHY_STORAGE:
+                return "it carries storage that is in use";
+        case WHY_NETWORK:
+                return "it carries a network interface that is up and has addresses";
+        case WHY_GUEST:
+                return "a Xen guest has it, or may have it";
         case WHY_TSM_BOUND:
                 return "it is bound to a trusted guest";
+        case WHY_USE_UNKNOWN:
+                return "it could not be found out who uses it";
+        case WHY_LEASED:
+                return "somebody else has a lease on it";
+        case WHY_LEASE_GONE:
+                return "the lease that the request relies on does not hold it any more";
+        case WHY_INHIBITED:
+                return "somebody forbids it for now";
         }
         return "unknown reason";
 }
@@ -41,7 +61,7 @@ static void print_unusable(FILE *f, const Attempt *attempt)
 {
         bool first = true;
 
-        for (unsigned bit = 1; bit <= WHY_TSM_BOUND; bit <<= 1)
+        for (unsigned bit = 1; bit <= WHY_INHIBITED; bit <<= 1)
                 if (attempt->unusable & bit) {
                         fprintf(f, "%s%s", first ? "" : "; ", why_text(bit));
                         first = false;
@@ -212,6 +232,12 @@ static void print_error(FILE *f, const Job *job, ResetError error)
         case RESET_IN_USE:
                 print_story(f, job, "in use.",
                             " Have its user let go of it, or for a host driver ask with option in_use.");
+                break;
+        case RESET_LEASED:
+                print_story(f, job, "leased to somebody else.", " ListLeases tells by whom; ask them.");
+                break;
+        case RESET_INHIBITED:
+                print_story(f, job, "its reset is inhibited.", " ListInhibitors tells by whom and why.");
                 break;
         case RESET_DEVICE_GONE:
                 fputs(DEVICE_GONE_TEXT, f);

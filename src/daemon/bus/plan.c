@@ -79,6 +79,15 @@ static int append_method(sd_bus_message *message, Bus *bus, const Device *device
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
+static int append_method_named(sd_bus_message *message, Bus *bus, Device *device, const char *name,
+                               const PlanOptions *options)
+{
+        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+        int r = plan_make(device, name, options, &plan);
+
+        return r < 0 ? r : append_method(message, bus, device, &plan->rungs[0]);
+}
+
 static int read_plan_options(sd_bus_message *message, PlanOptions *ret, sd_bus_error *error)
 {
         Option options[] = {{"in_use", SD_BUS_TYPE_BOOLEAN, &ret->in_use}};
@@ -89,7 +98,9 @@ static int read_plan_options(sd_bus_message *message, PlanOptions *ret, sd_bus_e
 int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
 {
         _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
+        const char *own[PLAN_OWN_METHODS_MAX];
         PlanOptions options = {};
+        size_t n_own;
         int r;
 
         r = read_plan_options(message, &options, error);
@@ -102,14 +113,12 @@ int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus
         r = sd_bus_message_new_method_return(message, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(sa{sv})");
-        /* Each listed method by its name: an alias would leave out those of unknown scope. */
-        for (size_t i = 0; i < device->live.methods.n && r >= 0; i++) {
-                _cleanup_(cleanup_plan_free) Plan *plan = NULL;
-
-                r = plan_make(device, device->live.methods.names[i], &options, &plan);
-                if (r >= 0)
-                        r = append_method(reply, bus, device, &plan->rungs[0]);
-        }
+        /* Each by its name: an alias would leave out those of unknown scope. */
+        for (size_t i = 0; i < device->live.methods.n && r >= 0; i++)
+                r = append_method_named(reply, bus, device, device->live.methods.names[i], &options);
+        n_own = plan_own_methods(device, own);
+        for (size_t i = 0; i < n_own && r >= 0; i++)
+                r = append_method_named(reply, bus, device, own[i], &options);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_message_send(reply);
@@ -126,22 +135,13 @@ static int append_set(sd_bus_message *message, const Rung *rung)
         return r < 0 ? r : close_array_entry(message);
 }
 
-/* What is seen of a member's use so far: the driver, or what a driver stands for. */
-static int append_holder(sd_bus_message *message, const Device *member)
+static int append_holder(sd_bus_message *message, const Holder *holder)
 {
-        unsigned use = plan_member_use(member);
-        const char *kind = use & WHY_VFIO_OPEN      ? "vfio"
-                           : use & WHY_PCIBACK      ? "xen"
-                           : use & WHY_TSM_BOUND    ? "tsm"
-                           : use & WHY_DRIVER_BOUND ? "driver"
-                                                    : NULL;
         char path[OBJECT_PATH_MAX];
 
-        if (!kind)
-                return 0;
-        return sd_bus_message_append(message, "a{sv}", 3, "device", "o",
-                                     device_path(&member->facts.address, path), "kind", "s", kind, "name",
-                                     "s", member->facts.driver);
+        return sd_bus_message_append(message, "a{sv}", 3, "device", "o", device_path(&holder->device, path),
+                                     "kind", "s", holder_kind_to_string(holder->kind), "what", "s",
+                                     holder->what);
 }
 
 static int append_holders(sd_bus_message *message, const Rung *rung)
@@ -150,7 +150,8 @@ static int append_holders(sd_bus_message *message, const Rung *rung)
 
         r = open_array_entry(message, "holders", "a{sv}");
         for (size_t i = 0; i < rung->n_set && r >= 0; i++)
-                r = append_holder(message, rung->set[i]);
+                for (size_t j = 0; j < rung->set[i]->use.n_holders && r >= 0; j++)
+                        r = append_holder(message, &rung->set[i]->use.holders[j]);
         return r < 0 ? r : close_array_entry(message);
 }
 
@@ -164,8 +165,7 @@ static int append_lost(sd_bus_message *message, const Rung *rung)
                 const DeviceFacts *facts = &rung->set[i]->facts;
                 char address[PCI_ADDRESS_STRING_MAX], text[PCI_ADDRESS_STRING_MAX + DRIVER_NAME_MAX + 1];
 
-                if (facts->is_bridge || driver_kind(facts->driver) != DRIVER_HOST ||
-                    driver_is_reset_aware(facts->driver))
+                if (!plan_member_loses(rung->set[i]))
                         continue;
                 (void) snprintf(text, sizeof(text), "%s %s", pci_address_format(&facts->address, address),
                                 facts->driver);

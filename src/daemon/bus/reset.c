@@ -161,6 +161,8 @@ void bus_job_event(Bus *bus, Job *job, JobEvent event)
         switch (event) {
         case JOB_EVENT_REQUESTED:
         case JOB_EVENT_STARTED:
+        case JOB_EVENT_PREPARE:
+        case JOB_EVENT_RELAX:
                 break;
         case JOB_EVENT_ANNOUNCED:
                 emit_job_signal(bus, job, true);

@@ -2,6 +2,8 @@
 
 #include "daemon/domain/device.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shared/cleanup.h"
@@ -26,6 +28,74 @@ static const char *const reset_aware_drivers[] = {
         "qla2xxx",   "idxd",       "habanalabs", "intel_vpu",      "qaic",     "mhi-pci-generic",
         "hisi_hpre", "hisi_sec2",  "hisi_zip",   "hisi_sas_v3_hw",
 };
+
+void device_forget_use(Device *device)
+{
+        free(device->use.holders);
+        device->use = (DeviceUse){};
+}
+
+static const WorkerUse *find_use(const WorkerScan *scan, const PciAddress *address)
+{
+        for (size_t i = 0; i < scan->n_uses; i++)
+                if (pci_address_equal(&scan->uses[i].device, address))
+                        return &scan->uses[i];
+        return NULL;
+}
+
+static bool holder_equal(const Holder *a, const Holder *b)
+{
+        return a->kind == b->kind && a->pid == b->pid && a->uid == b->uid && strcmp(a->what, b->what) == 0 &&
+               strcmp(a->command, b->command) == 0 && strcmp(a->unit, b->unit) == 0;
+}
+
+static bool use_equal(const DeviceUse *a, const DeviceUse *b)
+{
+        if (a->known != b->known || a->n_holders != b->n_holders || a->truncated != b->truncated ||
+            a->has_vfio_uid != b->has_vfio_uid || a->vfio_uid != b->vfio_uid)
+                return false;
+        for (size_t i = 0; i < a->n_holders; i++)
+                if (!holder_equal(&a->holders[i], &b->holders[i]))
+                        return false;
+        return true;
+}
+
+int device_set_use(Device *device, const WorkerScan *scan)
+{
+        const WorkerUse *found = find_use(scan, &device->facts.address);
+        DeviceUse use = {.known = found != NULL};
+        bool is_news;
+
+        for (size_t i = 0; i < scan->n_holders; i++)
+                use.n_holders += pci_address_equal(&scan->holders[i].device, &device->facts.address);
+        if (use.n_holders > 0) {
+                use.holders = calloc(use.n_holders, sizeof(Holder));
+                if (!use.holders) {
+                        device_forget_use(device);
+                        return -ENOMEM;
+                }
+                use.n_holders = 0;
+                for (size_t i = 0; i < scan->n_holders; i++)
+                        if (pci_address_equal(&scan->holders[i].device, &device->facts.address))
+                                use.holders[use.n_holders++] = scan->holders[i];
+        }
+        if (found) {
+                use.truncated = found->truncated;
+                use.has_vfio_uid = found->has_vfio_uid;
+                use.vfio_uid = found->vfio_uid;
+        }
+
+        is_news = !use_equal(&device->use, &use);
+        device_forget_use(device);
+        device->use = use;
+        return is_news;
+}
+
+bool device_is_in_use(const Device *device)
+{
+        return device->use.n_holders > 0 || device->live.tsm_bound ||
+               (driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE && device->live.enable_count > 0);
+}
 
 DeviceState device_state(const Device *device)
 {

@@ -15,11 +15,15 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "daemon/domain/claim.h"
 #include "shared/address.h"
+#include "shared/holder.h"
 #include "shared/method.h"
+#include "shared/worker-scan.h"
 
 #define DRIVER_NAME_MAX 64U
 #define IOMMU_GROUP_MAX 16U
+#define SLOT_NAME_MAX   32U
 
 /* What sysfs says about a function, lasting facts first. A value type. */
 typedef struct DeviceFacts {
@@ -34,6 +38,9 @@ typedef struct DeviceFacts {
         PciAddress parent; /* the bridge above; without one the function is on a root bus */
         bool has_physfn;
         PciAddress physfn;
+        bool can_reset_subordinate; /* of a bridge: it has `reset_subordinate` */
+        bool can_be_removed; /* it has `remove`: virtual functions have not */
+        char slot[SLOT_NAME_MAX]; /* the hotplug slot that it sits in, if its power can be switched */
         char driver[DRIVER_NAME_MAX]; /* empty: none bound */
         char iommu_group[IOMMU_GROUP_MAX];
 } DeviceFacts;
@@ -44,6 +51,17 @@ typedef struct DeviceLive {
         uint32_t enable_count;
         bool tsm_bound; /* a TDISP interface is bound to a guest: its configuration must stay as it is */
 } DeviceLive;
+
+/* Who uses the device, as the last scan found it (worker/holders.h). Not known at first, and no more once
+ * another driver is bound. */
+typedef struct DeviceUse {
+        bool known;
+        Holder *holders; /* owned */
+        size_t n_holders;
+        bool truncated; /* there are more of them, none of a harder kind */
+        bool has_vfio_uid;
+        uint32_t vfio_uid; /* who owns the VFIO node */
+} DeviceUse;
 
 typedef enum DeviceState {
         DEVICE_IDLE,
@@ -77,10 +95,20 @@ typedef struct LastReset {
 } LastReset;
 
 typedef struct Device Device;
+typedef struct Registry Registry;
+
+/* A claim on devices, see claims.h. */
+typedef struct Claim {
+        ClaimRecord record; /* owned */
+        UT_hash_handle hh;
+} Claim;
 
 struct Device {
         DeviceFacts facts;
         DeviceLive live;
+        DeviceUse use;
+        char owner[WORKER_OWNER_MAX]; /* named by a udev rule, or the user of the active seat; empty: nobody
+                                       */
         uint64_t generation;
         ErrorState error_state;
         LastReset last_reset;
@@ -88,6 +116,11 @@ struct Device {
         /* Jobs that have this device in their reset set: waiting, and past the point of no return. */
         unsigned n_queued;
         unsigned n_resetting;
+
+        /* Kept by Claims: the lease that the device is under, NULL: none; and how many inhibitors concern
+         * it. */
+        const Claim *lease;
+        unsigned n_blocking, n_delaying;
 
         /* The tree. Pointers go to other devices of the same registry, and are NULL while those are unknown.
          */
@@ -99,10 +132,20 @@ struct Device {
         Device *prev_vf, *next_vf;
 
         /* The registry's own. */
+        Registry *registry;
         uint64_t key; /* pci_address_key(&facts.address) */
         uint64_t scan;
         UT_hash_handle hh;
 };
+
+/* Takes over what a scan found out about the device. 0 if that is no news, 1 if it is, or -ENOMEM, after
+ * which its use is unknown. */
+int device_set_use(Device *device, const WorkerScan *scan);
+void device_forget_use(Device *device);
+
+/* True if somebody or something uses the device, as far as is known: holders, a VFIO user, or a confidential
+ * guest. A bound driver alone is no use. */
+bool device_is_in_use(const Device *device);
 
 DeviceState device_state(const Device *device);
 const char *device_state_to_string(DeviceState state);

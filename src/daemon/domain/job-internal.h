@@ -38,6 +38,14 @@ void job_unmark(Job *job);
 /* From queued to resetting, in one step for whoever watches its members. The job is marked. */
 void job_begin(Job *job);
 
+/* The device may be a member that was taken away and has come back: then it is the member from now on. */
+void job_follow(Job *job, Device *device);
+
+/* Remembers who uses the rung's devices, for the one who is refused. */
+void job_note_holders(Job *job, const Rung *rung);
+/* True for a worker's reason for a refusal that means that somebody uses a member. */
+bool worker_why_is_use(const char *why);
+
 int job_enter_lane(Job *job);
 /* The members are the caller's to free. */
 int job_make_worker_request(const Job *job, WorkerRequest *ret);

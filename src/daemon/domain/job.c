@@ -18,10 +18,9 @@
 #define BRIDGES_MAX 256U
 
 static const char *const phase_names[] = {
-        [JOB_AUTHORIZING] = "authorizing",
-        [JOB_QUEUED] = "queued",
-        [JOB_RESETTING] = "resetting",
-        [JOB_VERIFYING] = "verifying",
+        [JOB_AUTHORIZING] = "authorizing",   [JOB_INHIBITED] = "inhibited",
+        [JOB_WAITING_IDLE] = "waiting_idle", [JOB_QUEUED] = "queued",
+        [JOB_RESETTING] = "resetting",       [JOB_VERIFYING] = "verifying",
 };
 
 static const char *const outcome_names[] = {
@@ -36,6 +35,8 @@ static const char *const error_names[] = {
         [RESET_INVALID_METHOD] = "InvalidMethod",
         [RESET_NOT_USABLE] = "NotUsable",
         [RESET_IN_USE] = "InUse",
+        [RESET_LEASED] = "Leased",
+        [RESET_INHIBITED] = "Inhibited",
         [RESET_DEVICE_GONE] = "DeviceGone",
         [RESET_DEVICE_DEAD] = "DeviceDead",
         [RESET_FAILED] = "ResetFailed",
@@ -90,6 +91,7 @@ Job *job_free(Job *job)
         drop_rung(job);
         unpin(job->jobs, &job->target);
         worker_result_free(job->result);
+        free(job->holders);
         free(job->ladder);
         free(job);
         return NULL;
@@ -116,6 +118,8 @@ static JobMember member_of(const Device *device)
                 .address = device->facts.address,
                 .generation = device->generation,
                 .inode = device->facts.inode,
+                .vendor = device->facts.vendor,
+                .device = device->facts.device,
                 .pin = -1,
         };
 }
@@ -161,6 +165,8 @@ int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
                 job->members[job->n_members] = (JobMember){
                         .address = m->address,
                         .inode = m->inode,
+                        .vendor = m->vendor,
+                        .device = m->device,
                         .generation = device && device->facts.inode == m->inode ? device->generation : 0,
                         .pin = -1,
                 };
@@ -234,6 +240,9 @@ int job_take_rung(Job *job, const Rung *rung)
 
         drop_rung(job);
         job->actions = rung->actions;
+        job->rebind = rung->rebind;
+        job->busy = rung->busy;
+        job->delayed = rung->delayed;
         job->fingerprint = rung_fingerprint(rung);
         job->members = calloc(rung->n_set, sizeof(JobMember));
         if (!job->fingerprint || !job->members)
@@ -282,6 +291,34 @@ void job_unmark(Job *job)
         if (job->marked)
                 mark_members(job, -!job_has_begun(job), -job_has_begun(job));
         job->marked = false;
+}
+
+static bool is_expected(const Job *job, const JobMember *member, const Device *device)
+{
+        return pci_address_equal(&member->address, &device->facts.address) &&
+               member->vendor == device->facts.vendor && member->device == device->facts.device &&
+               member->generation != device->generation && job_has_begun(job);
+}
+
+void job_follow(Job *job, Device *device)
+{
+        bool takes_away = strcmp(job->method, RESET_METHOD_SLOT) == 0 ||
+                          strcmp(job->method, RESET_METHOD_RESCAN) == 0;
+
+        for (size_t i = 0; takes_away && i < job->n_members; i++) {
+                JobMember *member = &job->members[i];
+
+                if (!is_expected(job, member, device))
+                        continue;
+                member->generation = device->generation;
+                member->inode = device->facts.inode;
+                if (job->marked)
+                        device->n_resetting++;
+                if (pci_address_equal(&job->target.address, &member->address)) {
+                        job->target.generation = member->generation;
+                        job->target.inode = member->inode;
+                }
+        }
 }
 
 void job_begin(Job *job)
@@ -340,7 +377,16 @@ static void describe_member(const Device *device, WorkerMember *ret)
 int job_make_worker_request(const Job *job, WorkerRequest *ret)
 {
         _cleanup_free_ WorkerMember *members = calloc(job->n_members, sizeof(WorkerMember));
-        WorkerRequest request = {.job = job->id, .uid = job->request.uid};
+        const PlanOptions *plan = &job->request.plan;
+        bool is_vfio_hot = strcmp(job->method, RESET_METHOD_VFIO_HOT) == 0;
+        WorkerRequest request = {
+                .job = job->id,
+                .uid = job->request.uid,
+                .retry_usec = JOB_RETRY_USEC,
+                .allow_held = plan->in_use,
+                .driver = job->rebind ? WORKER_DRIVER_REBIND : WORKER_DRIVER_KEEP,
+                .n_fds = is_vfio_hot ? (unsigned) plan->asker.n_groups : 0,
+        };
         const Device *device;
 
         if (!members)
@@ -350,6 +396,11 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
                 if (!device)
                         return -ENODEV;
                 describe_member(device, &members[i]);
+                /* Whoever has it open is whom it is done for. */
+                if (request.n_fds > 0)
+                        members[i].must_be_disabled = false;
+                if (i == 0 && strcmp(job->method, RESET_METHOD_SLOT) == 0)
+                        memcpy(request.slot, device->facts.slot, sizeof(request.slot));
         }
         if (job->has_bridge) {
                 device = member_device(job, &job->bridge);
@@ -409,6 +460,12 @@ void job_note_result(Job *job, WorkerResult *result)
 
         worker_result_free(job->result);
         job->result = result;
+        if (result && result->n_holders > 0) {
+                free(job->holders);
+                job->holders = steal_pointer(result->holders);
+                job->n_holders = result->n_holders;
+                result->n_holders = 0;
+        }
         if (!result) {
                 /* Whether it had begun to write is unknown: assume it. */
                 attempt->written = true;
@@ -462,20 +519,54 @@ Verdict job_verdict(const Job *job)
         return VERDICT_UNVERIFIED;
 }
 
-static bool is_only_in_use(const Attempt *attempt)
+void job_note_holders(Job *job, const Rung *rung)
 {
+        size_t n = 0;
+
+        for (size_t i = 0; i < rung->n_set; i++)
+                n += rung->set[i]->use.n_holders;
+        free(job->holders);
+        job->n_holders = 0;
+        /* They are only told: without memory for them the refusal stands all the same. */
+        job->holders = n > 0 ? calloc(n, sizeof(Holder)) : NULL;
+        for (size_t i = 0; job->holders && i < rung->n_set; i++) {
+                const DeviceUse *use = &rung->set[i]->use;
+
+                if (use->n_holders == 0)
+                        continue;
+                memcpy(job->holders + job->n_holders, use->holders, use->n_holders * sizeof(Holder));
+                job->n_holders += use->n_holders;
+        }
+}
+
+bool worker_why_is_use(const char *why)
+{
+        return strcmp(why, WORKER_WHY_DRIVER) == 0 || strcmp(why, WORKER_WHY_ENABLED) == 0 ||
+               strcmp(why, WORKER_WHY_HELD) == 0 || strcmp(why, WORKER_WHY_TSM) == 0;
+}
+
+/* The error that a rung stands for which only somebody's say kept from being taken, RESET_OK for others. */
+static ResetError obstacle(const Attempt *attempt)
+{
+        unsigned why = attempt->unusable;
+
         if (attempt->outcome == ATTEMPT_REFUSED)
-                return strcmp(attempt->why, WORKER_WHY_DRIVER) == 0 ||
-                       strcmp(attempt->why, WORKER_WHY_ENABLED) == 0 ||
-                       strcmp(attempt->why, WORKER_WHY_TSM) == 0;
-        return attempt->outcome == ATTEMPT_UNUSABLE &&
-               (attempt->unusable & ~(unsigned) WHY_IN_USE_MASK) == 0;
+                return worker_why_is_use(attempt->why) ? RESET_IN_USE : RESET_OK;
+        if (attempt->outcome != ATTEMPT_UNUSABLE)
+                return RESET_OK;
+        if ((why & ~(unsigned) WHY_IN_USE_MASK) == 0)
+                return RESET_IN_USE;
+        why &= ~(unsigned) WHY_IN_USE_MASK;
+        if ((why & ~(unsigned) (WHY_LEASED | WHY_LEASE_GONE)) == 0)
+                return RESET_LEASED;
+        why &= ~(unsigned) (WHY_LEASED | WHY_LEASE_GONE);
+        return why == WHY_INHIBITED ? RESET_INHIBITED : RESET_OK;
 }
 
 ResetError job_conclude(const Job *job)
 {
         const Attempt *denied = NULL;
-        bool in_use = false;
+        ResetError refused = RESET_OK;
 
         if (job_verdict(job) == VERDICT_DEAD)
                 return RESET_DEVICE_DEAD;
@@ -487,9 +578,10 @@ ResetError job_conclude(const Job *job)
 
                 if (attempt->outcome == ATTEMPT_DENIED && (!denied || attempt->grant == GRANT_CHALLENGE))
                         denied = attempt;
-                in_use = in_use || is_only_in_use(attempt);
+                if (refused == RESET_OK)
+                        refused = obstacle(attempt);
         }
         if (denied)
                 return denied->grant == GRANT_CHALLENGE ? RESET_INTERACTION_REQUIRED : RESET_ACCESS_DENIED;
-        return in_use ? RESET_IN_USE : RESET_NOT_USABLE;
+        return refused != RESET_OK ? refused : RESET_NOT_USABLE;
 }

@@ -23,12 +23,20 @@
 #define AUTHORIZATIONS_PER_UID_MAX 16U
 /* A device whose facts change at every look would make polkit be asked for ever. */
 #define JOB_QUESTIONS_PER_RUNG_MAX 4U
+#define JOB_REFUSALS_MAX           4U
 
 typedef struct Jobs Jobs;
 typedef struct Job Job;
 
+/* How long those who asked to be told before a reset may take to let go. */
+#define JOB_DELAY_USEC UINT64_C(5000000)
+/* How long a worker tries again while others hold the kernel's locks. */
+#define JOB_RETRY_USEC UINT64_C(10000000)
+
 typedef enum JobPhase {
-        JOB_AUTHORIZING,
+        JOB_AUTHORIZING, /* it is being found out who uses the devices, or polkit is asked */
+        JOB_INHIBITED, /* those who asked to be told before are letting go */
+        JOB_WAITING_IDLE, /* holders have to let go first */
         JOB_QUEUED,
         JOB_RESETTING, /* the worker has it: from here on it cannot be stopped */
         JOB_VERIFYING,
@@ -41,6 +49,8 @@ typedef enum ResetError {
         RESET_INVALID_METHOD,
         RESET_NOT_USABLE,
         RESET_IN_USE,
+        RESET_LEASED,
+        RESET_INHIBITED,
         RESET_DEVICE_GONE,
         RESET_DEVICE_DEAD,
         RESET_FAILED,
@@ -86,6 +96,7 @@ typedef struct JobMember {
         PciAddress address;
         uint64_t generation;
         uint64_t inode;
+        uint16_t vendor, device; /* to know it again when it comes back */
         int pin; /* what JobPorts.pin gave, -1: none */
 } JobMember;
 
@@ -112,20 +123,30 @@ struct Job {
         /* The rung at hand. */
         char method[RESET_METHOD_NAME_MAX];
         unsigned actions; /* of Action */
+        bool rebind; /* host drivers are taken off and put back */
+        unsigned busy; /* of Why: what has to end before the rung can be taken */
         char *fingerprint;
         unsigned n_questions;
+        bool delayed; /* somebody asked to be told before */
+        bool scanning; /* it is being found out who uses the devices, */
+        bool resuming; /* and after that the rung that was authorised is taken, or else one is planned */
+        bool look_again; /* something changed meanwhile */
+        unsigned n_refusals; /* of workers in a row, who found users where the daemon had found none */
         JobMember *members; /* the reset set; the first one has the same address as the target */
         size_t n_members;
         bool has_bridge;
         JobMember bridge;
+        bool prepared; /* JOB_EVENT_PREPARE was told and JOB_EVENT_RELAX not yet */
         bool marked; /* the members' counters include this job, in the phase it is in */
 
         uint64_t order; /* in the lanes, 0: none yet */
         LaneTicket *ticket;
 
-        Attempt attempts[RESET_METHODS_MAX];
+        Attempt attempts[RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX];
         size_t n_attempts;
         WorkerResult *result; /* of the last worker, NULL: none ran or it died */
+        Holder *holders; /* who was in the way of the last rung that was refused for being in use */
+        size_t n_holders;
         ResetError error;
         bool adopted; /* begun by an earlier daemon */
 
@@ -136,6 +157,8 @@ typedef enum JobEvent {
         JOB_EVENT_REQUESTED,
         JOB_EVENT_ANNOUNCED,
         JOB_EVENT_CHANGED, /* phase, method or set */
+        JOB_EVENT_PREPARE, /* a reset of the members is about to come: those who want to let go may do so */
+        JOB_EVENT_RELAX, /* and now it will not come any more, or is over */
         JOB_EVENT_STARTED, /* the next thing is the write */
         JOB_EVENT_FINISHED, /* job->error is set; the job is freed on return */
 } JobEvent;
@@ -144,6 +167,12 @@ typedef enum JobEvent {
 typedef struct JobPorts {
         /* Reads the live facts of a device into device->live. */
         int (*refresh)(void *userdata, Device *device);
+        /* Finds out who uses the devices, and hands it to device_set_use(). Returns a positive number if
+         * job_scanned() will tell when that is done, 0 if there is nothing to find out, or negative errno.
+         */
+        int (*scan)(void *userdata, Job *job, Device **devices, size_t n);
+        /* job_delay_over() in so many microseconds, unless the job has ended by then. */
+        int (*delay)(void *userdata, Job *job, uint64_t usec);
         /* Holds the device's directory fast and checks that it still has this inode. Returns a handle >= 0,
          * -ENODEV if it is another device, or another negative errno. */
         int (*pin)(void *userdata, const PciAddress *address, uint64_t inode);

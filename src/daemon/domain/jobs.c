@@ -80,6 +80,31 @@ static void dispatch(Jobs *jobs)
         jobs->dispatching = false;
 }
 
+static void relax(Job *job)
+{
+        job->request.plan.prepared = false;
+        if (!job->prepared)
+                return;
+        job->prepared = false;
+        tell(job, JOB_EVENT_RELAX);
+}
+
+/* Enters a phase of which others may know: the rung is authorised. */
+static void show(Job *job, JobPhase phase)
+{
+        job->phase = phase;
+        if (job->announced) {
+                tell(job, JOB_EVENT_CHANGED);
+        } else {
+                job->announced = true;
+                tell(job, JOB_EVENT_ANNOUNCED);
+        }
+        if (!job->prepared) {
+                job->prepared = true;
+                tell(job, JOB_EVENT_PREPARE);
+        }
+}
+
 /* Gives back the lane and the marks on the devices; the next in line may go. */
 static void leave_lane(Job *job)
 {
@@ -98,6 +123,7 @@ static void finish(Job *job, ResetError error)
                 jobs->ports.forget_authorization(jobs->ports.userdata, job);
         job->error = error;
         job_unmark(job);
+        relax(job);
         tell(job, JOB_EVENT_FINISHED);
         job_free(job);
         dispatch(jobs);
@@ -134,6 +160,7 @@ static int plan_rung(Job *job, Plan **ret)
                 return r;
         if (plan->rungs[0].why != 0) {
                 add_unusable(job, plan->rungs[0].why);
+                job_note_holders(job, &plan->rungs[0]);
                 return 0;
         }
         *ret = steal_pointer(plan);
@@ -147,7 +174,8 @@ static void fail(Job *job, int error)
                                                            : RESET_FAILED);
 }
 
-/* Makes a planned rung the one at hand, pins its devices, and asks polkit. */
+/* Makes a planned rung the one at hand, relaxes those who were told of the last one, pins its devices, and
+ * asks polkit. */
 static void ask(Job *job, const Rung *rung)
 {
         const JobPorts *ports = &job->jobs->ports;
@@ -157,6 +185,7 @@ static void ask(Job *job, const Rung *rung)
                 finish(job, RESET_ACCESS_DENIED);
                 return;
         }
+        relax(job);
         r = job_take_rung(job, rung);
         if (r < 0) {
                 fail(job, r);
@@ -193,13 +222,47 @@ static void climb(Job *job)
         finish(job, job_conclude(job));
 }
 
-static void climb_on(Job *job)
+static void step_on(Job *job)
 {
         job->at++;
         /* Without a caller there is nobody whom a further rung could be granted to. */
         if (!job->request.client)
                 job->at = job->n_ladder;
+}
+
+static void climb_on(Job *job)
+{
+        step_on(job);
         climb(job);
+}
+
+/* Has it found out who uses the devices, and goes on from there: with the rung that was authorised, or by
+ * planning one. */
+static void look(Job *job, bool resuming)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        size_t n;
+        int r;
+
+        if (!resuming && job->at >= job->n_ladder) {
+                climb(job);
+                return;
+        }
+        r = target ? plan_concerned(target, &devices, &n) : -ENODEV;
+        if (r < 0) {
+                fail(job, r);
+                return;
+        }
+        if (!resuming)
+                job->phase = JOB_AUTHORIZING;
+        job->resuming = resuming;
+        job->look_again = false;
+        job->scanning = true;
+        r = ports->scan(ports->userdata, job, devices, n);
+        if (r <= 0)
+                job_scanned(job, r);
 }
 
 /* Looks at the rung at hand again. Returns true if it still is what was authorised; otherwise the job has
@@ -216,8 +279,11 @@ static bool still_holds(Job *job)
                 if (!fingerprint)
                         r = -ENOMEM;
         }
-        if (r > 0 && strcmp(fingerprint, job->fingerprint) == 0)
+        if (r > 0 && strcmp(fingerprint, job->fingerprint) == 0) {
+                job->busy = plan->rungs[0].busy;
+                job->delayed = plan->rungs[0].delayed;
                 return true;
+        }
 
         if (job->ticket)
                 leave_lane(job);
@@ -240,13 +306,8 @@ static void enqueue(Job *job)
                 job->order = ++jobs->last_order;
         job->phase = JOB_QUEUED;
         job_mark(job);
-        if (job->announced) {
-                tell(job, JOB_EVENT_CHANGED);
-        } else {
-                /* First, since whoever is told looks at the job. */
-                job->announced = true;
-                tell(job, JOB_EVENT_ANNOUNCED);
-        }
+        /* First, since whoever is told looks at the job. */
+        show(job, JOB_QUEUED);
 
         r = job_enter_lane(job);
         if (r < 0) {
@@ -264,6 +325,116 @@ static void enqueue(Job *job)
         }
 }
 
+/* The rung is authorised and is still what was authorised: it is taken now, or once the way is free. */
+static void proceed(Job *job)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        int r;
+
+        if (job->delayed && !job->request.plan.prepared) {
+                show(job, JOB_INHIBITED);
+                r = ports->delay(ports->userdata, job, JOB_DELAY_USEC);
+                if (r < 0)
+                        fail(job, r);
+                return;
+        }
+        job->request.plan.prepared = true;
+        if (!job->busy) {
+                enqueue(job);
+                return;
+        }
+        if (job->phase != JOB_WAITING_IDLE)
+                show(job, JOB_WAITING_IDLE);
+        job->n_refusals = 0;
+        if (job->look_again)
+                look(job, true);
+}
+
+void job_scanned(Job *job, int error)
+{
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        size_t n;
+
+        if (!job->scanning)
+                return;
+        job->scanning = false;
+        if (error < 0 && target && plan_concerned(target, &devices, &n) >= 0)
+                for (size_t i = 0; i < n; i++)
+                        device_forget_use(devices[i]);
+        if (!job->resuming)
+                climb(job);
+        else if (still_holds(job))
+                proceed(job);
+}
+
+static void let_go_is_over(Job *job)
+{
+        job->request.plan.prepared = true;
+        if (!job->scanning)
+                look(job, true);
+}
+
+void job_delay_over(Job *job)
+{
+        if (job->phase == JOB_INHIBITED)
+                let_go_is_over(job);
+}
+
+static bool is_delayed(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *device = registry_find(job->jobs->registry, &job->members[i].address);
+
+                if (device && device->n_delaying > 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool waits_for(const Job *job, const Device *device)
+{
+        if (job->phase != JOB_INHIBITED && job->phase != JOB_WAITING_IDLE)
+                return false;
+        for (size_t i = 0; i < job->n_members; i++)
+                if (pci_address_equal(&job->members[i].address, &device->facts.address))
+                        return true;
+        return false;
+}
+
+static void wake(Job *job)
+{
+        if (job->scanning)
+                job->look_again = true;
+        else if (job->phase == JOB_WAITING_IDLE)
+                look(job, true);
+        else if (!is_delayed(job))
+                let_go_is_over(job);
+}
+
+void jobs_wake(Jobs *jobs, const Device *device)
+{
+        uint32_t ids[JOBS_MAX];
+        size_t n = 0;
+
+        /* A job that wakes may end, and others with it. */
+        for (const Job *job = jobs->jobs; job && n < JOBS_MAX; job = job->hh.next)
+                if (waits_for(job, device))
+                        ids[n++] = job->id;
+        for (size_t i = 0; i < n; i++) {
+                Job *job = jobs_find(jobs, ids[i]);
+
+                if (job && (job->phase == JOB_INHIBITED || job->phase == JOB_WAITING_IDLE))
+                        wake(job);
+        }
+}
+
+void jobs_device_added(Jobs *jobs, Device *device)
+{
+        for (Job *job = jobs->jobs; job; job = job->hh.next)
+                job_follow(job, device);
+}
+
 void job_authorized(Job *job, Grant grant)
 {
         Attempt *attempt;
@@ -271,7 +442,7 @@ void job_authorized(Job *job, Grant grant)
         if (grant == GRANT_YES) {
                 /* The question is answered: whoever ends the job now has nothing to take back. */
                 if (still_holds(job))
-                        enqueue(job);
+                        proceed(job);
                 return;
         }
 
@@ -295,6 +466,12 @@ static void start(Job *job)
 
         if (!still_holds(job))
                 return;
+        if (job->busy) {
+                /* Nobody knew when the job drew its ticket. */
+                leave_lane(job);
+                proceed(job);
+                return;
+        }
 
         r = job_make_worker_request(job, &request);
         if (r >= 0)
@@ -324,8 +501,30 @@ void job_worker_phase(Job *job, WorkerEventType type)
         }
 }
 
+/* The worker has found somebody whom the job is ready to wait for. */
+static bool has_to_wait(Job *job, const WorkerResult *result)
+{
+        return job->request.plan.when_idle && job->request.client && result->outcome == WORKER_REFUSED &&
+               worker_why_is_use(result->why) && job->n_refusals++ < JOB_REFUSALS_MAX;
+}
+
+/* Between two rungs, or before the same one once more, the lane is free for others, and the job can be
+ * cancelled again: the phase goes back. */
+static void step_back(Job *job)
+{
+        job_unmark(job);
+        job->phase = JOB_QUEUED;
+        leave_lane(job);
+}
+
 void job_worker_done(Job *job, WorkerResult *result)
 {
+        if (result && has_to_wait(job, result)) {
+                worker_result_free(result);
+                step_back(job);
+                look(job, true);
+                return;
+        }
         job_note_result(job, result);
 
         if (!result) {
@@ -338,12 +537,9 @@ void job_worker_done(Job *job, WorkerResult *result)
         } else if (job->adopted) {
                 finish(job, job_conclude(job));
         } else {
-                /* Between two rungs the lane is free for others. The phase goes back, since from here on the
-                 * job can be cancelled again. */
-                job_unmark(job);
-                job->phase = JOB_QUEUED;
-                leave_lane(job);
-                climb_on(job);
+                step_back(job);
+                step_on(job);
+                look(job, false);
         }
 }
 
@@ -391,6 +587,8 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
         r = job_new(jobs, request, target, &job);
         if (r < 0)
                 return r;
+        job->request.plan.asker.known = true;
+        job->request.plan.asker.uid = request->uid;
         tell(job, JOB_EVENT_REQUESTED);
 
         if (!within_limits) {
@@ -405,7 +603,7 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
         else if (r < 0)
                 fail(job, r);
         else
-                climb(job);
+                look(job, false);
         return 0;
 }
 

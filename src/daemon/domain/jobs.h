@@ -4,15 +4,17 @@
 /*
  * The way of resets, from the call to the proof.
  *
- *   submit ──► authorizing ──► queued ──► resetting ──► verifying ──► finished
- *                  ▲              │                         │
- *                  └──────────────┴── what was authorised ──┴── the rung failed: the next one
- *                                     is not so any more
+ *   submit ──► authorizing ──► inhibited ──► waiting_idle ──► queued ──► resetting ──► verifying ──►
+ * finished ▲           (if somebody    (if asked for:     │                         │ │            wants to
+ * let    holders have      │                         │ │            go first)       to let go)        │ │
+ *                  └──────────────────────────────────────────────┴── what was authorised ──┴── the rung
+ * failed: is not so any more        the next one
  *
- * A job climbs its ladder rung by rung. Each rung is planned anew, authorised on its own, waits for its
- * lane, and is planned once more at the head of the queue: whoever was allowed to reset an idle device was
- * not allowed to reset one in use. The devices are pinned before the first question, so that what runs in
- * the end is what was asked about, and not a successor at the same address.
+ * Before a rung is planned it is found out who uses the devices (JobPorts.scan); the worker looks once more
+ * right before it writes. A job climbs its ladder rung by rung. Each rung is planned anew, authorised on its
+ * own, waits for its lane, and is planned once more at the head of the queue: whoever was allowed to reset
+ * an idle device was not allowed to reset one in use. The devices are pinned before the first question, so
+ * that what runs in the end is what was asked about, and not a successor at the same address.
  *
  * The domain does nothing to the outside world: what it needs done it asks for through JobPorts, and hears
  * the outcome through the job_…() calls below.
@@ -38,6 +40,17 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request);
 /* Takes on a reset that a worker is running for an earlier daemon: it holds its lane until
  * job_worker_done(). */
 int jobs_adopt(Jobs *jobs, const WorkerRequest *request, Job **ret);
+
+/* It was found out who uses the devices; negative errno if not, in which case their use is unknown. */
+void job_scanned(Job *job, int error);
+/* The time for letting go is over. */
+void job_delay_over(Job *job);
+
+/* The use, the claims or the driver of a device have changed: jobs that wait for that look again. */
+void jobs_wake(Jobs *jobs, const Device *device);
+/* A device has appeared: a reset under way that takes devices away may have been waiting for it. Before
+ * anybody else is told. */
+void jobs_device_added(Jobs *jobs, Device *device);
 
 /* Polkit has answered. */
 void job_authorized(Job *job, Grant grant);

@@ -6,17 +6,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/domain/registry.h"
 #include "shared/cleanup.h"
 
 static const char *const WHY_NAMES[] = {
-        "not-advertised",   "unknown-method", "bridge",    "root-bus", "siblings",
-        "topology-unknown", "driver-bound",   "vfio-open", "pciback",  "tsm-bound",
+        "not-advertised",   "unknown-method", "bridge",    "root-bus",     "siblings",    "topology-unknown",
+        "virtual-function", "not-vfio",       "not-owned", "driver-bound", "held",        "vfio-open",
+        "storage-in-use",   "network-in-use", "guest",     "tsm-bound",    "use-unknown", "leased",
+        "lease-gone",       "inhibited",
 };
 
 static const char *const ACTION_NAMES[] = {
         ACTION_PREFIX "reset",
         ACTION_PREFIX "reset-shared",
         ACTION_PREFIX "reset-in-use",
+        ACTION_PREFIX "reset-owned",
 };
 
 static const char *next_name(const char *const *names, size_t n, unsigned bits, unsigned *cursor)
@@ -53,83 +57,219 @@ static Device *next_below(const Device *top, Device *device)
         return NULL;
 }
 
-/* The target and what a function reset takes along. A link reset is usable only where the target is alone
- * below its bridge, so that the use of others never decides. */
-int plan_for_each_concerned(Device *target, int (*refresh)(void *userdata, Device *device), void *userdata)
-{
-        int r = refresh(userdata, target);
+typedef struct Set {
+        Device **devices;
+        size_t n, n_allocated;
+} Set;
 
-        if (r < 0)
-                return r;
-        for (Device *vf = target->first_vf; vf && r >= 0; vf = vf->next_vf)
-                r = refresh(userdata, vf);
-        return r;
+static bool set_contains(const Set *set, const Device *device)
+{
+        for (size_t i = 0; i < set->n; i++)
+                if (set->devices[i] == device)
+                        return true;
+        return false;
 }
 
-static int add_to_set(Rung *rung, size_t *allocated, Device *device)
+static int set_add(Set *set, Device *device)
 {
-        if (rung->n_set == *allocated) {
-                size_t n = *allocated ? *allocated * 2 : 4;
-                Device **set = reallocarray(rung->set, n, sizeof(Device *));
+        if (set_contains(set, device))
+                return 0;
+        if (set->n == set->n_allocated) {
+                size_t n = set->n_allocated ? set->n_allocated * 2 : 4;
+                Device **devices = reallocarray(set->devices, n, sizeof(Device *));
 
-                if (!set)
+                if (!devices)
                         return -ENOMEM;
-                rung->set = set;
-                *allocated = n;
+                set->devices = devices;
+                set->n_allocated = n;
         }
-        rung->set[rung->n_set++] = device;
+        set->devices[set->n++] = device;
         return 0;
 }
 
-/* The reset set: for a function its virtual functions come along (an FLR of the physical function clears VF
- * Enable); for a link everything below the bridge does. */
-static int fill_set(Rung *rung, Device *target)
+/* A function takes its virtual functions along: an FLR of the physical function clears VF Enable. */
+static int set_add_function(Set *set, Device *device)
 {
-        size_t allocated = 0;
-        int r = add_to_set(rung, &allocated, target);
+        int r = set_add(set, device);
 
-        if (rung->scope == RESET_SCOPE_LINK && target->parent) {
-                Device *top = target->parent;
-
-                for (Device *d = next_below(top, top); d && r >= 0; d = next_below(top, d))
-                        if (d != target)
-                                r = add_to_set(rung, &allocated, d);
-                return r;
-        }
-
-        for (Device *vf = target->first_vf; vf && r >= 0; vf = vf->next_vf)
-                r = add_to_set(rung, &allocated, vf);
+        for (Device *vf = device->first_vf; vf && r >= 0; vf = vf->next_vf)
+                r = set_add(set, vf);
         return r;
 }
 
-unsigned plan_member_use(const Device *member)
+static int set_add_below(Set *set, Device *top)
+{
+        int r = 0;
+
+        for (Device *d = next_below(top, top); d && r >= 0; d = next_below(top, d))
+                r = set_add_function(set, d);
+        return r;
+}
+
+/* What administrators have declared to go along with a member, and what goes along with that. */
+static int set_close_over_edges(Set *set)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < set->n && r >= 0; i++) {
+                const Device *member = set->devices[i];
+                size_t cursor = 0;
+                Device *other;
+
+                while (r >= 0 && (other = registry_next_edge(member->registry, member, &cursor))) {
+                        r = set_add_function(set, other);
+                        if (r >= 0)
+                                r = set_add_below(set, other);
+                }
+        }
+        return r;
+}
+
+/* The reset set: for a function what goes along with it, for a link or a slot everything below the bridge.
+ */
+static int fill_set(Set *set, Device *target, ResetScope scope)
+{
+        int r = set_add_function(set, target);
+
+        if (r >= 0 && (scope == RESET_SCOPE_LINK || scope == RESET_SCOPE_POWER) && target->parent)
+                r = set_add_below(set, target->parent);
+        return r < 0 ? r : set_close_over_edges(set);
+}
+
+int plan_concerned(Device *target, Device ***ret, size_t *ret_n)
+{
+        Set set = {};
+        int r = fill_set(&set, target, RESET_SCOPE_LINK);
+
+        /* Of the bridge its live facts. */
+        if (r >= 0 && target->parent)
+                r = set_add(&set, target->parent);
+        if (r < 0) {
+                free(set.devices);
+                return r;
+        }
+        *ret = set.devices;
+        *ret_n = set.n;
+        return 0;
+}
+
+int plan_for_each_concerned(Device *target, int (*refresh)(void *userdata, Device *device), void *userdata)
+{
+        _cleanup_free_ Device **devices = NULL;
+        size_t n;
+        int r = plan_concerned(target, &devices, &n);
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = refresh(userdata, devices[i]);
+        return r;
+}
+
+static bool is_presented(const PlanAsker *asker, const Device *member)
+{
+        for (size_t i = 0; i < asker->n_groups; i++)
+                if (strcmp(asker->groups[i], member->facts.iommu_group) == 0)
+                        return true;
+        return false;
+}
+
+static bool is_bound_to_vfio(const Device *device)
+{
+        return driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE &&
+               strstr(device->facts.driver, "vfio") != NULL;
+}
+
+bool plan_needs_scan(const Device *device)
+{
+        return !device->facts.is_bridge && device->facts.driver[0] != '\0';
+}
+
+bool plan_member_loses(const Device *member)
+{
+        return !member->facts.is_bridge && driver_kind(member->facts.driver) == DRIVER_HOST &&
+               !driver_is_reset_aware(member->facts.driver);
+}
+
+static unsigned holder_bit(HolderKind kind)
+{
+        switch (kind) {
+        case HOLDER_ROOT:
+        case HOLDER_MOUNT:
+        case HOLDER_SWAP:
+        case HOLDER_BLOCK:
+                return WHY_STORAGE;
+        case HOLDER_NETWORK:
+                return WHY_NETWORK;
+        case HOLDER_GUEST:
+                return WHY_GUEST;
+        case HOLDER_VFIO:
+                return WHY_VFIO_OPEN;
+        case HOLDER_PROCESS:
+        case HOLDER_INTERFACE:
+        case HOLDER_HIDDEN:
+                break;
+        }
+        return WHY_HELD;
+}
+
+/* How a member is used. A VFIO user who is to be reset through his own descriptors is no obstacle to that.
+ */
+static unsigned member_use(const Device *member, bool is_vfio_users_own)
 {
         unsigned use = member->live.tsm_bound ? WHY_TSM_BOUND : 0;
 
         /* The port driver of a bridge is no user of the devices below it. */
         if (member->facts.is_bridge)
                 return use;
-
-        switch (driver_kind(member->facts.driver)) {
-        case DRIVER_NONE:
-                break;
-        case DRIVER_ASSIGNABLE:
-                /* VFIO enables a device when it is opened, and disables it at the last close. */
-                if (member->live.enable_count > 0)
-                        use |= WHY_VFIO_OPEN;
-                break;
-        case DRIVER_PCIBACK:
-                use |= WHY_PCIBACK;
-                break;
-        case DRIVER_HOST:
+        for (size_t i = 0; i < member->use.n_holders; i++)
+                use |= holder_bit(member->use.holders[i].kind);
+        /* VFIO enables a device when it is opened, and disables it at the last close. */
+        if (driver_kind(member->facts.driver) == DRIVER_ASSIGNABLE && member->live.enable_count > 0)
+                use |= WHY_VFIO_OPEN;
+        if (is_vfio_users_own)
+                use &= ~(unsigned) WHY_VFIO_OPEN;
+        if (plan_member_loses(member))
                 use |= WHY_DRIVER_BOUND;
-                break;
-        }
+        if (!member->use.known && plan_needs_scan(member))
+                use |= WHY_USE_UNKNOWN;
         return use;
 }
 
-/* What the tree says about a method, whoever uses the devices. */
-static unsigned judge_topology(const Rung *rung, const Device *target)
+static bool is_leased_by(const Claim *lease, const PlanAsker *asker)
+{
+        if (asker->known && lease->record.uid == asker->uid)
+                return true;
+        return asker->presented[0] != '\0' && strcmp(asker->presented, lease->record.id) == 0;
+}
+
+/* Who else has a say in it. */
+static unsigned member_claims(const Device *member, const PlanAsker *asker)
+{
+        unsigned why = 0;
+
+        if (member->lease && !is_leased_by(member->lease, asker))
+                why |= WHY_LEASED;
+        if (member->n_blocking > 0)
+                why |= WHY_INHIBITED;
+        return why;
+}
+
+/* Whether the caller has taken the member for himself: this selects the action, and lifts no refusal. */
+static bool is_owned(const Device *member, const PlanAsker *asker)
+{
+        if (member->facts.is_bridge)
+                return true;
+        if (member->lease && is_leased_by(member->lease, asker))
+                return true;
+        if (is_presented(asker, member))
+                return true;
+        return asker->known && asker->uid != 0 && member->use.has_vfio_uid &&
+               member->use.vfio_uid == asker->uid;
+}
+
+/* What a link reset of the kernel's own needs: the target alone below its bridge. It probes `bus` before the
+ * siblings exist and lists it for function 0 of a multifunction card, but pci_parent_bus_reset() then
+ * refuses. */
+static unsigned judge_kernels(const Rung *rung, const Device *target)
 {
         unsigned why = 0;
 
@@ -137,45 +277,127 @@ static unsigned judge_topology(const Rung *rung, const Device *target)
                 why |= WHY_UNKNOWN_METHOD;
         if (!reset_method_list_contains(&target->live.methods, rung->method))
                 why |= WHY_NOT_ADVERTISED;
-        if (target->facts.is_bridge)
-                why |= WHY_BRIDGE;
-        if (target->facts.has_parent && !target->parent)
-                why |= WHY_TOPOLOGY_UNKNOWN;
-        if (rung->scope == RESET_SCOPE_LINK) {
-                /* The kernel probes `bus` before the siblings exist and lists it for function 0 of a
-                 * multifunction card, but pci_parent_bus_reset() then refuses it. */
-                if (!target->facts.has_parent)
-                        why |= WHY_ROOT_BUS;
-                else if (!device_is_alone_below_parent(target))
-                        why |= WHY_SIBLINGS;
+        if (rung->scope == RESET_SCOPE_LINK && target->parent && !device_is_alone_below_parent(target))
+                why |= WHY_SIBLINGS;
+        return why;
+}
+
+static unsigned judge_ours(const Rung *rung, const Device *target, const PlanAsker *asker)
+{
+        const char *names[PLAN_OWN_METHODS_MAX];
+        size_t n = plan_own_methods(target, names);
+        unsigned why = WHY_NOT_ADVERTISED;
+
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(names[i], rung->method) == 0)
+                        why = 0;
+        if (target->facts.has_physfn)
+                why |= WHY_VIRTUAL;
+        if (strcmp(rung->method, RESET_METHOD_VFIO_HOT) != 0)
+                return why;
+        for (size_t i = 0; i < rung->n_set; i++) {
+                const Device *member = rung->set[i];
+
+                if (member->facts.is_bridge)
+                        continue;
+                if (!is_bound_to_vfio(member))
+                        why |= WHY_NOT_VFIO;
+                else if (asker->n_groups > 0 && !is_presented(asker, member))
+                        why |= WHY_NOT_OWNED;
         }
         return why;
 }
 
-static void judge(Rung *rung, const Device *target, const PlanOptions *options)
+/* What the tree says about a method, whoever uses the devices. */
+static unsigned judge_topology(const Rung *rung, const Device *target, const PlanAsker *asker)
 {
-        unsigned use = 0;
+        unsigned why = reset_method_is_ours(rung->method) ? judge_ours(rung, target, asker)
+                                                          : judge_kernels(rung, target);
 
-        for (size_t i = 0; i < rung->n_set; i++)
-                use |= plan_member_use(rung->set[i]);
+        if (target->facts.is_bridge)
+                why |= WHY_BRIDGE;
+        if (target->facts.has_parent && !target->parent)
+                why |= WHY_TOPOLOGY_UNKNOWN;
+        if (rung->scope != RESET_SCOPE_FUNCTION && rung->scope != RESET_SCOPE_UNKNOWN &&
+            !target->facts.has_parent)
+                why |= WHY_ROOT_BUS;
+        return why;
+}
+
+size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_METHODS_MAX])
+{
+        bool slot_first = driver_kind(target->facts.driver) == DRIVER_PCIBACK;
+        bool has_slot = target->parent && target->facts.slot[0] != '\0';
+        size_t n = 0;
+
+        if (target->facts.is_bridge)
+                return 0;
+        if (has_slot && slot_first)
+                names[n++] = RESET_METHOD_SLOT;
+        if (target->parent && target->parent->facts.can_reset_subordinate)
+                names[n++] = RESET_METHOD_SUBORDINATE;
+        if (target->parent && is_bound_to_vfio(target) && target->facts.iommu_group[0] != '\0')
+                names[n++] = RESET_METHOD_VFIO_HOT;
+        if (has_slot && !slot_first)
+                names[n++] = RESET_METHOD_SLOT;
+        if (target->parent && target->facts.can_be_removed)
+                names[n++] = RESET_METHOD_RESCAN;
+        return n;
+}
+
+/* What the caller may be granted, and what has to end before that. */
+static void judge_use(Rung *rung, const PlanOptions *options)
+{
+        const PlanAsker *asker = &options->asker;
+        bool through_vfio = strcmp(rung->method, RESET_METHOD_VFIO_HOT) == 0, owned = true;
+        unsigned why = 0, lifted = WHY_DRIVER_BOUND | WHY_HELD;
+
+        for (size_t i = 0; i < rung->n_set; i++) {
+                const Device *member = rung->set[i];
+
+                why |= member_use(member, through_vfio && is_presented(asker, member));
+                why |= member_claims(member, asker);
+                owned = owned && is_owned(member, asker);
+                rung->delayed = rung->delayed || member->n_delaying > 0;
+        }
 
         rung->actions = 0;
-        if (use & WHY_DRIVER_BOUND) {
-                if (options->in_use)
-                        use &= ~(unsigned) WHY_DRIVER_BOUND;
+        if (why & lifted && options->in_use) {
+                /* Removal takes every driver off by itself. */
+                rung->rebind = why & WHY_DRIVER_BOUND && rung->scope != RESET_SCOPE_POWER &&
+                               strcmp(rung->method, RESET_METHOD_SLOT) != 0;
+                why &= ~lifted;
+                rung->actions |= ACTION_RESET_IN_USE;
+        } else if (why & WHY_DRIVER_BOUND) {
                 rung->actions |= ACTION_RESET_IN_USE;
         }
-        if (rung->n_set > 1)
+        if (rung->n_set > 1 && !owned)
                 rung->actions |= ACTION_RESET_SHARED;
         if (rung->actions == 0)
-                rung->actions = ACTION_RESET;
+                rung->actions = owned ? ACTION_RESET_OWNED : ACTION_RESET;
 
-        rung->why = judge_topology(rung, target) | use;
+        if (options->when_idle || (rung->delayed && !options->prepared)) {
+                rung->busy = why & WHY_WAITABLE_MASK;
+                why &= ~(unsigned) WHY_WAITABLE_MASK;
+        }
+        rung->why |= why;
+}
+
+static void judge(Rung *rung, const Device *target, const PlanOptions *options)
+{
+        const PlanAsker *asker = &options->asker;
+
+        rung->why = judge_topology(rung, target, asker);
+        judge_use(rung, options);
+        if (asker->lease[0] != '\0' &&
+            (!target->lease || strcmp(target->lease->record.id, asker->lease) != 0))
+                rung->why |= WHY_LEASE_GONE;
 }
 
 static int add_rung(Plan *plan, Device *target, const char *method, const PlanOptions *options)
 {
         Rung *rung = &plan->rungs[plan->n_rungs++];
+        Set set = {};
         int r;
 
         (void) snprintf(rung->method, sizeof(rung->method), "%s", method);
@@ -183,22 +405,38 @@ static int add_rung(Plan *plan, Device *target, const char *method, const PlanOp
         rung->bridge = target->parent;
         rung->expected_usec = reset_method_expected_usec(method);
 
-        r = fill_set(rung, target);
+        r = fill_set(&set, target, rung->scope);
+        rung->set = set.devices;
+        rung->n_set = set.n;
         if (r < 0)
                 return r;
         judge(rung, target, options);
         return 0;
 }
 
-/* The methods of one scope, in the kernel's order. */
+/* As in Xen's toolstack: for a guest's device the slot is gentler than the bus above it. */
+static bool slot_comes_first(const Device *target, const char *first)
+{
+        return driver_kind(target->facts.driver) == DRIVER_PCIBACK && strcmp(first, RESET_METHOD_SLOT) == 0;
+}
+
+/* The methods of one scope: the kernel's in its order, then ours. Methods that take the device away are run
+ * only by name. */
 static int add_scope(Plan *plan, Device *target, ResetScope scope, const PlanOptions *options)
 {
         const ResetMethodList *list = &target->live.methods;
+        const char *names[PLAN_OWN_METHODS_MAX];
+        size_t n = plan_own_methods(target, names), i = 0;
         int r = 0;
 
-        for (size_t i = 0; i < list->n && r >= 0; i++)
-                if (reset_method_scope(list->names[i]) == scope)
-                        r = add_rung(plan, target, list->names[i], options);
+        if (scope == RESET_SCOPE_LINK && n > 0 && slot_comes_first(target, names[0]))
+                r = add_rung(plan, target, names[i++], options);
+        for (size_t j = 0; j < list->n && r >= 0; j++)
+                if (reset_method_scope(list->names[j]) == scope && !reset_method_is_ours(list->names[j]))
+                        r = add_rung(plan, target, list->names[j], options);
+        for (; i < n && r >= 0; i++)
+                if (reset_method_scope(names[i]) == scope)
+                        r = add_rung(plan, target, names[i], options);
         return r;
 }
 
@@ -217,7 +455,7 @@ int plan_make(Device *target, const char *method, const PlanOptions *options, Pl
                                            !reset_method_list_contains(&target->live.methods, method))))
                 return -EINVAL;
 
-        plan->rungs = calloc(RESET_METHODS_MAX, sizeof(Rung));
+        plan->rungs = calloc(RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX, sizeof(Rung));
         if (!plan->rungs)
                 return -ENOMEM;
 
@@ -253,7 +491,8 @@ char *rung_fingerprint(const Rung *rung)
 
         if (!f)
                 return NULL;
-        fprintf(f, "%s %#x", rung->method, rung->actions);
+        fprintf(f, "%s %#x %d \"%s\"", rung->method, rung->actions, rung->rebind,
+                rung->n_set > 0 ? rung->set[0]->owner : "");
         for (size_t i = 0; i < rung->n_set; i++)
                 fprintf(f, " %llx=%s", (unsigned long long) rung->set[i]->generation,
                         rung->set[i]->facts.driver);

@@ -6,39 +6,73 @@
  *
  * A plan is a ladder of rungs, one for each method that the request may use. Each rung knows every device it
  * would disturb (the reset set), whether it may be taken now and if not why, and which polkit actions it
- * needs. The live facts of the target and of everything in its sets must have been refreshed before: see
- * plan_for_each_concerned().
+ * needs. The live facts of the target and of everything in its sets must have been refreshed before, and
+ * their use found out: see plan_concerned().
  */
 
+#include "daemon/domain/claim.h"
 #include "daemon/domain/device.h"
+#include "shared/worker-protocol.h"
 
 /* Why a method cannot be used now. Several may hold; WHY_NAMES in plan.c has the codes shown to clients. */
 typedef enum Why {
-        WHY_NOT_ADVERTISED = 1 << 0, /* the kernel does not list the method */
+        WHY_NOT_ADVERTISED = 1 << 0, /* the kernel does not list the method, or has not what it needs */
         WHY_UNKNOWN_METHOD = 1 << 1, /* listed, but of unknown scope: what it disturbs is unknown */
         WHY_BRIDGE = 1 << 2, /* the target is a bridge: a reset would take its windows away */
         WHY_ROOT_BUS = 1 << 3, /* no bridge above whose secondary bus could be reset */
         WHY_SIBLINGS = 1 << 4, /* other functions below the same bridge: the kernel refuses */
         WHY_TOPOLOGY_UNKNOWN = 1 << 5, /* the bridge above is not known (yet) */
-        WHY_DRIVER_BOUND = 1 << 6, /* a host driver uses a member; lifted by in_use */
-        WHY_VFIO_OPEN = 1 << 7, /* somebody has a member open through VFIO */
-        WHY_PCIBACK = 1 << 8, /* a Xen guest may have a member */
-        WHY_TSM_BOUND = 1 << 9, /* a member is bound to a trusted guest */
+        WHY_VIRTUAL = 1 << 6, /* the target is a virtual function: it would not come back */
+        WHY_NOT_VFIO = 1 << 7, /* a member is not bound to a VFIO driver */
+        WHY_NOT_OWNED = 1 << 8, /* the VFIO group of a member was not presented */
+        WHY_DRIVER_BOUND = 1 << 9, /* a member's host driver would lose its state; lifted by in_use */
+        WHY_HELD = 1 << 10, /* a member has soft holders; lifted by in_use */
+        WHY_VFIO_OPEN = 1 << 11, /* somebody has a member open through VFIO */
+        WHY_STORAGE = 1 << 12, /* a member carries a mounted file system, swap or a claimed block device */
+        WHY_NETWORK = 1 << 13, /* a member carries an interface with addresses */
+        WHY_GUEST = 1 << 14, /* a Xen guest has a member, or may have it */
+        WHY_TSM_BOUND = 1 << 15, /* a member is bound to a trusted guest */
+        WHY_USE_UNKNOWN = 1 << 16, /* it could not be found out who uses a member */
+        WHY_LEASED = 1 << 17, /* somebody else has a lease on a member */
+        WHY_LEASE_GONE = 1
+                         << 18, /* the lease that the request relies on does not hold the target any more */
+        WHY_INHIBITED = 1 << 19, /* somebody forbids it for now */
 } Why;
 
-#define WHY_IN_USE_MASK (WHY_DRIVER_BOUND | WHY_VFIO_OPEN | WHY_PCIBACK | WHY_TSM_BOUND)
+#define WHY_IN_USE_MASK                                                                                     \
+        (WHY_DRIVER_BOUND | WHY_HELD | WHY_VFIO_OPEN | WHY_STORAGE | WHY_NETWORK | WHY_GUEST |              \
+         WHY_TSM_BOUND | WHY_USE_UNKNOWN)
+/* What ends by itself once somebody lets go. */
+#define WHY_WAITABLE_MASK (WHY_HELD | WHY_VFIO_OPEN | WHY_STORAGE | WHY_NETWORK | WHY_GUEST | WHY_LEASED)
 
 /* polkit actions, without their prefix. */
 typedef enum Action {
         ACTION_RESET = 1 << 0,
         ACTION_RESET_SHARED = 1 << 1,
         ACTION_RESET_IN_USE = 1 << 2,
+        ACTION_RESET_OWNED = 1 << 3,
 } Action;
 
 #define ACTION_PREFIX "org.pciresetd1."
 
+/* Copies of lease descriptors that one request may present: option lease_fd. */
+#define PLAN_LEASES_MAX 1U
+
+/* Who asks, and what he shows to prove that devices are his. */
+typedef struct PlanAsker {
+        bool known; /* the uid is; GetMethods does not ask for it */
+        uint32_t uid;
+        char lease[CLAIM_ID_MAX]; /* the lease that the request relies on, empty: none */
+        char presented[CLAIM_ID_MAX]; /* the lease of which a descriptor was presented, empty: none */
+        char groups[WORKER_FDS_MAX][IOMMU_GROUP_MAX]; /* VFIO groups of which descriptors were presented */
+        size_t n_groups;
+} PlanAsker;
+
 typedef struct PlanOptions {
-        bool in_use; /* the caller asks for a reset although a host driver is bound */
+        bool in_use; /* the caller asks for a reset although a host driver or soft holders use a member */
+        bool when_idle; /* the caller waits until the holders have let go */
+        bool prepared; /* those who asked to be told before have been told */
+        PlanAsker asker;
 } PlanOptions;
 
 /* The devices in a rung belong to the registry: a plan does not outlive the next change of the registry. */
@@ -49,6 +83,9 @@ typedef struct Rung {
         Device **set; /* the target first */
         size_t n_set;
         unsigned why; /* of Why; 0: usable */
+        unsigned busy; /* of Why: what has to end first, while the request waits for that */
+        bool delayed; /* somebody asked to be told before */
+        bool rebind; /* host drivers are taken off and put back */
         unsigned actions; /* of Action; meaningful if usable */
         uint64_t expected_usec;
 } Rung;
@@ -63,12 +100,25 @@ typedef struct Plan {
 int plan_make(Device *target, const char *method, const PlanOptions *options, Plan **ret);
 Plan *plan_free(Plan *plan);
 
-/* Calls `refresh` for every device whose live facts a plan for `target` may look at. Stops at the first
- * negative return and hands it on. */
+/* Every device whose facts a plan for `target` may look at, the target first: 0 and an array that the caller
+ * frees, or -ENOMEM. */
+int plan_concerned(Device *target, Device ***ret, size_t *ret_n);
+
+/* Calls `refresh` for each of them. Stops at the first negative return and hands it on. */
 int plan_for_each_concerned(Device *target, int (*refresh)(void *userdata, Device *device), void *userdata);
 
-/* How a member is used, as far as its driver tells. 0: not at all. */
-unsigned plan_member_use(const Device *member);
+/* True if finding out who uses the device needs a scan: without a driver there are no nodes and no
+ * interfaces. */
+bool plan_needs_scan(const Device *device);
+
+/* True if a reset would make the member's driver lose its state: it is a host's that does not know resets.
+ */
+bool plan_member_loses(const Device *member);
+
+/* The methods beside the kernel's that the device offers, in the order in which they are tried. `names` has
+ * room for PLAN_OWN_METHODS_MAX. Returns how many. */
+#define PLAN_OWN_METHODS_MAX 4U
+size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_METHODS_MAX]);
 
 /* The next code in a set of Why or Action bits: `*cursor` starts at 0. NULL at the end. */
 const char *why_next(unsigned why, unsigned *cursor);

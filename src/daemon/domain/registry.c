@@ -15,6 +15,10 @@
 
 #include "shared/cleanup.h"
 
+typedef struct Edge {
+        PciAddress ends[2];
+} Edge;
+
 struct Registry {
         Device *devices;
         bool sorted;
@@ -22,6 +26,8 @@ struct Registry {
         uint64_t last_generation;
         uint64_t scan;
         RegistryListener listener;
+        Edge *edges; /* each of them once */
+        size_t n_edges;
 };
 
 int registry_new(Registry **ret)
@@ -42,8 +48,10 @@ Registry *registry_free(Registry *registry)
                 return NULL;
         HASH_ITER (hh, registry->devices, device, next) {
                 HASH_DEL(registry->devices, device);
+                device_forget_use(device);
                 free(device);
         }
+        free(registry->edges);
         free(registry);
         return NULL;
 }
@@ -152,6 +160,7 @@ static int add(Registry *registry, const DeviceFacts *facts)
         if (!device)
                 return -ENOMEM;
 
+        device->registry = registry;
         device->facts = *facts;
         device->key = pci_address_key(&facts->address);
         device->generation = ++registry->last_generation;
@@ -174,6 +183,7 @@ static void drop(Registry *registry, Device *device)
         if (registry->listener.removed)
                 registry->listener.removed(registry->listener.userdata, device);
         untie(registry, device);
+        device_forget_use(device);
         free(device);
 }
 
@@ -189,8 +199,11 @@ static unsigned update(Registry *registry, Device *device, const DeviceFacts *fa
 {
         unsigned changes = 0;
 
-        if (strcmp(device->facts.driver, facts->driver) != 0)
+        if (strcmp(device->facts.driver, facts->driver) != 0) {
                 changes |= DEVICE_CHANGED_DRIVER;
+                /* Other nodes, other interfaces: what was found says nothing about them. */
+                device_forget_use(device);
+        }
         if (strcmp(device->facts.iommu_group, facts->iommu_group) != 0)
                 changes |= DEVICE_CHANGED_IOMMU_GROUP;
         if (device->facts.has_physfn != facts->has_physfn ||
@@ -243,6 +256,33 @@ void registry_scan_end(Registry *registry)
                 if (device->scan != registry->scan)
                         drop(registry, device);
         }
+}
+
+int registry_add_edge(Registry *registry, const PciAddress *a, const PciAddress *b)
+{
+        Edge *edges = reallocarray(registry->edges, registry->n_edges + 1, sizeof(Edge));
+
+        if (!edges)
+                return -ENOMEM;
+        registry->edges = edges;
+        edges[registry->n_edges++] = (Edge){.ends = {*a, *b}};
+        return 0;
+}
+
+Device *registry_next_edge(const Registry *registry, const Device *device, size_t *cursor)
+{
+        while (*cursor < registry->n_edges * 2) {
+                const Edge *edge = &registry->edges[*cursor / 2];
+                size_t end = (*cursor)++ % 2;
+                Device *other;
+
+                if (!pci_address_equal(&edge->ends[end], &device->facts.address))
+                        continue;
+                other = registry_find(registry, &edge->ends[1 - end]);
+                if (other && other != device)
+                        return other;
+        }
+        return NULL;
 }
 
 void registry_notify(Registry *registry, Device *device, unsigned changes)

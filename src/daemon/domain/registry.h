@@ -11,8 +11,6 @@
 
 #include "daemon/domain/device.h"
 
-typedef struct Registry Registry;
-
 typedef enum DeviceChange {
         DEVICE_CHANGED_DRIVER = 1 << 0,
         DEVICE_CHANGED_STATE = 1 << 1,
@@ -20,6 +18,9 @@ typedef enum DeviceChange {
         DEVICE_CHANGED_ERROR_STATE = 1 << 3,
         DEVICE_CHANGED_IOMMU_GROUP = 1 << 4,
         DEVICE_CHANGED_PHYSFN = 1 << 5,
+        DEVICE_CHANGED_USE = 1 << 6,
+        DEVICE_CHANGED_OWNER = 1 << 7,
+        DEVICE_CHANGED_CLAIMS = 1 << 8, /* its lease, or who inhibits its reset */
 } DeviceChange;
 
 /* Called after the registry is whole again, except `removed`, which is called while the device, now no
@@ -54,6 +55,13 @@ void registry_remove(Registry *registry, const PciAddress *address, uint64_t ino
  * between is removed at the end. */
 void registry_scan_begin(Registry *registry);
 void registry_scan_end(Registry *registry);
+
+/* Declares that whatever disturbs one of the two disturbs the other: boards and power rails are not seen on
+ * the bus. Edges are kept by address, and hold for whichever devices are there. 0 or -ENOMEM. */
+int registry_add_edge(Registry *registry, const PciAddress *a, const PciAddress *b);
+
+/* The next device that an edge ties to this one; `*cursor` starts at 0. NULL at the end. */
+Device *registry_next_edge(const Registry *registry, const Device *device, size_t *cursor);
 
 /* Tells the listener, for state that others keep in the device. */
 void registry_notify(Registry *registry, Device *device, unsigned changes);

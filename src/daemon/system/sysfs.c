@@ -14,6 +14,7 @@
 #include "shared/utf8.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
+#define PCI_SLOTS   "/sys/bus/pci/slots"
 /* sysfs gives an attribute out in one page at most; those read here are far shorter. */
 #define ATTRIBUTE_MAX 1024U
 /* What pins leave over for everything else. */
@@ -98,6 +99,11 @@ static void read_parent(const char *path, DeviceFacts *facts)
         facts->has_parent = slash && pci_address_parse(slash + 1, &facts->parent) == 0;
 }
 
+static bool has_attribute(int dirfd, const char *name)
+{
+        return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool is_bridge(int dirfd, uint32_t class)
 {
         uint32_t base_and_sub = class >> 8;
@@ -105,7 +111,37 @@ static bool is_bridge(int dirfd, uint32_t class)
         /* PCI-PCI, CardBus and semi-transparent bridges by class; `secondary_bus_number` is there for
          * whatever has the header of a bridge (pci_is_bridge), even if its class lies. */
         return base_and_sub == 0x0604 || base_and_sub == 0x0607 || base_and_sub == 0x0609 ||
-               faccessat(dirfd, "secondary_bus_number", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+               has_attribute(dirfd, "secondary_bus_number");
+}
+
+/* No link leads from a device to its slot: the slot tells an address, of all functions of a device
+ * (drivers/pci/slot.c), "dddd:bb:dd", or with "dddd:bb" of a bus. */
+static bool slot_is_of(int slots_fd, const char *name, const PciAddress *address)
+{
+        _cleanup_close_ int fd = openat(slots_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char text[ATTRIBUTE_MAX], device[PCI_ADDRESS_STRING_MAX];
+        size_t n;
+
+        if (fd < 0 || read_attribute(fd, "address", text) < 0 || !has_attribute(fd, "power"))
+                return false;
+        n = strcspn(text, "\n");
+        (void) pci_address_format(address, device);
+        return (n == strlen("dddd:bb:dd") || n == strlen("dddd:bb")) && strncmp(text, device, n) == 0;
+}
+
+/* The name of the slot whose power can be switched, "" if there is none. */
+static void find_slot(const PciAddress *address, char name[static SLOT_NAME_MAX])
+{
+        _cleanup_(cleanup_closedir) DIR *dir = opendir(PCI_SLOTS);
+        struct dirent *entry;
+
+        while (dir && (entry = readdir(dir))) {
+                if (entry->d_name[0] == '.' || strlen(entry->d_name) >= SLOT_NAME_MAX ||
+                    !slot_is_of(dirfd(dir), entry->d_name, address))
+                        continue;
+                memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
+                return;
+        }
 }
 
 static int open_device(const PciAddress *address, int flags, uint64_t *ret_inode)
@@ -167,6 +203,10 @@ int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
         read_link_name(fd, "iommu_group", facts.iommu_group, sizeof(facts.iommu_group));
         read_link_name(fd, "physfn", physfn, sizeof(physfn));
         facts.has_physfn = pci_address_parse(physfn, &facts.physfn) == 0;
+        facts.can_reset_subordinate = has_attribute(fd, "reset_subordinate");
+        facts.can_be_removed = has_attribute(fd, "remove");
+        if (!facts.has_physfn && facts.has_parent)
+                find_slot(address, facts.slot);
 
         *ret = facts;
         return 0;
