@@ -303,7 +303,7 @@ END_TEST
 START_TEST(a_driver_that_comes_meanwhile_is_not_run_over)
 {
         submit("0000:02:00.0", "flr");
-        world_bind(&world, "0000:02:00.0", "nvme");
+        world_bind(&world, "0000:02:00.0", "e1000e");
         answer(GRANT_YES);
         ck_assert_int_eq(seen.error, RESET_IN_USE);
         ck_assert_uint_eq(seen.n_ran, 0);
@@ -314,7 +314,7 @@ START_TEST(a_changed_device_is_asked_about_again)
 {
         submit_as(1001, "0000:02:00.0", "flr", true, false);
         ck_assert_uint_eq(seen.asked[0]->actions, ACTION_RESET);
-        world_bind(&world, "0000:02:00.0", "nvme");
+        world_bind(&world, "0000:02:00.0", "e1000e");
         answer(GRANT_YES);
         ck_assert_uint_eq(seen.n_ran, 0);
         ck_assert_uint_eq(seen.n_asked, 2);
@@ -330,7 +330,7 @@ START_TEST(a_device_that_changes_for_ever_is_refused)
         submit_as(1001, "0000:02:00.0", "flr", true, false);
         for (unsigned i = 0; i < JOB_QUESTIONS_PER_RUNG_MAX; i++) {
                 ck_assert_uint_eq(seen.finished, 0);
-                world_bind(&world, "0000:02:00.0", i % 2 ? "nvme" : "e1000e");
+                world_bind(&world, "0000:02:00.0", i % 2 ? "igb" : "e1000e");
                 answer(GRANT_YES);
         }
         ck_assert_int_eq(seen.error, RESET_ACCESS_DENIED);
@@ -346,7 +346,7 @@ START_TEST(a_driver_bound_while_it_queues_stops_it)
         submit("0000:02:00.0", "flr");
         answer(GRANT_YES);
         ck_assert_uint_eq(seen.n_ran, 1);
-        world_bind(&world, "0000:02:00.0", "nvme");
+        world_bind(&world, "0000:02:00.0", "e1000e");
         worker_says(0, WORKER_DONE, 0, VERDICT_OK);
         ck_assert_uint_eq(seen.n_ran, 1);
         ck_assert_uint_eq(seen.finished, 2);
@@ -494,7 +494,7 @@ START_TEST(every_job_ends)
                                 world_replace(&world, device);
                         break;
                 case 3:
-                        world_bind(&world, device, random() % 2 ? "nvme" : "");
+                        world_bind(&world, device, random() % 2 ? "e1000e" : "");
                         break;
                 default:
                         if (!job)

@@ -21,12 +21,13 @@ static const char *const error_state_names[] = {
         [ERROR_STATE_FAILED_RECOVERY] = "failed-recovery",
 };
 
-/* Drivers with reset_prepare and reset_done in their pci_error_handlers. */
+/* Drivers with reset_prepare and reset_done in their pci_error_handlers, in every kernel that is served:
+ * virtio-pci has them only in the newest. */
 static const char *const reset_aware_drivers[] = {
-        "nvme",      "virtio-pci", "ice",        "i40e",           "fm10k",    "igbvf",
-        "cxgb4",     "hns3",       "hibmcge",    "ionic",          "pds_core", "mwifiex_pcie",
-        "qla2xxx",   "idxd",       "habanalabs", "intel_vpu",      "qaic",     "mhi-pci-generic",
-        "hisi_hpre", "hisi_sec2",  "hisi_zip",   "hisi_sas_v3_hw",
+        "nvme",      "ice",        "i40e",           "fm10k",    "igbvf",           "cxgb4",
+        "hns3",      "hibmcge",    "ionic",          "pds_core", "mwifiex_pcie",    "qla2xxx",
+        "idxd",      "habanalabs", "intel_vpu",      "qaic",     "mhi-pci-generic", "hisi_hpre",
+        "hisi_sec2", "hisi_zip",   "hisi_sas_v3_hw",
 };
 
 void device_forget_use(Device *device)
