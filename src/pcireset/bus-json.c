@@ -29,29 +29,40 @@ typedef union Basic {
         int fd;
 } Basic;
 
-static json_object *basic_to_json(char type, const Basic *value)
+/* Every integer but UINT64 fits. */
+static int64_t integer_value(char type, const Basic *value)
 {
         switch (type) {
         case SD_BUS_TYPE_BYTE:
-                return json_object_new_int(value->byte);
+                return value->byte;
+        case SD_BUS_TYPE_INT16:
+                return value->int16;
+        case SD_BUS_TYPE_UINT16:
+                return value->uint16;
+        case SD_BUS_TYPE_INT32:
+                return value->int32;
+        case SD_BUS_TYPE_UINT32:
+                return value->uint32;
+        default:
+                return value->int64;
+        }
+}
+
+static json_object *basic_to_json(char type, const Basic *value)
+{
+        switch (type) {
         case SD_BUS_TYPE_BOOLEAN:
                 return json_object_new_boolean(value->boolean);
-        case SD_BUS_TYPE_INT16:
-                return json_object_new_int(value->int16);
-        case SD_BUS_TYPE_UINT16:
-                return json_object_new_int(value->uint16);
-        case SD_BUS_TYPE_INT32:
-                return json_object_new_int(value->int32);
-        case SD_BUS_TYPE_UINT32:
-                return json_object_new_int64(value->uint32);
-        case SD_BUS_TYPE_INT64:
-                return json_object_new_int64(value->int64);
         case SD_BUS_TYPE_UINT64:
                 return json_object_new_uint64(value->uint64);
         case SD_BUS_TYPE_DOUBLE:
                 return json_object_new_double(value->real);
-        default:
+        case SD_BUS_TYPE_STRING:
+        case SD_BUS_TYPE_OBJECT_PATH:
+        case SD_BUS_TYPE_SIGNATURE:
                 return json_object_new_string(value->string);
+        default:
+                return json_object_new_int64(integer_value(type, value));
         }
 }
 

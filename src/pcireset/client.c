@@ -9,8 +9,6 @@
 #include "pcireset/client.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 
@@ -191,38 +189,4 @@ int client_watch_signals(sd_event *event, sd_event_signal_handler_t handler, voi
                         return r;
         }
         return 0;
-}
-
-char *device_path_to_address(const char *path)
-{
-        char *address = NULL;
-
-        if (sd_bus_path_decode(path, DEVICE_PATH, &address) > 0)
-                return address;
-        return strdup(path);
-}
-
-char *device_paths_join(json_object *paths)
-{
-        _cleanup_json_ json_object *addresses = json_object_new_array();
-
-        if (!addresses)
-                return NULL;
-        for (size_t i = 0; i < json_length(paths); i++) {
-                _cleanup_free_ char *address = device_path_to_address(json_get_string_at(paths, i));
-
-                if (!address || json_append(addresses, json_object_new_string(address)) < 0)
-                        return NULL;
-        }
-        return json_join(addresses, ", ");
-}
-
-char *uid_to_name(uint64_t uid)
-{
-        struct passwd *user = uid < UINT32_MAX ? getpwuid((uid_t) uid) : NULL;
-        char *name = NULL;
-
-        if (user)
-                return strdup(user->pw_name);
-        return asprintf(&name, "%" PRIu64, uid) < 0 ? NULL : name;
 }

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "pcireset/bus-json.h"
 #include "pcireset/text.h"
 #include "pcireset/words.h"
 
@@ -66,7 +67,8 @@ static const struct {
         {DBUS_ERROR("NoServer"), EXIT_UNREACHABLE, NULL},
         {DBUS_ERROR("NoReply"), EXIT_UNREACHABLE, NULL},
         {DBUS_ERROR("Disconnected"), EXIT_UNREACHABLE, NULL},
-        {DBUS_ERROR("FileExists"), EXIT_UNREACHABLE, NULL}, /* systemd's, of a masked unit that has an alias */
+        {DBUS_ERROR("FileExists"), EXIT_UNREACHABLE,
+         NULL}, /* systemd's, of a masked unit that has an alias */
         {DBUS_ERROR("Timeout"), EXIT_UNREACHABLE, NULL},
         {DBUS_ERROR("TimedOut"), EXIT_UNREACHABLE, NULL}, /* the bus's: the service did not start in time */
 };

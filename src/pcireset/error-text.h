@@ -6,7 +6,7 @@
  * and which exit code that is.
  */
 
-#include "pcireset/client.h"
+#include "pcireset/context.h"
 
 /* The exit code that belongs to the name of a D-Bus error. */
 ExitCode error_exit_code(const char *name);

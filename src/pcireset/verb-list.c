@@ -11,6 +11,7 @@
 
 #include "pcireset/agent.h"
 #include "pcireset/error-text.h"
+#include "pcireset/names.h"
 #include "pcireset/table.h"
 #include "pcireset/text.h"
 #include "pcireset/verbs.h"

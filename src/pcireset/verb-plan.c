@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "pcireset/names.h"
 #include "pcireset/table.h"
 #include "pcireset/text.h"
 #include "pcireset/verbs.h"

@@ -17,6 +17,7 @@
 
 #include "pcireset/agent.h"
 #include "pcireset/error-text.h"
+#include "pcireset/names.h"
 #include "pcireset/progress.h"
 #include "pcireset/text.h"
 #include "pcireset/verbs.h"
@@ -139,7 +140,7 @@ static int on_job_new(sd_bus_message *message, void *userdata, sd_bus_error *ret
 
         /* What changes until this is answered is in the answer. */
         return sd_bus_call_method_async(wait->client->bus, NULL, wait->owner, path,
-                                        "org.freedesktop.DBus.Properties", "GetAll", on_job_properties, wait,
+                                        PROPERTIES_INTERFACE, "GetAll", on_job_properties, wait,
                                         "s", JOB_INTERFACE);
 }
 

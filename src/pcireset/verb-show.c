@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pcireset/error-text.h"
+#include "pcireset/names.h"
 #include "pcireset/terminal.h"
 #include "pcireset/text.h"
 #include "pcireset/verbs.h"
@@ -22,7 +23,7 @@ static int get_properties(Client *client, const char *path, json_object **ret)
         _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
         int r;
 
-        r = client_new_call(client, NULL, path, "org.freedesktop.DBus.Properties", "GetAll", false, &call);
+        r = client_new_call(client, NULL, path, PROPERTIES_INTERFACE, "GetAll", false, &call);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(call, "s", DEVICE_INTERFACE);

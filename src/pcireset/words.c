@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "pcireset/client.h"
+#include "pcireset/names.h"
 #include "pcireset/text.h"
 
 typedef struct Words {

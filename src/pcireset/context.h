@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What one run of the program is about: what was asked for on the command line, and the connection. Plain
+ * data, so that whoever reports something about it needs nobody who does something with it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-bus.h>
+
+#include "pcireset/bus-names.h"
+#include "shared/address.h"
+
+/* Documented in --help and pcireset(1): scripts rely on them. */
+typedef enum ExitCode {
+        EXIT_OK = 0,
+        EXIT_OTHER = 1,
+        EXIT_USAGE = 2,
+        EXIT_NOT_AUTHORIZED = 3,
+        EXIT_NO_DEVICE = 4,
+        EXIT_NOT_NOW = 5,
+        EXIT_RESET_FAILED = 6,
+        EXIT_DEVICE_DEAD = 7,
+        EXIT_TIMED_OUT = 8,
+        EXIT_CANCELLED = 9,
+        EXIT_UNREACHABLE = 10,
+} ExitCode;
+
+typedef struct Client {
+        sd_bus *bus;
+        bool json;
+        bool in_use;
+        bool when_idle;
+        bool no_wait;
+        bool ask_password;
+        uint64_t timeout_usec; /* 0: the daemon's own */
+        const char *lease; /* the id of one, NULL: not given */
+
+        /* What the verb works on, for messages. Empty if it works on no single device. */
+        const char *verb;
+        char address[PCI_ADDRESS_STRING_MAX];
+        const char *method; /* as given, or `any`; NULL if the verb has none */
+} Client;
