@@ -28,7 +28,7 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan reset jobs cancel monitor'
+        local verbs='list show methods plan holders reset jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -36,7 +36,7 @@ _pcireset() {
         done
 
         case ${typed[0]} in
-        reset) options+=' --in-use --timeout= --no-wait' ;;
+        reset) options+=' --in-use --when-idle --timeout= --no-wait --lease=' ;;
         plan | methods) options+=' --in-use' ;;
         esac
 
@@ -48,7 +48,7 @@ _pcireset() {
 
         case ${#typed[@]}:${typed[0]} in
         0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        1:show | 1:methods | 1:plan | 1:reset)
+        1:show | 1:methods | 1:plan | 1:holders | 1:reset)
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;

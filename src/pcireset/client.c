@@ -92,6 +92,25 @@ int client_append_options(Client *client, sd_bus_message *call)
         return sd_bus_message_append(call, "a{sv}", 0);
 }
 
+int client_get_rows(Client *client, const char *destination, const char *path, const char *interface,
+                    const char *member, json_object **ret)
+{
+        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        int r;
+
+        r = client_new_call(client, destination, path, interface, member, false, &call);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(call, "a{sv}", 0);
+        if (r < 0)
+                return r;
+        r = client_call(client, call, &reply);
+        if (r != EXIT_OK)
+                return r;
+        r = bus_json_read(reply, ret);
+        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+}
+
 int client_get_device(Client *client, char **ret_path, char **ret_owner)
 {
         _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;

@@ -36,6 +36,11 @@ int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply
 /* Appends an options dictionary with `in_use` if the user gave it and nothing else. */
 int client_append_options(Client *client, sd_bus_message *call);
 
+/* Makes a call whose only argument is a dictionary of no options and whose answer is one value, an array of
+ * dictionaries. Arguments as for client_new_call(), return as for client_call(). */
+int client_get_rows(Client *client, const char *destination, const char *path, const char *interface,
+                    const char *member, json_object **ret);
+
 /* Manager.GetDevice for client->address. `ret_owner`, if not NULL, gets the daemon's unique name. As
  * client_call(). The caller frees both. */
 int client_get_device(Client *client, char **ret_path, char **ret_owner);

@@ -38,6 +38,9 @@ typedef struct Client {
         bool ask_password;
         uint64_t timeout_usec; /* 0: the daemon's own */
         const char *lease; /* the id of one, NULL: not given */
+        const char *who, *why; /* to be told to others, NULL: not given */
+        const char *mode; /* `block` or `delay`, NULL: not given */
+        char **command; /* to be run, NULL-terminated; NULL if the verb runs none */
 
         /* What the verb works on, for messages. Empty if it works on no single device. */
         const char *verb;

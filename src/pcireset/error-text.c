@@ -8,15 +8,18 @@
 #include "pcireset/error-text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "pcireset/bus-json.h"
+#include "pcireset/holders.h"
 #include "pcireset/text.h"
 #include "pcireset/words.h"
 
 #define DBUS_ERROR(name) "org.freedesktop.DBus.Error." name
 #define BUS_DRIVER       "org.freedesktop.DBus"
+#define ACTION_PREFIX    "org.pciresetd1."
 
 /* Exit code and advice for each error. %A in an advice stands for the address. */
 static const struct {
@@ -37,8 +40,10 @@ static const struct {
          "`pcireset methods %A` shows the methods of this device."},
         {ERROR_PREFIX "NotUsable", EXIT_NOT_NOW, "`pcireset methods %A` says of each method why."},
         {ERROR_PREFIX "InUse", EXIT_NOT_NOW, NULL}, /* advice: see in_use_advice() */
-        {ERROR_PREFIX "Leased", EXIT_NOT_NOW, "Wait until its holder gives the lease back."},
-        {ERROR_PREFIX "Inhibited", EXIT_NOT_NOW, "Wait until the inhibitor is gone."},
+        {ERROR_PREFIX "Leased", EXIT_NOT_NOW, NULL}, /* advice: see leased_advice() */
+        {ERROR_PREFIX "Inhibited", EXIT_NOT_NOW,
+         "`pcireset inhibitors` shows who forbids it and why; it ends when the program that asked for it "
+         "does."},
         {ERROR_PREFIX "Quarantined", EXIT_NOT_NOW,
          "An administrator has to release the device from quarantine first: see pciresetd(8)."},
         {ERROR_PREFIX "Recovering", EXIT_NOT_NOW,
@@ -94,6 +99,53 @@ ExitCode error_exit_code(const char *name)
         return EXIT_OTHER;
 }
 
+static bool names(const char *message, const char *text)
+{
+        return *text && strstr(message, text);
+}
+
+static bool names_pid(const char *message, uint64_t pid)
+{
+        char number[24];
+
+        (void) snprintf(number, sizeof(number), " %" PRIu64, pid);
+        for (const char *p = message; (p = strstr(p, number)); p++)
+                if (p[strlen(number)] < '0' || p[strlen(number)] > '9')
+                        return true;
+        return false;
+}
+
+/* Is the holder in the message already? Those of other users have nothing but a kind. What somebody says about
+ * himself does not count: it could hide the rest. */
+static bool is_told(const char *message, json_object *holder)
+{
+        uint64_t pid = json_get_unsigned(holder, "pid");
+
+        if (pid > 0)
+                return names_pid(message, pid);
+        if (json_get_unsigned(holder, "count") > 0)
+                return names(message, json_get_string(holder, "kind"));
+        return names(message, json_get_string(holder, "what")) ||
+               names(message, json_get_string(holder, "id"));
+}
+
+/* The daemon's message names some, its details have them all. */
+static int print_untold_holders(const char *message, json_object *holders)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < json_length(holders) && r >= 0; i++) {
+                json_object *holder = json_object_array_get_idx(holders, i);
+                _cleanup_free_ char *text = NULL;
+
+                if (is_told(message, holder))
+                        continue;
+                text = holder_to_text(holder);
+                r = text ? text_print_line(stderr, "  %s", text) : -ENOMEM;
+        }
+        return r;
+}
+
 static int report(const Client *client, const char *name, const char *message, const char *next_step,
                   json_object *details)
 {
@@ -105,6 +157,8 @@ static int report(const Client *client, const char *name, const char *message, c
                 r = text_print_line(stderr, "pcireset: %s", message);
                 if (r >= 0 && details)
                         r = print_evidence(stderr, details, false);
+                if (r >= 0)
+                        r = print_untold_holders(message, json_get_array(details, "holders"));
                 if (r >= 0 && next_step)
                         r = text_print_line(stderr, "%s", next_step);
                 return r;
@@ -138,9 +192,9 @@ static const char *last_why(json_object *details)
         return n > 0 ? json_get_string(json_object_array_get_idx(attempts, n - 1), "why") : "";
 }
 
-/* Who said no, and what would make it a yes. The daemon's message names the actions. */
-static char *authorization_advice(const Client *client, const char *name, const char *sender,
-                                  json_object *details)
+/* Who said no, and what would make it a yes. What the daemon's message says is not said again. */
+static char *authorization_advice(const Client *client, const char *name, const char *message,
+                                  const char *sender, json_object *details)
 {
         const char *interactive = "";
         char *advice = NULL;
@@ -160,6 +214,10 @@ static char *authorization_advice(const Client *client, const char *name, const 
                                                      "(pkttyagent could). "
                                                    : "A password would do: call from a terminal, without "
                                                      "--no-ask-password. ";
+        if (strstr(message, ACTION_PREFIX))
+                return asprintf(&advice, "%spcireset(1) has an example of such a rule.", interactive) < 0
+                               ? NULL
+                               : advice;
         if (!client->method)
                 return asprintf(&advice,
                                 "%sA polkit rule in /etc/polkit-1/rules.d allows it: see pcireset(1).",
@@ -168,32 +226,55 @@ static char *authorization_advice(const Client *client, const char *name, const 
                                : advice;
         return asprintf(&advice,
                         "%sA polkit rule in /etc/polkit-1/rules.d allows it: `pcireset plan %s %s%s` names "
-                        "the "
-                        "actions, pcireset(1) has an example.",
+                        "the actions, pcireset(1) has an example.",
                         interactive, client->address, client->method, client->in_use ? " --in-use" : "") < 0
                        ? NULL
                        : advice;
 }
 
-static char *in_use_advice(const Client *client)
+static bool is_reset(const Client *client)
 {
+        return strcmp(client->verb, "reset") == 0;
+}
+
+static bool any_hard(json_object *holders)
+{
+        for (size_t i = 0; i < json_length(holders); i++)
+                if (json_get_bool(json_object_array_get_idx(holders, i), "hard"))
+                        return true;
+        return false;
+}
+
+static char *in_use_advice(const Client *client, json_object *details)
+{
+        const char *wait = client->when_idle ? "" : ", or give --when-idle to wait for that";
         char *advice = NULL;
         int r;
 
-        if (client->in_use)
-                r = asprintf(&advice,
-                             "--in-use does not lift this. Stop what uses the device; `pcireset plan %s` "
-                             "shows it.",
-                             client->address);
+        if (!is_reset(client))
+                r = asprintf(&advice, "Stop what uses it first; `pcireset holders` shows that.");
+        else if (client->in_use || any_hard(json_get_array(details, "holders")))
+                r = asprintf(
+                        &advice,
+                        "--in-use does not lift this. Stop what uses the device (`pcireset plan %s` shows "
+                        "it)%s.",
+                        client->address, wait);
         else
                 r = asprintf(
                         &advice,
-                        "Stop what uses the device (`pcireset plan %s` shows it), or give --in-use: then it "
-                        "is "
-                        "reset under its driver, which may lose what it was doing, and polkit is asked for "
-                        "org.pciresetd1.reset-in-use.",
-                        client->address);
+                        "Stop what uses the device (`pcireset plan %s` shows it)%s; or give --in-use: "
+                        "then it is reset under its user, which may lose what it was doing, and polkit is "
+                        "asked for " ACTION_PREFIX "reset-in-use.",
+                        client->address, wait);
         return r < 0 ? NULL : advice;
+}
+
+static char *leased_advice(const Client *client)
+{
+        return strdup(is_reset(client) && !client->when_idle
+                              ? "`pcireset leases` shows whose it is. Wait until it is given back, or give "
+                                "--when-idle to have that done."
+                              : "`pcireset leases` shows whose it is. Wait until it is given back.");
 }
 
 static char *known_advice(const Client *client, const char *name)
@@ -219,17 +300,19 @@ static char *known_advice(const Client *client, const char *name)
 }
 
 /* NULL also if there is nothing to say. */
-static char *find_advice(const Client *client, const char *name, ExitCode code, const char *sender,
-                         json_object *details)
+static char *find_advice(const Client *client, const char *name, const char *message, ExitCode code,
+                         const char *sender, json_object *details)
 {
         if (strcmp(name, ERROR_PREFIX "PolicyDenied") == 0)
                 return strdup("The policy of this machine says no, whoever asks: see pciresetd(8).");
         if (code == EXIT_NOT_AUTHORIZED)
-                return authorization_advice(client, name, sender, details);
+                return authorization_advice(client, name, message, sender, details);
         if (code == EXIT_UNREACHABLE)
                 return strdup(UNREACHABLE_ADVICE);
         if (strcmp(name, ERROR_PREFIX "InUse") == 0)
-                return in_use_advice(client);
+                return in_use_advice(client, details);
+        if (strcmp(name, ERROR_PREFIX "Leased") == 0)
+                return leased_advice(client);
         if (strcmp(last_why(details), "busy") == 0)
                 return strdup("`pcireset jobs` shows what is in the way.");
         if (strcmp(client->verb, "cancel") == 0 && strcmp(name, DBUS_ERROR("UnknownObject")) == 0)
@@ -280,7 +363,7 @@ ExitCode report_reply(const Client *client, sd_bus_message *reply, bool timed_ou
         }
 
         details = read_details(reply);
-        advice = find_advice(client, name, code, sd_bus_message_get_sender(reply), details);
+        advice = find_advice(client, name, message, code, sd_bus_message_get_sender(reply), details);
         (void) report(client, name, message, advice, details);
         return code;
 }

@@ -88,6 +88,22 @@ void table_cell(Table *table, Colour colour, const char *format, ...)
                 table->error = -ENOMEM;
 }
 
+void table_text(Table *table, const char *text)
+{
+        table_cell(table, *text ? COLOUR_NONE : COLOUR_DIM, "%s", *text ? text : "-");
+}
+
+void table_age(Table *table, uint64_t since_usec)
+{
+        uint64_t now = now_realtime_usec();
+        char buffer[TEXT_DURATION_MAX];
+
+        /* The clock may have been set back since. */
+        if (since_usec > 0)
+                (void) text_duration(now > since_usec ? now - since_usec : 0, buffer);
+        table_text(table, since_usec > 0 ? buffer : "");
+}
+
 /* Writes the text, shortened to `columns` columns with an ellipsis at the end. */
 static void print_shortened(FILE *stream, const char *text, size_t columns)
 {

@@ -214,6 +214,12 @@ const char *text_duration(uint64_t usec, char buffer[static TEXT_DURATION_MAX])
                 (void) snprintf(buffer, TEXT_DURATION_MAX, "%" PRIu64 " us", usec);
         else if (usec < 10 * USEC_PER_MSEC)
                 (void) snprintf(buffer, TEXT_DURATION_MAX, "%.1f ms", (double) usec / USEC_PER_MSEC);
+        else if (seconds >= 86400)
+                (void) snprintf(buffer, TEXT_DURATION_MAX, "%" PRIu64 " d %02" PRIu64 " h", seconds / 86400,
+                                seconds / 3600 % 24);
+        else if (seconds >= 3600)
+                (void) snprintf(buffer, TEXT_DURATION_MAX, "%" PRIu64 " h %02" PRIu64 " min", seconds / 3600,
+                                seconds / 60 % 60);
         else if (seconds >= 60)
                 (void) snprintf(buffer, TEXT_DURATION_MAX, "%" PRIu64 " min %02" PRIu64 " s", seconds / 60,
                                 seconds % 60);

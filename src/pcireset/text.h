@@ -46,7 +46,7 @@ int text_print_line(FILE *stream, const char *format, ...) __attribute__((format
 #define TEXT_DURATION_MAX 32U
 #define TEXT_TIME_MAX     40U
 
-/* `80 us`, `0.11 s`, `12.3 s`, `2 min 05 s`. Returns `buffer`. */
+/* `80 us`, `0.11 s`, `12.3 s`, `2 min 05 s`, `3 h 05 min`, `2 d 04 h`. Returns `buffer`. */
 const char *text_duration(uint64_t usec, char buffer[static TEXT_DURATION_MAX]);
 
 /* A local time with milliseconds, of microseconds since the epoch. Returns `buffer`. */

@@ -23,12 +23,6 @@ static Colour state_colour(const char *state)
         return strcmp(state, "quarantined") == 0 ? COLOUR_BAD : COLOUR_BUSY;
 }
 
-/* What is not there is a dash, so that every row has the same number of fields. */
-static void text_cell(Table *table, const char *text)
-{
-        table_cell(table, *text ? COLOUR_NONE : COLOUR_DIM, "%s", *text ? text : "-");
-}
-
 static int print_devices(json_object *devices)
 {
         static const char *const headers[] = {"ADDRESS", "DRIVER", "STATE", "OWNER", "DESCRIPTION", NULL};
@@ -40,10 +34,10 @@ static int print_devices(json_object *devices)
                 json_object *device = json_object_array_get_idx(devices, i);
                 const char *state = json_get_string(device, "state");
 
-                text_cell(table, json_get_string(device, "address"));
-                text_cell(table, json_get_string(device, "driver"));
+                table_text(table, json_get_string(device, "address"));
+                table_text(table, json_get_string(device, "driver"));
                 table_cell(table, state_colour(state), "%s", state);
-                text_cell(table, json_get_string(device, "owner"));
+                table_text(table, json_get_string(device, "owner"));
                 table_cell(table, COLOUR_NONE, "%s", json_get_string(device, "description"));
         }
         return table_print(table, stdout);
@@ -70,19 +64,6 @@ int verb_list(Client *client, char **arguments)
         return client->json ? json_print(stdout, devices, false) : print_devices(devices);
 }
 
-/* How long ago; the clock may have been set back since. */
-static void age_cell(Table *table, uint64_t since_usec)
-{
-        uint64_t now = now_realtime_usec();
-        char buffer[TEXT_DURATION_MAX];
-
-        if (since_usec == 0)
-                table_cell(table, COLOUR_DIM, "-");
-        else
-                table_cell(table, COLOUR_NONE, "%s",
-                           text_duration(now > since_usec ? now - since_usec : 0, buffer));
-}
-
 static int print_jobs(json_object *jobs)
 {
         static const char *const headers[] = {"JOB",  "ADDRESS", "METHOD",  "PHASE",
@@ -102,35 +83,24 @@ static int print_jobs(json_object *jobs)
                 if (!user)
                         return -ENOMEM;
                 table_cell(table, COLOUR_NONE, "%" PRIu64, json_get_unsigned(job, "id"));
-                text_cell(table, json_get_string(job, "address"));
-                text_cell(table, json_get_string(job, "method"));
+                table_text(table, json_get_string(job, "address"));
+                table_text(table, json_get_string(job, "method"));
                 table_cell(table, COLOUR_BUSY, "%s", json_get_string(job, "phase"));
-                text_cell(table, user);
-                age_cell(table, json_get_unsigned(job, "queued_at"));
-                age_cell(table, json_get_unsigned(job, "started_at"));
+                table_text(table, user);
+                table_age(table, json_get_unsigned(job, "queued_at"));
+                table_age(table, json_get_unsigned(job, "started_at"));
         }
         return table_print(table, stdout);
 }
 
 int verb_jobs(Client *client, char **arguments)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
         _cleanup_json_ json_object *jobs = NULL;
         int r;
 
-        r = client_new_call(client, NULL, ROOT_PATH, MANAGER_INTERFACE, "ListJobs", false, &call);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(call, "a{sv}", 0);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
+        r = client_get_rows(client, NULL, ROOT_PATH, MANAGER_INTERFACE, "ListJobs", &jobs);
         if (r != EXIT_OK)
                 return r;
-        r = bus_json_read(reply, &jobs);
-        if (r <= 0)
-                return r < 0 ? r : -EBADMSG;
-
         return client->json ? json_print(stdout, jobs, false) : print_jobs(jobs);
 }
 

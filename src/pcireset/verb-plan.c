@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "pcireset/holders.h"
 #include "pcireset/names.h"
 #include "pcireset/table.h"
 #include "pcireset/text.h"
@@ -129,8 +130,8 @@ static int print_why(json_object *why)
         return r;
 }
 
-/* `0000:01:00.0 (driver e1000e), 0000:01:00.1 (2 processes)`, or nobody. */
-static int print_holders(json_object *holders)
+/* `0000:01:00.0 alice (lease 3f), 0000:01:00.1 nobody`. Nothing if the daemon does not tell. */
+static int print_owners(json_object *owners)
 {
         char *text = NULL;
         size_t size;
@@ -139,22 +140,38 @@ static int print_holders(json_object *holders)
 
         if (!stream)
                 return -ENOMEM;
-        for (size_t i = 0; i < json_length(holders); i++) {
-                json_object *holder = json_object_array_get_idx(holders, i);
-                const char *name = json_get_string(holder, "name");
-                _cleanup_free_ char *device = device_path_to_address(json_get_string(holder, "device"));
+        for (size_t i = 0; i < json_length(owners); i++) {
+                json_object *member = json_object_array_get_idx(owners, i);
+                const char *owner = json_get_string(member, "owner"),
+                           *lease = json_get_string(member, "lease");
+                _cleanup_free_ char *device = device_path_to_address(json_get_string(member, "device"));
 
-                (void) fprintf(stream, "%s%s (%s%s%s)", i > 0 ? ", " : "", device ? device : "?",
-                               json_get_string(holder, "kind"), *name ? " " : "", name);
+                (void) fprintf(stream, "%s%s %s%s%s%s", i > 0 ? ", " : "", device ? device : "?",
+                               *owner ? owner : "nobody", *lease ? " (lease " : "", lease,
+                               *lease ? ")" : "");
         }
-        r = fclose(stream) == 0 ? print_line("Used by:", text && *text ? text : "nobody") : -ENOMEM;
+        r = fclose(stream) != 0 ? -ENOMEM : *text ? print_line("Owned by:", text) : 0;
         free(text);
         return r;
 }
 
+static int print_users(json_object *holders)
+{
+        if (json_length(holders) == 0)
+                return print_line("Used by:", "nobody");
+        return print_holders(stdout, "   Used by:     ", "                ", holders);
+}
+
+/* The daemon's scope, since it knows methods that are newer than this client. */
+static const char *rung_scope(json_object *rung)
+{
+        const char *scope = json_get_string(rung, "scope");
+
+        return *scope ? scope : reset_scope_to_string(reset_method_scope(json_get_string(rung, "method")));
+}
+
 static int print_rung(json_object *rung, size_t number)
 {
-        const char *method = json_get_string(rung, "method");
         uint64_t expected = json_get_unsigned(rung, "expected_usec");
         _cleanup_free_ char *set = device_paths_join(json_get_array(rung, "reset_set"));
         _cleanup_free_ char *actions = json_join(json_get_array(rung, "actions"), ", ");
@@ -165,22 +182,23 @@ static int print_rung(json_object *rung, size_t number)
         if (!set || !actions || !lost)
                 return -ENOMEM;
 
-        r = text_print_line(stdout, "%zu. %s (%s scope)%s", number, method,
-                            reset_scope_to_string(reset_method_scope(method)),
-                            json_get_bool(rung, "usable") ? "" : ": not usable now");
+        r = text_print_line(stdout, "%zu. %s (%s scope)%s", number, json_get_string(rung, "method"),
+                            rung_scope(rung), json_get_bool(rung, "usable") ? "" : ": not usable now");
         if (r >= 0 && !json_get_bool(rung, "usable"))
                 r = print_why(json_get_array(rung, "why"));
         if (r >= 0)
                 r = print_line("Disturbs:", set);
         if (r >= 0)
-                r = print_holders(json_get_array(rung, "holders"));
+                r = print_owners(json_get_array(rung, "owners"));
+        if (r >= 0)
+                r = print_users(json_get_array(rung, "holders"));
         if (r >= 0 && *actions)
                 r = print_line("polkit asks:", actions);
         if (r >= 0)
                 r = print_line("Takes about:",
                                expected > 0 ? text_duration(expected, duration) : "only firmware knows");
         if (r >= 0 && *lost)
-                r = print_line("Loses:", lost);
+                r = text_print_line(stdout, "   %-13swhat these drivers have set up: %s", "Loses:", lost);
         return r;
 }
 

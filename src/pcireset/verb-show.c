@@ -75,6 +75,20 @@ static int print_identity(json_object *properties)
                                json_get_unsigned(properties, "Revision"));
 }
 
+/* Nothing if the daemon does not tell. */
+static int print_in_use(json_object *properties)
+{
+        json_object *in_use;
+
+        if (!json_object_object_get_ex(properties, "InUse", &in_use) ||
+            !json_object_is_type(in_use, json_type_boolean))
+                return 0;
+        if (!json_object_get_boolean(in_use))
+                return print_field("In use", "no", NULL);
+        return text_print_line(stdout, "%*s: yes, see `pcireset holders %s`", LABEL_WIDTH, "In use",
+                               json_get_string(properties, "Address"));
+}
+
 /* `flr (usable), bus (siblings)`: the details are for `methods`. */
 static int print_methods(json_object *methods)
 {
@@ -142,6 +156,8 @@ static int print_device(json_object *properties, json_object *methods)
                 r = print_field("Owner", json_get_string(properties, "Owner"), "nobody known");
         if (r >= 0)
                 r = print_field("Lease", json_get_string(properties, "Lease"), "none");
+        if (r >= 0)
+                r = print_in_use(properties);
         if (r >= 0)
                 r = print_methods(methods);
         if (r >= 0)

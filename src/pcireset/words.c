@@ -36,14 +36,58 @@ const char *why_to_words(const char *code)
                 {"root-bus", "there is no bridge above the device whose link could be reset"},
                 {"siblings", "other functions are below the same bridge, so the kernel refuses it"},
                 {"topology-unknown", "the bridge above the device is not known yet; try again in a moment"},
+                {"virtual-function", "it does not bring a virtual function back"},
+                {"vf", "it does not bring a virtual function back"},
+                {"no-slot", "the device is in no slot whose power can be switched"},
+                {"edges", "the policy ties the device to others that the method cannot reset with it"},
                 {"driver-bound", "a driver of the host uses a device that would be reset; see --in-use"},
+                {"held", "a program or an interface uses a device that would be reset; see --in-use"},
+                {"storage-in-use",
+                 "a file system, swap or other storage is in use on a device that would be reset"},
+                {"network-in-use", "an interface of a device that would be reset is up and has addresses"},
+                {"use-unknown", "it could not be found out who uses a device that would be reset"},
                 {"vfio-open", "a process has a device that would be reset open through VFIO"},
+                {"not-vfio", "a device that would be reset is not bound to a VFIO driver"},
+                {"not-owned",
+                 "a device that would be reset is in a VFIO group that the caller did not present"},
+                {"guest", "a Xen guest has a device that would be reset"},
                 {"pciback", "a Xen guest may be using a device that would be reset"},
                 {"tsm-bound", "a device that would be reset is bound to a confidential guest"},
+                {"leased",
+                 "somebody else has a lease on a device that would be reset; see `pcireset leases`"},
+                {"lease-gone", "the lease that was named does not hold the device any more"},
+                {"inhibited", "somebody forbids it for now; see `pcireset inhibitors`"},
         };
         const char *words = look_up(table, ELEMENTSOF(table), code);
 
         return words ? words : "a reason newer than this client: see pciresetd(8)";
+}
+
+const char *kind_to_words(const char *kind, bool hard)
+{
+        static const Words table[] = {
+                {"root", "the root file system is on it; it is never reset"},
+                {"mount", "a file system on it is mounted; unmount it first"},
+                {"swap", "it is swapped to; swapoff(8) first"},
+                {"block",
+                 "a block device of it is claimed, such as by LVM, RAID or a mount in a container; that "
+                 "has to let go first"},
+                {"network", "an interface of it is up and has addresses; take the interface down first"},
+                {"guest", "a Xen guest has it; detach it first"},
+                {"process", "a program has it open; end the program, or give --in-use"},
+                {"interface", "an interface of it is up; take it down, or give --in-use"},
+                {"hidden",
+                 "a network driver is bound and no interface is seen, which may be in a container; "
+                 "bring it back, or give --in-use"},
+                {"vfio", "a program or its guest works on it through VFIO; end it first"},
+                {"driver", "a driver of the host is bound to it; unbind it, or give --in-use"},
+        };
+        const char *words = look_up(table, ELEMENTSOF(table), kind);
+
+        if (words)
+                return words;
+        return hard ? "a use that this client does not know, and that no option goes past: see pciresetd(8)"
+                    : "a use that this client does not know: see pciresetd(8)";
 }
 
 const char *phase_to_words(const char *phase)

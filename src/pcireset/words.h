@@ -13,6 +13,10 @@
  * pointer to the daemon's manual page. */
 const char *why_to_words(const char *code);
 
+/* What a kind of holder means for a reset, and what to do about it. `hard`: what the daemon says of a kind
+ * that this client does not know. Never NULL. */
+const char *kind_to_words(const char *kind, bool hard);
+
 /* The phase of a job, for the line of progress. Unknown phases are given back as they are. */
 const char *phase_to_words(const char *phase);
 

@@ -4,7 +4,10 @@
 
 check_PROGRAMS += tests/client/fake-daemon tests/client/json-get
 
-tests_client_fake_daemon_SOURCES = tests/client/fake-daemon.c
+tests_client_fake_daemon_SOURCES = \
+	tests/client/fake-claims.c \
+	tests/client/fake-daemon.c tests/client/fake-daemon.h \
+	tests/client/fake-reset.c
 tests_client_fake_daemon_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_client_fake_daemon_LDADD = $(SYSTEMD_LIBS)
 
@@ -13,4 +16,5 @@ tests_client_json_get_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 tests_client_json_get_LDADD = $(JSON_LIBS)
 
 dist_check_SCRIPTS += tests/client/test-client.sh
+EXTRA_DIST += tests/client/claims.sh
 integration_tests += tests/client/test-client.sh

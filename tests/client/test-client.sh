@@ -13,8 +13,9 @@ if [ -z "$CLIENT_TEST_INSIDE" ]; then
 fi
 export PCIRESET DBUS_SYSTEM_BUS_ADDRESS=$DBUS_SESSION_BUS_ADDRESS
 export LC_ALL=C.UTF-8 TZ=UTC TERM=xterm
-unset NO_COLOR COLUMNS FAKE_JOBS
+unset NO_COLOR COLUMNS FAKE_JOBS FAKE_CLAIMS PCIRESET_LEASE PCIRESET_LEASE_FD
 
+here=$(dirname "$0")
 work=$(mktemp -d)
 daemon=
 trap '[ -z "$daemon" ] || kill "$daemon"; rm -rf "$work"' EXIT
@@ -145,7 +146,7 @@ test_usage() {
 
 test_unreachable() {
         local verb
-        for verb in list 'show 01:00.0' 'methods 01:00.0' 'plan 01:00.0' 'reset 01:00.0' jobs 'cancel 1' monitor; do
+        for verb in list 'show 01:00.0' 'holders 01:00.0' leases inhibitors 'methods 01:00.0' 'plan 01:00.0' 'reset 01:00.0' jobs 'cancel 1' monitor; do
                 run $verb
                 check "$verb without a daemon" all "exits 10" "err_has 'systemctl status pciresetd'" out_empty
                 run $verb --json
@@ -195,12 +196,14 @@ test_list() {
 test_show() {
         run show 01:00.0
         check "show" all "exits 0" err_empty "out_has 'Driver: none'" "out_has 'Parent: 0000:00:1c.0'" \
+                "out_has 'In use: yes, see \`pcireset holders 0000:01:00.0\`'" "out_has 'Lease: none'" \
                 "out_has 'Ids: 8086:0000, subsystem 0000:0000, class 020000, revision 00'" \
                 "out_has 'Methods: flr (usable), bus (siblings from-the-future)'" \
                 "out_has 'Last reset: by flr in 0.11 s, verified: ok (2023-11-14 22:13:20.000, user root, job 42)'" \
                 "out_lacks 'Physical function'"
         run show 0000:01:00.1
-        check "show: nothing hostile" all "exits 0" "harmless $work/out"
+        check "show: nothing hostile" all "exits 0" "harmless $work/out" "out_has 'In use: no'" \
+                "out_has 'Owner: alice'" "out_has 'Lease: L1'"
         run show 0000:02:00.0
         check "show: a root bus, no methods, no reset" all "exits 0" "out_has 'on a root bus'" \
                 "out_has 'Methods: none'" "out_has 'none that the daemon knows of'"
@@ -233,15 +236,22 @@ test_methods() {
 
 test_plan() {
         run plan 01:00.0
-        check "plan" all "exits 0" err_empty "out_has 'a reset by \"any\"'" "out_has '1. flr (function scope)'" \
-                "out_has 'polkit asks: org.pciresetd1.reset'" "out_has '2. acpi (function scope): not usable now'" \
-                "out_has 'driver-bound: '" "out_has '0000:01:00.0, 0000:01:00.1'" \
-                "out_has '0000:01:00.1 (driver e1000e)'" "out_has 'only firmware knows'" "out_has 'link state'" \
-                "out_has '0.10 s'"
+        check "plan" all "exits 0" err_empty "harmless $work/out" "out_has 'a reset by \"any\"'" \
+                "out_has '1. flr (function scope)'" "out_has 'polkit asks: org.pciresetd1.reset'" \
+                "out_has '2. future_reset (power scope): not usable now'" "out_has 'driver-bound: '" \
+                "out_has 'storage-in-use: a file system'" "out_has 'from-the-future: a reason newer'" \
+                "out_has '0000:01:00.0, 0000:01:00.1'" \
+                "out_has '   Owned by:    0000:01:00.0 alice (lease L1), 0000:01:00.1 nobody'" \
+                "out_has '   Used by:     nobody'" \
+                "out_has '   Used by:     0000:01:00.0 process 4242 (Xorg) of root in session-2.scope: /dev/dri/card0'" \
+                "out_has '                0000:01:00.1 mount: /dev/nvme0n1p1 on /mnt'" \
+                "out_has 'only firmware knows'" "out_has 'have set up: 0000:01:00.1 e1000e'" "out_has '0.10 s'" \
+                "[ \$(grep -c 'Owned by' $work/out) = 1 ]"
         run plan 01:00.0 link
         check "an empty plan" all "exits 0" "out_has nothing"
         run --json plan 01:00.0 flr --in-use
-        check "plan --json" all "exits 0" "json_is rungs.1.holders.0.kind driver" "json_is rungs.0.usable true"
+        check "plan --json" all "exits 0" "harmless $work/out" "json_is rungs.1.holders.1.kind mount" \
+                "json_is rungs.0.usable true" "json_is rungs.1.owners.0.lease L1"
 }
 
 test_jobs() {
@@ -507,6 +517,9 @@ test_output() {
         check "output that cannot be written" all "exits 1" "err_has 'could not be written'"
 }
 
+# shellcheck source=tests/client/claims.sh
+. "$here/claims.sh"
+
 test_usage
 test_unreachable
 start_daemon
@@ -516,6 +529,10 @@ test_methods
 test_plan
 test_reset
 test_errors
+test_holders
+test_claims
+test_refusals_with_holders
+test_reset_options
 test_interrupt
 test_vanish
 test_monitor
