@@ -422,7 +422,7 @@ static const struct {
 } odd_records[] = {
         {"7.json", ""},
         {"7.json", "not JSON"},
-        {"7.json", "{\"version\":1}"},
+        {"7.json", "{\"version\":2}"},
         {"7.json", "{\"version\":99,\"pid\":1,\"saved_reset_method\":null,\"request\":{},\"result\":null}"},
         {"x.json", "{}"},
         {"next-id", "not a number"},

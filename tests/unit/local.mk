@@ -13,6 +13,7 @@ worker_unit_tests = \
 	tests/unit/test-json \
 	tests/unit/test-record \
 	tests/unit/test-reset \
+	tests/unit/test-worker-hostile \
 	tests/unit/test-worker-protocol \
 	tests/unit/test-xen
 check_PROGRAMS += $(worker_unit_tests)
@@ -60,7 +61,14 @@ tests_unit_test_reset_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_reset_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=attribute_write
 tests_unit_test_reset_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
-tests_unit_test_worker_protocol_SOURCES = tests/unit/test-worker-protocol.c
+protocol_sources = tests/unit/protocol.c tests/unit/protocol.h
+
+tests_unit_test_worker_hostile_SOURCES = tests/unit/test-worker-hostile.c $(protocol_sources)
+tests_unit_test_worker_hostile_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_worker_hostile_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_worker_hostile_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_worker_protocol_SOURCES = tests/unit/test-worker-protocol.c $(protocol_sources)
 tests_unit_test_worker_protocol_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_protocol_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_worker_protocol_LDADD = $(UNIT_LIBS)
