@@ -81,6 +81,7 @@ tests_unit_test_xen_LDADD = libworker.a $(UNIT_LIBS)
 # The words and the domain.
 domain_unit_tests = \
 	tests/unit/test-address \
+	tests/unit/test-driver \
 	tests/unit/test-jobs \
 	tests/unit/test-lane \
 	tests/unit/test-method \
@@ -99,6 +100,11 @@ tests_unit_test_address_SOURCES = tests/unit/test-address.c
 tests_unit_test_address_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_address_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_address_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_driver_SOURCES = tests/unit/test-driver.c
+tests_unit_test_driver_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_driver_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_driver_LDADD = $(UNIT_LIBS)
 
 tests_unit_test_utf8_SOURCES = tests/unit/test-utf8.c
 tests_unit_test_utf8_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/cleanup.h"
-
 static const char *const state_names[] = {
         [DEVICE_IDLE] = "idle",
         [DEVICE_QUEUED] = "queued",
@@ -19,15 +17,6 @@ static const char *const error_state_names[] = {
         [ERROR_STATE_BEGIN_RECOVERY] = "begin-recovery",
         [ERROR_STATE_SUCCESSFUL_RECOVERY] = "successful-recovery",
         [ERROR_STATE_FAILED_RECOVERY] = "failed-recovery",
-};
-
-/* Drivers with reset_prepare and reset_done in their pci_error_handlers, in every kernel that is served:
- * virtio-pci has them only in the newest. */
-static const char *const reset_aware_drivers[] = {
-        "nvme",      "ice",        "i40e",           "fm10k",    "igbvf",           "cxgb4",
-        "hns3",      "hibmcge",    "ionic",          "pds_core", "mwifiex_pcie",    "qla2xxx",
-        "idxd",      "habanalabs", "intel_vpu",      "qaic",     "mhi-pci-generic", "hisi_hpre",
-        "hisi_sec2", "hisi_zip",   "hisi_sas_v3_hw",
 };
 
 void device_forget_use(Device *device)
@@ -124,34 +113,6 @@ ErrorState error_state_from_uevent(const char *value)
         if (strcmp(value, "FAILED_RECOVERY") == 0)
                 return ERROR_STATE_FAILED_RECOVERY;
         return ERROR_STATE_NONE;
-}
-
-static bool ends_with(const char *text, const char *suffix)
-{
-        size_t n = strlen(text), m = strlen(suffix);
-
-        return n >= m && strcmp(text + n - m, suffix) == 0;
-}
-
-DriverKind driver_kind(const char *driver)
-{
-        if (driver[0] == '\0')
-                return DRIVER_NONE;
-        if (strcmp(driver, "pciback") == 0)
-                return DRIVER_PCIBACK;
-        /* Variant drivers (mlx5_vfio_pci, nvgrace-gpu-vfio-pci, …) share vfio-pci's open and close. */
-        if (ends_with(driver, "vfio-pci") || ends_with(driver, "vfio_pci") ||
-            strcmp(driver, "pci-stub") == 0)
-                return DRIVER_ASSIGNABLE;
-        return DRIVER_HOST;
-}
-
-bool driver_is_reset_aware(const char *driver)
-{
-        for (size_t i = 0; i < ELEMENTSOF(reset_aware_drivers); i++)
-                if (strcmp(reset_aware_drivers[i], driver) == 0)
-                        return true;
-        return false;
 }
 
 bool device_is_alone_below_parent(const Device *device)

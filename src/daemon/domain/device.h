@@ -17,6 +17,7 @@
 
 #include "daemon/domain/claim.h"
 #include "shared/address.h"
+#include "shared/driver.h"
 #include "shared/holder.h"
 #include "shared/method.h"
 #include "shared/worker-scan.h"
@@ -75,14 +76,6 @@ typedef enum ErrorState {
         ERROR_STATE_SUCCESSFUL_RECOVERY,
         ERROR_STATE_FAILED_RECOVERY,
 } ErrorState;
-
-/* How the bound driver bears on a reset. */
-typedef enum DriverKind {
-        DRIVER_NONE,
-        DRIVER_ASSIGNABLE, /* vfio drivers and pci-stub: bound so that somebody may take the device */
-        DRIVER_PCIBACK, /* Xen: sysfs cannot tell whether a guest has the device */
-        DRIVER_HOST, /* anything else: the host uses it */
-} DriverKind;
 
 typedef struct LastReset {
         bool valid;
@@ -155,12 +148,6 @@ const char *error_state_to_string(ErrorState state);
 /* Parses the value of the uevent key ERROR_EVENT (drivers/pci/pci-driver.c, pci_uevent_ers). A value of a
  * newer kernel gives ERROR_STATE_NONE. */
 ErrorState error_state_from_uevent(const char *value);
-
-DriverKind driver_kind(const char *driver);
-
-/* True if the driver's reset_prepare and reset_done callbacks put its own state right after a reset, so
- * that nothing is lost (kernels 6.1 to 7.1). */
-bool driver_is_reset_aware(const char *driver);
 
 /* True if no other function hangs below the same bridge; virtual functions count as others, as they do for
  * the kernel (drivers/pci/pci.c, pci_parent_bus_reset). Means nothing on a root bus. */
