@@ -27,6 +27,13 @@ static bool is_one_of(const char *const *names, size_t n, const char *driver)
         return false;
 }
 
+static bool ends_with(const char *text, const char *suffix)
+{
+        size_t n = strlen(text), m = strlen(suffix);
+
+        return n >= m && strcmp(text + n - m, suffix) == 0;
+}
+
 DriverKind driver_kind(const char *driver)
 {
         if (driver[0] == '\0')
@@ -36,7 +43,8 @@ DriverKind driver_kind(const char *driver)
         if (is_one_of(uio_drivers, ELEMENTSOF(uio_drivers), driver))
                 return DRIVER_UIO;
         /* Variant drivers (mlx5_vfio_pci, nvgrace-gpu-vfio-pci, …) share vfio-pci's open and close. */
-        if (strstr(driver, "vfio") || is_one_of(stub_drivers, ELEMENTSOF(stub_drivers), driver))
+        if (ends_with(driver, "vfio-pci") || ends_with(driver, "vfio_pci") ||
+            is_one_of(stub_drivers, ELEMENTSOF(stub_drivers), driver))
                 return DRIVER_ASSIGNABLE;
         return DRIVER_HOST;
 }

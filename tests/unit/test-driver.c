@@ -14,7 +14,7 @@ static const struct {
         {"vfio-pci", DRIVER_ASSIGNABLE, false},
         {"mlx5_vfio_pci", DRIVER_ASSIGNABLE, false},
         {"nvgrace-gpu-vfio-pci", DRIVER_ASSIGNABLE, false},
-        {"vfio_pci_zdev", DRIVER_ASSIGNABLE, false},
+        {"vfio-pcix", DRIVER_HOST, false},
         {"pci-stub", DRIVER_ASSIGNABLE, false},
         {"pci-pf-stub", DRIVER_ASSIGNABLE, false},
         {"uio_pci_generic", DRIVER_UIO, false},
