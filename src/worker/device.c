@@ -8,6 +8,7 @@
 
 #include "worker/device.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +24,9 @@
 #define CLASS_BRIDGE_CARDBUS          0x0607U
 #define CLASS_BRIDGE_SEMI_TRANSPARENT 0x0609U
 
+/* A bridge may have bridges below it, and so on; deeper than this no tree has buses for. */
+#define DEPTH_MAX 256
+
 static int check_id(int fd, const char *name, uint64_t max, uint64_t expected)
 {
         uint64_t value;
@@ -36,15 +40,9 @@ static int check_id(int fd, const char *name, uint64_t max, uint64_t expected)
         return value == expected ? 0 : -ENODEV;
 }
 
-static int check_identity(int fd, const WorkerMember *expected)
+static int check_ids(int fd, const WorkerMember *expected)
 {
-        struct stat st;
         int r;
-
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (st.st_ino != expected->inode)
-                return -ENODEV;
 
         r = check_id(fd, "vendor", UINT16_MAX, expected->vendor);
         if (r < 0)
@@ -53,6 +51,17 @@ static int check_identity(int fd, const WorkerMember *expected)
         if (r < 0)
                 return r;
         return check_id(fd, "class", CLASS_MAX, expected->class);
+}
+
+static int check_identity(int fd, const WorkerMember *expected)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_ino != expected->inode)
+                return -ENODEV;
+        return check_ids(fd, expected);
 }
 
 int device_open(int devices_fd, const WorkerMember *expected, Device *ret)
@@ -80,6 +89,43 @@ int device_open(int devices_fd, const WorkerMember *expected, Device *ret)
 
         device.fd = steal_fd(fd);
         *ret = device;
+        return 0;
+}
+
+static uint16_t read_id(int fd, const char *name)
+{
+        uint64_t value;
+
+        return attribute_read_unsigned(fd, name, UINT16_MAX, &value) == 0 ? (uint16_t) value : UINT16_MAX;
+}
+
+int device_reopen(int devices_fd, Device *device)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat old, new;
+        int r;
+
+        fd = openat(devices_fd, device->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? -ENODEV : -errno;
+        if (fstat(fd, &new) < 0 || fstat(device->fd, &old) < 0)
+                return -errno;
+        if (new.st_ino == old.st_ino)
+                return -EALREADY;
+
+        r = check_ids(fd, device->expected);
+        if (r == -ENODEV && faccessat(fd, "class", F_OK, 0) == 0) {
+                device->stranger_vendor = read_id(fd, "vendor");
+                device->stranger_device = read_id(fd, "device");
+                device->is_stranger = true;
+                return -EADDRINUSE;
+        }
+        if (r < 0)
+                return r;
+
+        device_close(device);
+        device->fd = steal_fd(fd);
+        device->has_returned = true;
         return 0;
 }
 
@@ -129,7 +175,7 @@ static int check_driver(const Device *device, const WorkerRequest *request)
                 return -EBUSY;
         if (r < 0)
                 return r;
-        return strcmp(driver, device->expected->driver) == 0 ? 0 : -EBUSY;
+        return strcmp(driver, device->driver_is_off ? "" : device->expected->driver) == 0 ? 0 : -EBUSY;
 }
 
 /* `enable` is the kernel's count of those who enabled the device: vfio-pci raises it for an open device. */
@@ -138,7 +184,8 @@ static int check_disabled(const Device *device, const WorkerRequest *request)
         uint64_t count;
         int r;
 
-        if (!device->expected->must_be_disabled)
+        /* Whoever presents the VFIO groups of a whole set may well have its devices open. */
+        if (!device->expected->must_be_disabled || request->n_fds > 0)
                 return 0;
 
         r = attribute_read_unsigned(device->fd, "enable", UINT32_MAX, &count);
@@ -193,6 +240,77 @@ static int check_virtual_functions(const Device *device, const WorkerRequest *re
                 if (!is_member(request, name))
                         return -EBUSY;
         }
+}
+
+bool device_is_directly_below(const Device *device, const Device *bridge)
+{
+        struct stat above, st;
+
+        return fstatat(device->fd, "..", &above, 0) == 0 && fstat(bridge->fd, &st) == 0 &&
+               above.st_dev == st.st_dev && above.st_ino == st.st_ino;
+}
+
+/* Goes through the directory of a bridge, in which its functions have theirs, and through those below. */
+static int check_below(int bridge_fd, const WorkerRequest *request, int depth, PciAddress *ret)
+{
+        _cleanup_close_ int fd = -EBADF;
+        const struct dirent *entry;
+        PciAddress address;
+        int r = 0;
+        DIR *dir;
+
+        if (depth == DEPTH_MAX)
+                return -ELOOP;
+        fd = openat(bridge_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        fd = -EBADF; /* the stream's now */
+
+        while (r == 0 && (errno = 0, entry = readdir(dir))) {
+                _cleanup_close_ int below = -EBADF;
+
+                if (pci_address_parse(entry->d_name, &address) < 0)
+                        continue;
+                if (!is_member(request, entry->d_name)) {
+                        *ret = address;
+                        r = -EBUSY;
+                        break;
+                }
+                below = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                r = below < 0 ? -errno : check_below(below, request, depth + 1, ret);
+        }
+        if (r == 0 && !entry)
+                r = -errno;
+        (void) closedir(dir);
+        return r;
+}
+
+int device_check_below(const Device *bridge, const WorkerRequest *request, PciAddress *ret)
+{
+        return check_below(bridge->fd, request, 0, ret);
+}
+
+int device_check_subordinate_bus(const Device *bridge)
+{
+        _cleanup_close_ int fd = -EBADF;
+        const struct dirent *entry;
+        bool found = false;
+        DIR *dir;
+
+        fd = openat(bridge->fd, "pci_bus", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        fd = -EBADF;
+        while (!found && (entry = readdir(dir)))
+                found = entry->d_name[0] != '.';
+        (void) closedir(dir);
+        return found ? 0 : -ENOENT;
 }
 
 int device_check_use(const Device *device, const WorkerRequest *request, const char **ret_why)

@@ -7,7 +7,7 @@
  * A device that did not answer before the reset and answers after it has been brought back, but the kernel
  * has saved garbage before and restored it after (pci_save_state reads what everybody reads). Nothing is
  * known about how its registers were, so its command register counts as changed and the verdict is no better
- * than degraded.
+ * than degraded. Unless it was removed and found again: then the kernel has set it up from nothing.
  */
 
 #include "worker/health.h"
@@ -104,7 +104,13 @@ static bool read_count(const Device *device, const char *attribute, const char *
 
 void health_read_device(const Device *device, DeviceHealth *ret)
 {
-        *ret = (DeviceHealth){.is_virtual = device->is_virtual};
+        *ret = (DeviceHealth){.is_virtual = device->is_virtual, .has_returned = device->has_returned};
+        if (device->is_stranger) {
+                ret->is_stranger = true;
+                ret->vendor = device->stranger_vendor;
+                ret->device = device->stranger_device;
+                return;
+        }
 
         ret->error = read_config(device, ret);
         if (ret->error < 0 && device_is_gone(device))
@@ -166,6 +172,7 @@ typedef struct Comparison {
         const PciAddress *address;
         const DeviceHealth *before;
         const DeviceHealth *after;
+        bool can_vanish; /* by this reset devices are removed, and virtual functions with them */
         WorkerResult *result;
 } Comparison;
 
@@ -312,13 +319,24 @@ static void compare_ids(const Comparison *c, const WorkerMember *member)
                     health_answer_to_string(c->before), after);
 }
 
+/* For registers that the kernel and the driver set up anew in a device that was removed and found again:
+ * nothing follows from a difference then. */
+static void add_setup(const Comparison *c, const char *check, const char *before, const char *after)
+{
+        if (c->after->has_returned && strcmp(before, after) != 0)
+                add(c, check, CHECK_SKIPPED, before, after);
+        else
+                add_equality(c, check, before, after);
+}
+
 static void compare_registers(const Comparison *c)
 {
         Value before, after;
 
         if (!health_answers(c->before)) {
                 (void) snprintf(after, sizeof(after), "0x%04x", c->after->command);
-                add(c, "command", CHECK_FAILED, health_answer_to_string(c->before), after);
+                add(c, "command", c->after->has_returned ? CHECK_SKIPPED : CHECK_FAILED,
+                    health_answer_to_string(c->before), after);
                 return;
         }
 
@@ -328,19 +346,56 @@ static void compare_registers(const Comparison *c)
 
         (void) snprintf(before, sizeof(before), "0x%04x", c->before->command);
         (void) snprintf(after, sizeof(after), "0x%04x", c->after->command);
-        add_equality(c, "command", before, after);
+        add_setup(c, "command", before, after);
 
         describe_bars(c->before, before);
         describe_bars(c->after, after);
         if (c->after->is_virtual)
                 add(c, "bars", CHECK_SKIPPED, before, after);
         else
-                add_equality(c, "bars", before, after);
+                add_setup(c, "bars", before, after);
+}
+
+/* Another device where this one was: not one that does not answer, but not this one either. */
+static void compare_stranger(const Comparison *c)
+{
+        Value before, after;
+
+        describe_ids(c->before, before);
+        (void) snprintf(after, sizeof(after), "another device, %04x:%04x", c->after->vendor,
+                        c->after->device);
+        add(c, "answers", CHECK_SKIPPED, health_answer_to_string(c->before), "another device");
+        add(c, "ids", CHECK_FAILED, before, after);
+}
+
+/* The driver of the physical function makes the virtual ones, if it is told to. */
+static bool went_with_its_physical_function(const Comparison *c)
+{
+        return c->after->is_virtual && !c->after->has_returned && c->after->error == -ENODEV &&
+               c->can_vanish;
+}
+
+static void compare_vanished(const Comparison *c)
+{
+        Value before;
+
+        describe_ids(c->before, before);
+        add(c, "answers", CHECK_SKIPPED, health_answer_to_string(c->before), "gone");
+        add(c, "ids", CHECK_FAILED, before, "gone with its physical function");
 }
 
 static void compare_member(const Comparison *c, const WorkerMember *member)
 {
         bool answers = health_answers(c->after);
+
+        if (c->after->is_stranger) {
+                compare_stranger(c);
+                return;
+        }
+        if (went_with_its_physical_function(c)) {
+                compare_vanished(c);
+                return;
+        }
 
         add(c, "answers", answers ? CHECK_OK : CHECK_FAILED, health_answer_to_string(c->before),
             health_answer_to_string(c->after));
@@ -379,6 +434,8 @@ void health_compare(const WorkerRequest *request, const Health *before, const He
                         .address = &request->members[i].address,
                         .before = &before->members[i],
                         .after = &after->members[i],
+                        .can_vanish = reset_method_scope(request->method) == RESET_SCOPE_POWER ||
+                                      request->slot[0] != '\0',
                         .result = result,
                 };
 

@@ -17,7 +17,9 @@
  *   link     the link is up if it was, and no narrower; its speed is shown and may change
  *   aer      no fatal error was counted or noted since
  *   driver   the same driver is bound
- * A member that does not answer has only answers, aer and driver. Of the bridge there are link and aer.
+ * A member that does not answer has only answers, aer and driver; one that another device has taken the
+ * place of only answers and ids. Of the bridge there are link and aer. A device that was removed and found
+ * again was set up from nothing, so that its command and bars may differ.
  */
 
 #include <stdbool.h>
@@ -36,6 +38,8 @@ typedef struct DeviceHealth {
                     */
         ConfigAnswer answer;
         bool is_virtual;
+        bool has_returned; /* it was removed since and found again */
+        bool is_stranger; /* another device has its address now; of that nothing but the ids is known */
         bool is_limited; /* only the header could be seen, for lack of CAP_SYS_ADMIN */
 
         /* Valid if it answers. */

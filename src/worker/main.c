@@ -105,7 +105,7 @@ static int run_request(const WorkerRequest *request, const ResetEvents *events, 
                                          "the list of PCI devices cannot be opened");
                 return *ret ? 0 : -ENOMEM;
         }
-        return reset_run(devices_fd, request, events, ret);
+        return reset_run(devices_fd, request, NULL, events, ret);
 }
 
 static int serve_request(Worker *worker, const WorkerRequest *request)

@@ -106,3 +106,17 @@ ListRestored method_list_restore(const Device *device, const char *method, const
                 return LIST_EXACT;
         return restore_reduced(device, old);
 }
+
+ListRestored method_list_renew(const Device *device, const ResetMethodList *old)
+{
+        char then[RESET_METHOD_LIST_STRING_MAX], text[RESET_METHOD_LIST_STRING_MAX];
+        ResetMethodList now;
+
+        if (method_list_read(device, &now) == 0 &&
+            strcmp(reset_method_list_format(&now, text), reset_method_list_format(old, then)) == 0)
+                return LIST_UNTOUCHED;
+
+        if (write_list(device, old) == 0)
+                return LIST_EXACT;
+        return restore_reduced(device, old);
+}

@@ -28,3 +28,7 @@ int method_list_select(const Device *device, const char *method);
 
 /* Puts `old` back after method_list_select() of `method`, as well as the kernel lets it. */
 ListRestored method_list_restore(const Device *device, const char *method, const ResetMethodList *old);
+
+/* The same for a device that was removed and found again, whose list is the kernel's default: LIST_UNTOUCHED
+ * if that is what it was before. */
+ListRestored method_list_renew(const Device *device, const ResetMethodList *old);

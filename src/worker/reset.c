@@ -2,13 +2,14 @@
 
 /*
  * A reset is a row of steps. Each returns true to go on; one that returns false has written into the result
- * why it ends here. All memory is taken before the first write, so that from then on nothing can keep the
- * worker from putting the method list back and from telling what happened.
+ * why it ends here. What differs from method to method stands in the ways (way.h). All memory is taken
+ * before the first write, so that from then on nothing can keep the worker from putting things back and from
+ * telling what happened.
  *
  * The order of the steps is the point of this file: everything is pinned before anything is judged,
  * everything is judged before anything is written, who uses the devices is looked at once more just before
- * each write, and the list is put back last, since writing it makes the kernel probe a device that may need
- * the time before.
+ * each write, and what was changed is put back last, since that can make the kernel probe a device that may
+ * need the time before.
  */
 
 #include "worker/reset.h"
@@ -20,36 +21,44 @@
 #include <string.h>
 
 #include "shared/cleanup.h"
-#include "worker/attribute.h"
 #include "worker/clock.h"
-#include "worker/device.h"
-#include "worker/health.h"
-#include "worker/method-list.h"
+#include "worker/rebind.h"
+#include "worker/way.h"
 
 /* How long a device may take to be as it was, after its settling time, and how often it is looked at. */
 #define VERIFY_USEC          (1 * USEC_PER_SEC)
 #define VERIFY_STEP_USEC     UINT64_C(10000)
 #define VERIFY_STEP_MAX_USEC UINT64_C(100000)
 
+/* How long to wait before a try when locks were taken. */
+#define RETRY_STEP_USEC     UINT64_C(10000)
+#define RETRY_STEP_MAX_USEC UINT64_C(500000)
+
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
 
-typedef struct Reset {
-        const WorkerRequest *request;
-        const ResetEvents *events;
-        Device *members; /* in the order of the request, the target first */
-        size_t n_open;
-        Device bridge;
-        int reset_fd; /* of the target's `reset` */
-        Health *before;
-        Health *after;
-        ResetMethodList old_list;
-        bool list_changed;
-        WorkerResult *result;
-} Reset;
+static const Way *find_way(const char *method)
+{
+        static const struct {
+                const char *method;
+                const Way *way;
+        } ways[] = {
+                {RESET_METHOD_SUBORDINATE, &way_subordinate},
+                {RESET_METHOD_SLOT, &way_slot},
+                {RESET_METHOD_RESCAN, &way_rescan},
+        };
 
-/* Ends the reset where it is. Returns false, so that a step can return it. */
-__attribute__((format(printf, 5, 6))) static bool end(Reset *reset, WorkerOutcome outcome, const char *why,
-                                                      int error, const char *format, ...)
+        for (size_t i = 0; i < ELEMENTSOF(ways); i++)
+                if (strcmp(ways[i].method, method) == 0)
+                        return ways[i].way;
+        return &way_kernel;
+}
+
+static void set_message(WorkerResult *result, const char *format, va_list arguments)
+{
+        (void) vsnprintf(result->message, sizeof(result->message), format, arguments);
+}
+
+bool reset_end(Reset *reset, WorkerOutcome outcome, const char *why, int error, const char *format, ...)
 {
         WorkerResult *result = reset->result;
         va_list arguments;
@@ -59,68 +68,96 @@ __attribute__((format(printf, 5, 6))) static bool end(Reset *reset, WorkerOutcom
         (void) snprintf(result->why, sizeof(result->why), "%s", why);
 
         va_start(arguments, format);
-        (void) vsnprintf(result->message, sizeof(result->message), format, arguments);
+        set_message(result, format, arguments);
         va_end(arguments);
         return false;
 }
 
-static bool end_gone(Reset *reset, const Device *device)
+bool reset_end_gone(Reset *reset, const Device *device)
 {
-        return end(reset, WORKER_GONE, "", ENODEV,
-                   "%s: the device is gone, or another one has taken its place; nothing was reset",
-                   device->name);
+        return reset_end(reset, WORKER_GONE, "", ENODEV,
+                         "%s: the device is gone, or another one has taken its place; nothing was reset",
+                         device->name);
 }
 
-static const char *target_name(const Reset *reset)
+void reset_add_message(Reset *reset, const char *format, ...)
+{
+        WorkerResult *result = reset->result;
+        size_t used = strlen(result->message);
+        va_list arguments;
+
+        if (used > 0)
+                used += (size_t) snprintf(result->message + used, sizeof(result->message) - used, "; ");
+        if (used >= sizeof(result->message))
+                return;
+        va_start(arguments, format);
+        (void) vsnprintf(result->message + used, sizeof(result->message) - used, format, arguments);
+        va_end(arguments);
+}
+
+const char *reset_target_name(const Reset *reset)
 {
         return reset->members[0].name;
 }
 
-static bool open_device(Reset *reset, int devices_fd, const WorkerMember *expected, Device *ret)
+bool reset_allocate_state(Reset *reset, size_t size)
+{
+        reset->state = calloc(1, size);
+        return reset->state || reset_end(reset, WORKER_REFUSED, WORKER_WHY_INTERNAL, ENOMEM,
+                                         "%s: out of memory", reset_target_name(reset));
+}
+
+static bool open_device(Reset *reset, const WorkerMember *expected, Device *ret)
 {
         char name[PCI_ADDRESS_STRING_MAX];
         int r;
 
-        r = device_open(devices_fd, expected, ret);
+        r = device_open(reset->devices_fd, expected, ret);
         if (r >= 0)
                 return true;
 
         (void) pci_address_format(&expected->address, name);
         if (r == -ENODEV)
-                return end(reset, WORKER_GONE, "", ENODEV,
-                           "%s: the device is gone, or another one has taken its place; nothing was reset",
-                           name);
-        return end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -r, "%s: the device cannot be opened: %s",
-                   name, strerror(-r));
+                return reset_end(
+                        reset, WORKER_GONE, "", ENODEV,
+                        "%s: the device is gone, or another one has taken its place; nothing was reset",
+                        name);
+        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -r,
+                         "%s: the device cannot be opened: %s", name, strerror(-r));
 }
 
-static bool open_devices(Reset *reset, int devices_fd)
+static bool open_devices(Reset *reset)
 {
         const WorkerRequest *request = reset->request;
 
         for (size_t i = 0; i < request->n_members; i++) {
-                if (!open_device(reset, devices_fd, &request->members[i], &reset->members[i]))
+                if (!open_device(reset, &request->members[i], &reset->members[i]))
                         return false;
                 reset->n_open++;
         }
-        return !request->has_bridge || open_device(reset, devices_fd, &request->bridge, &reset->bridge);
+        return !request->has_bridge || open_device(reset, &request->bridge, &reset->bridge);
 }
 
-/* Opened this early, a device that cannot be reset is refused before its method list is touched. */
-static bool open_reset(Reset *reset)
+static bool refuse_use(Reset *reset, const Device *member, const char *why, int error)
 {
-        const Device *target = &reset->members[0];
+        static const struct {
+                const char *why, *text;
+        } texts[] = {
+                {WORKER_WHY_DRIVER, "another driver is bound than before"},
+                {WORKER_WHY_ENABLED, "the device is in use"},
+                {WORKER_WHY_TSM, "the device is assigned to a confidential guest"},
+                {WORKER_WHY_SET, "the device has other virtual functions than before"},
+        };
 
-        reset->reset_fd = attribute_open_for_write(target->fd, "reset");
-        if (reset->reset_fd >= 0)
-                return true;
-        if (device_is_gone(target))
-                return end_gone(reset, target);
-        return end(reset, WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, -reset->reset_fd,
-                   "%s: its reset file cannot be opened: %s", target->name, strerror(-reset->reset_fd));
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                if (strcmp(texts[i].why, why) == 0)
+                        return reset_end(reset, WORKER_REFUSED, why, error, "%s: %s", member->name,
+                                         texts[i].text);
+        return reset_end(reset, WORKER_REFUSED, why, error, "%s: cannot find out who uses the device: %s",
+                         member->name, strerror(error));
 }
 
-static bool check_use(Reset *reset)
+bool reset_check_use(Reset *reset)
 {
         for (size_t i = 0; i < reset->n_open; i++) {
                 const Device *member = &reset->members[i];
@@ -128,25 +165,35 @@ static bool check_use(Reset *reset)
                 int r;
 
                 r = device_check_use(member, reset->request, &why);
-                if (r == 0)
-                        continue;
                 if (r == -ENODEV)
-                        return end_gone(reset, member);
-
-                if (strcmp(why, WORKER_WHY_DRIVER) == 0)
-                        return end(reset, WORKER_REFUSED, why, -r, "%s: another driver is bound than before",
-                                   member->name);
-                if (strcmp(why, WORKER_WHY_ENABLED) == 0)
-                        return end(reset, WORKER_REFUSED, why, -r, "%s: the device is in use", member->name);
-                if (strcmp(why, WORKER_WHY_TSM) == 0)
-                        return end(reset, WORKER_REFUSED, why, -r,
-                                   "%s: the device is assigned to a confidential guest", member->name);
-                if (strcmp(why, WORKER_WHY_SET) == 0)
-                        return end(reset, WORKER_REFUSED, why, -r,
-                                   "%s: the device has other virtual functions than before", member->name);
-                return end(reset, WORKER_REFUSED, why, -r, "%s: cannot find out who uses the device: %s",
-                           member->name, strerror(-r));
+                        return reset_end_gone(reset, member);
+                if (r < 0)
+                        return refuse_use(reset, member, why, -r);
         }
+        return true;
+}
+
+bool reset_check_use_below_bridge(Reset *reset)
+{
+        PciAddress stranger;
+        char name[PCI_ADDRESS_STRING_MAX];
+        int r;
+
+        if (!reset_check_use(reset))
+                return false;
+
+        r = device_check_below(&reset->bridge, reset->request, &stranger);
+        if (r == -EBUSY)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_SET, -r,
+                                 "%s: %s is below the bridge %s too, and was not there before",
+                                 reset_target_name(reset), pci_address_format(&stranger, name),
+                                 reset->bridge.name);
+        if (r < 0 && device_is_gone(&reset->bridge))
+                return reset_end_gone(reset, &reset->bridge);
+        if (r < 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -r,
+                                 "%s: cannot find out what is below the bridge %s: %s",
+                                 reset_target_name(reset), reset->bridge.name, strerror(-r));
         return true;
 }
 
@@ -168,14 +215,14 @@ static bool look_before(Reset *reset)
                 int error = reset->before->members[i].error;
 
                 if (error == -ENODEV)
-                        return end_gone(reset, &reset->members[i]);
+                        return reset_end_gone(reset, &reset->members[i]);
                 if (error < 0)
-                        return end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -error,
-                                   "%s: its configuration space cannot be read: %s", reset->members[i].name,
-                                   strerror(-error));
+                        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -error,
+                                         "%s: its configuration space cannot be read: %s",
+                                         reset->members[i].name, strerror(-error));
         }
         if (reset->request->has_bridge && reset->before->bridge.error == -ENODEV)
-                return end_gone(reset, &reset->bridge);
+                return reset_end_gone(reset, &reset->bridge);
         return true;
 }
 
@@ -187,81 +234,28 @@ static bool refuse_bridge(Reset *reset)
 
         if (health_answers(health) && (health->header_type & 0x7f) != PCI_HEADER_TYPE_NORMAL)
                 is_bridge = true;
-        if (!is_bridge)
-                return true;
-        return end(reset, WORKER_REFUSED, WORKER_WHY_BRIDGE, 0, "%s: the device is a bridge",
-                   target_name(reset));
+        return !is_bridge || reset_end(reset, WORKER_REFUSED, WORKER_WHY_BRIDGE, 0,
+                                       "%s: the device is a bridge", reset_target_name(reset));
 }
 
-/* The kernel saves what a dead target reads and writes it back over whatever comes to life. A link reset may
- * be tried all the same, it is the cure; and so may the reset of a physical function whose virtual ones are
- * dead, since of those nothing is saved. */
+/* The kernel saves what a dead target reads and writes it back over whatever comes to life. A reset of the
+ * link or of power may be tried all the same, it is the cure; and so may the reset of a physical function
+ * whose virtual ones are dead, since of those nothing is saved. */
 static bool refuse_dead(Reset *reset)
 {
         const DeviceHealth *health = &reset->before->members[0];
+        const char *method = reset->request->method;
 
-        if (health_answers(health) || reset_method_scope(reset->request->method) == RESET_SCOPE_LINK)
+        if (health_answers(health) || reset_method_scope(method) != RESET_SCOPE_FUNCTION)
                 return true;
 
         health_add_check(reset->result, &reset->request->members[0].address, "answers", CHECK_FAILED,
                          health_answer_to_string(health), "");
         reset->result->verdict = VERDICT_DEAD;
-        return end(reset, WORKER_REFUSED, WORKER_WHY_DEAD, 0,
-                   "%s: the device does not answer (its configuration space reads %s), so %s cannot help it",
-                   target_name(reset), health_answer_to_string(health), reset->request->method);
-}
-
-static bool save_list(Reset *reset)
-{
-        char text[RESET_METHOD_LIST_STRING_MAX];
-        int r;
-
-        r = method_list_read(&reset->members[0], &reset->old_list);
-        if (r < 0 && device_is_gone(&reset->members[0]))
-                return end_gone(reset, &reset->members[0]);
-        if (r < 0)
-                return end(reset, WORKER_REFUSED,
-                           r == -ENOENT ? WORKER_WHY_UNSUPPORTED : WORKER_WHY_UNREADABLE, -r,
-                           "%s: its list of reset methods cannot be read: %s", target_name(reset),
-                           strerror(-r));
-
-        /* The daemon has seen it there, but the list is the administrator's: what he has taken out meanwhile
-         * is not put in again to be run. */
-        if (!reset_method_list_contains(&reset->old_list, reset->request->method))
-                return end(reset, WORKER_REFUSED, WORKER_WHY_METHOD_REFUSED, 0,
-                           "%s: %s is not in its list of reset methods", target_name(reset),
-                           reset->request->method);
-        if (method_list_is_only(&reset->old_list, reset->request->method))
-                return true;
-
-        r = reset->events->save_list(reset_method_list_format(&reset->old_list, text),
-                                     reset->events->userdata);
-        if (r < 0)
-                return end(reset, WORKER_REFUSED, WORKER_WHY_RECORD, -r,
-                           "%s: its list of reset methods cannot be saved: %s", target_name(reset),
-                           strerror(-r));
-        return true;
-}
-
-/* Leaves the requested method alone in the list. */
-static bool select_method(Reset *reset)
-{
-        const char *method = reset->request->method;
-        int r;
-
-        if (method_list_is_only(&reset->old_list, method))
-                return true;
-
-        r = method_list_select(&reset->members[0], method);
-        if (r >= 0) {
-                reset->list_changed = true;
-                return true;
-        }
-        if (device_is_gone(&reset->members[0]))
-                return end_gone(reset, &reset->members[0]);
-        return end(reset, WORKER_REFUSED, WORKER_WHY_METHOD_REFUSED, -r,
-                   "%s: the kernel does not accept %s: %s", target_name(reset), method,
-                   r == -EINVAL ? "the device does not support it" : strerror(-r));
+        return reset_end(
+                reset, WORKER_REFUSED, WORKER_WHY_DEAD, 0,
+                "%s: the device does not answer (its configuration space reads %s), so %s cannot help it",
+                reset_target_name(reset), health_answer_to_string(health), method);
 }
 
 static const char *describe_failure(int error)
@@ -271,43 +265,55 @@ static const char *describe_failure(int error)
                 return "the method did not apply, or the device did not come back in time";
         case EINVAL:
                 return "the device is not in a state in which the method works";
+        case EAGAIN:
+                return "somebody else kept it locked";
         default:
                 return strerror(error);
         }
 }
 
+/* Resets. With -EAGAIN the kernel says that a lock was taken and that it did nothing. */
 static bool write_reset(Reset *reset)
 {
+        uint64_t started, finished, deadline = now_usec() + reset->request->retry_usec,
+                                    step = RETRY_STEP_USEC;
+        const Way *way = reset->way;
         WorkerResult *result = reset->result;
-        uint64_t started, finished;
         int r;
 
-        started = now_usec();
-        r = attribute_write(reset->reset_fd, "1");
-        finished = now_usec();
+        for (;;) {
+                started = now_usec();
+                r = way->write(reset);
+                finished = now_usec();
+                if (r != -EAGAIN || !way->again || finished + step > deadline)
+                        break;
+                sleep_usec(step);
+                step = step * 2 < RETRY_STEP_MAX_USEC ? step * 2 : RETRY_STEP_MAX_USEC;
+                if (!way->again(reset))
+                        return false;
+        }
 
         /* The kernel turns a write to a removed device away at the door (kernfs_get_active). A device that
          * is still there said -ENODEV for a reason of its own. */
-        if (r == -ENODEV && device_is_gone(&reset->members[0]))
-                return end_gone(reset, &reset->members[0]);
+        if (r == -ENODEV && way->written_to && device_is_gone(way->written_to(reset)))
+                return reset_end_gone(reset, way->written_to(reset));
 
         result->written = true;
         result->started_usec = started;
         result->finished_usec = finished;
         result->outcome = WORKER_DONE;
         if (r < 0)
-                (void) end(reset, WORKER_FAILED, "", -r, "%s: reset by %s failed: %s", target_name(reset),
-                           reset->request->method, describe_failure(-r));
+                (void) reset_end(reset, WORKER_FAILED, "", -r, "%s: reset by %s failed: %s",
+                                 reset_target_name(reset), reset->request->method, describe_failure(-r));
         return true;
 }
 
-/* Says in the message what the worst failed check found, after what the message says already. */
+/* Says in the message what the worst failed check found. */
 static void explain_checks(Reset *reset)
 {
         WorkerResult *result = reset->result;
         const WorkerCheck *worst = NULL;
         char name[PCI_ADDRESS_STRING_MAX];
-        size_t used;
 
         for (size_t i = 0; i < result->n_checks; i++) {
                 const WorkerCheck *check = &result->checks[i];
@@ -320,26 +326,20 @@ static void explain_checks(Reset *reset)
         if (!worst)
                 return;
 
-        used = strlen(result->message);
         (void) pci_address_format(&worst->device, name);
         if (strcmp(worst->check, "answers") == 0)
-                (void) snprintf(result->message + used, sizeof(result->message) - used,
-                                "%s%s: the device does not answer after %s: its configuration space is %s",
-                                used > 0 ? "; " : "", name, reset->request->method, worst->after);
+                reset_add_message(reset,
+                                  "%s: the device does not answer after %s: its configuration space is %s",
+                                  name, reset->request->method, worst->after);
         else
-                (void) snprintf(result->message + used, sizeof(result->message) - used,
-                                "%s%s: the device is not as before %s: %s was '%s' and is '%s'",
-                                used > 0 ? "; " : "", name, reset->request->method, worst->check,
-                                worst->before, worst->after);
+                reset_add_message(reset, "%s: the device is not as before %s: %s was '%s' and is '%s'", name,
+                                  reset->request->method, worst->check, worst->before, worst->after);
 }
 
 static void verify(Reset *reset)
 {
         WorkerResult *result = reset->result;
         uint64_t deadline, step = VERIFY_STEP_USEC;
-
-        reset->events->phase(WORKER_EVENT_VERIFYING, reset->events->userdata);
-        sleep_usec(reset->request->settle_usec);
 
         for (deadline = now_usec() + VERIFY_USEC;;) {
                 read_health(reset, reset->after);
@@ -349,6 +349,18 @@ static void verify(Reset *reset)
                 sleep_usec(step);
                 step = step * 2 < VERIFY_STEP_MAX_USEC ? step * 2 : VERIFY_STEP_MAX_USEC;
         }
+}
+
+/* The write has returned. */
+static void finish(Reset *reset)
+{
+        WorkerResult *result = reset->result;
+
+        reset->events->phase(WORKER_EVENT_VERIFYING, reset->events->userdata);
+        sleep_usec(reset->request->settle_usec);
+        if (reset->way->follow)
+                reset->way->follow(reset);
+        verify(reset);
 
         /* A device that is as it was before may be so because nothing happened to it. */
         if (result->error == ENOTTY && result->verdict == VERDICT_OK)
@@ -356,44 +368,53 @@ static void verify(Reset *reset)
         explain_checks(reset);
 }
 
-static void restore_list(Reset *reset)
+static bool begin(Reset *reset)
 {
-        if (reset->list_changed)
-                reset->result->reset_method = method_list_restore(&reset->members[0], reset->request->method,
-                                                                  &reset->old_list);
+        return !reset->way->begin || reset->way->begin(reset);
 }
 
-static void run(Reset *reset, int devices_fd)
+static void run(Reset *reset)
 {
-        if (!open_devices(reset, devices_fd) || !open_reset(reset) || !check_use(reset) ||
-            !look_before(reset) || !refuse_bridge(reset) || !refuse_dead(reset) || !save_list(reset))
+        const Way *way = reset->way;
+
+        if (!open_devices(reset) || !way->open(reset) || !reset_check_use(reset) || !look_before(reset) ||
+            !refuse_bridge(reset) || !refuse_dead(reset) || (way->prepare && !way->prepare(reset)))
                 return;
 
         reset->events->phase(WORKER_EVENT_RESETTING, reset->events->userdata);
-        if (check_use(reset) && select_method(reset) && check_use(reset) && write_reset(reset))
-                verify(reset);
-        restore_list(reset);
+        if (reset_check_use(reset) && begin(reset) && write_reset(reset))
+                finish(reset);
+        if (way->put_back)
+                way->put_back(reset);
 }
 
 static void reset_done(Reset *reset)
 {
+        if (reset->state) {
+                if (reset->way->done)
+                        reset->way->done(reset);
+                free(reset->state);
+        }
+        holders_release(&reset->claims);
         for (size_t i = 0; i < reset->n_open; i++)
                 device_close(&reset->members[i]);
         device_close(&reset->bridge);
-        cleanup_close(&reset->reset_fd);
         free(reset->members);
         health_free(reset->before);
         health_free(reset->after);
         worker_result_free(reset->result);
 }
 
-int reset_run(int devices_fd, const WorkerRequest *request, const ResetEvents *events, WorkerResult **ret)
+int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds, const ResetEvents *events,
+              WorkerResult **ret)
 {
         _cleanup_(reset_done) Reset reset = {
                 .request = request,
+                .group_fds = group_fds,
                 .events = events,
+                .way = find_way(request->method),
+                .devices_fd = devices_fd,
                 .bridge.fd = -EBADF,
-                .reset_fd = -EBADF,
                 .members = calloc(request->n_members, sizeof(Device)),
                 .before = health_new(request->n_members),
                 .after = health_new(request->n_members),
@@ -404,7 +425,7 @@ int reset_run(int devices_fd, const WorkerRequest *request, const ResetEvents *e
             health_prepare_result(request, reset.result) < 0)
                 return -ENOMEM;
 
-        run(&reset, devices_fd);
+        run(&reset);
 
         *ret = steal_pointer(reset.result);
         return 0;

@@ -19,10 +19,13 @@ typedef struct ResetEvents {
         void *userdata;
 } ResetEvents;
 
-/* Does what the request says to the devices listed in the directory `devices_fd`. Blocks for as long as the
+/* Does what the request says to the devices listed in the directory `devices_fd`, beside which are those of
+ * drivers and slots as in /sys/bus/pci. `group_fds` are the request's `n_fds` VFIO groups, which stay the
+ * caller's. Blocks for as long as the
  * kernel does, which may be minutes. Returns 0 and what came of it, which the caller frees; or -ENOMEM, and
  * then nothing was written. */
-int reset_run(int devices_fd, const WorkerRequest *request, const ResetEvents *events, WorkerResult **ret);
+int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds, const ResetEvents *events,
+              WorkerResult **ret);
 
 /* A result that says that nothing was done: `why` is one of WORKER_WHY_…, `error` a positive errno or 0, and
  * the message is for people. NULL if there is no memory. */

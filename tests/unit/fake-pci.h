@@ -3,9 +3,11 @@
 
 /*
  * A tree of PCI devices in plain files, as sysfs shows it: a directory of links `devices/ADDRESS` into
- * another of device directories. Made below the temporary directory and removed with all it holds.
+ * another of device directories, and beside it those of drivers and slots. Made below the temporary
+ * directory and removed with all it holds.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,12 +23,22 @@ void fake_pci_end(FakePci *pci);
 
 /* Adds a network card: ids 8086:10d3, command 0x0406, a link, no driver, methods `flr bus`, disabled. */
 void fake_device_add(const FakePci *pci, const char *address);
+void fake_device_add_below(const FakePci *pci, const char *address, const char *bridge);
 
-/* Adds a root port. */
+/* Adds a root port, with a bus and allowed to sleep. */
 void fake_bridge_add(const FakePci *pci, const char *address);
 
 /* Takes the device away, its link and its directory, as unplugging does. */
 void fake_device_remove(const FakePci *pci, const char *address);
+bool fake_device_exists(const FakePci *pci, const char *address);
+
+/* A driver with the files `bind` and `unbind`; one that is linked to is there already. */
+void fake_driver_add(const FakePci *pci, const char *driver);
+
+/* A slot that is switched on; `address` is the text of its file. */
+void fake_slot_add(const FakePci *pci, const char *slot, const char *address);
+
+void fake_directory_add(const FakePci *pci, const char *address, const char *name);
 
 /* What the daemon would say of the device as it is now. */
 WorkerMember fake_device_member(const FakePci *pci, const char *address);

@@ -13,6 +13,7 @@ worker_unit_tests = \
 	tests/unit/test-json \
 	tests/unit/test-record \
 	tests/unit/test-reset \
+	tests/unit/test-reset-ways \
 	tests/unit/test-worker-hostile \
 	tests/unit/test-worker-protocol \
 	tests/unit/test-xen
@@ -55,11 +56,20 @@ tests_unit_test_record_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_record_LDADD = libworker.a $(UNIT_LIBS)
 
 # A model of the kernel stands behind the one function that writes to devices.
-tests_unit_test_reset_SOURCES = tests/unit/test-reset.c
+reset_model_sources = tests/unit/reset-model.c tests/unit/reset-model.h
+reset_model_ldflags = $(AM_LDFLAGS) -Wl,--wrap=attribute_write
+
+tests_unit_test_reset_SOURCES = tests/unit/test-reset.c $(reset_model_sources)
 tests_unit_test_reset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_reset_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_reset_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=attribute_write
+tests_unit_test_reset_LDFLAGS = $(reset_model_ldflags)
 tests_unit_test_reset_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_reset_ways_SOURCES = tests/unit/test-reset-ways.c $(reset_model_sources)
+tests_unit_test_reset_ways_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_reset_ways_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_reset_ways_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_reset_ways_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 protocol_sources = tests/unit/protocol.c tests/unit/protocol.h
 

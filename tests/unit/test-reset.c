@@ -1,242 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Whole resets on a tree of plain files. The one function through which the worker writes to a device,
- * attribute_write(), is wrapped by the linker (--wrap), so that a small model of the kernel stands behind
- * the files: it says which lists `reset_method` takes, what a reset does to the device, and it writes down
- * what was written, in order. Phases and the saving of the list go into the same log.
+ * Resets by the kernel's own methods, and what holds for every way.
  */
 
 #include <errno.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <linux/pci_regs.h>
 
-#include "fake-pci.h"
+#include "reset-model.h"
 #include "shared/cleanup.h"
 #include "unit.h"
-#include "worker/attribute.h"
 #include "worker/clock.h"
-#include "worker/device.h"
-#include "worker/method-list.h"
-#include "worker/reset.h"
 
-#define CARD    "0000:01:00.0"
-#define SIBLING "0000:01:00.1"
-#define PORT    "0000:00:1c.0"
-
-#define LOG_MAX 1024
-
-int __real_attribute_write(int fd, const char *value);
-int __wrap_attribute_write(int fd, const char *value);
-
-static FakePci pci;
-static char action_log[LOG_MAX];
-
-/* What the kernel model does; each test sets what it needs. */
-static struct {
-        const char *supported; /* names that `reset_method` takes, and what `default` stands for */
-        int list_error; /* every write of a list fails so */
-        int default_error; /* a write of `default` fails so */
-        int fail_list_after; /* writes of lists that succeed before all others fail; 0: no such thing */
-        int reset_error; /* the write to `reset` fails so */
-        void (*on_reset)(void); /* then happens, whether it fails or not */
-        void (*on_select)(void); /* happens after the first list was written */
-        void (*on_phase)(WorkerEventType phase);
-        int save_error;
-        int lists;
-} kernel;
-
-__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
-{
-        size_t used = strlen(action_log);
-        va_list arguments;
-
-        va_start(arguments, format);
-        (void) vsnprintf(action_log + used, sizeof(action_log) - used, format, arguments);
-        va_end(arguments);
-        (void) strncat(action_log, "; ", sizeof(action_log) - strlen(action_log) - 1);
-}
-
-static bool list_is_supported(const char *value)
-{
-        ResetMethodList list, supported;
-
-        ck_assert_int_eq(reset_method_list_parse(value, &list), 0);
-        ck_assert_int_eq(reset_method_list_parse(kernel.supported, &supported), 0);
-        for (size_t i = 0; i < list.n; i++)
-                if (!reset_method_list_contains(&supported, list.names[i]))
-                        return false;
-        return true;
-}
-
-/* The kernel keeps the list that it has when it refuses one. Opening the file has emptied it. */
-static char current_list[64];
-
-static int store_list(int fd, const char *text)
-{
-        (void) snprintf(current_list, sizeof(current_list), "%s", text);
-        return __real_attribute_write(fd, text);
-}
-
-static int refuse_list(int fd, int error)
-{
-        ck_assert_int_eq(__real_attribute_write(fd, current_list), 0);
-        return error;
-}
-
-static int write_list(int fd, const char *value)
-{
-        note("list '%.*s'", (int) strlen(value) - 1, value);
-        ck_assert_msg(value[strlen(value) - 1] == '\n', "a list without newline is a write of no bytes");
-
-        if (kernel.list_error < 0)
-                return refuse_list(fd, kernel.list_error);
-        if (kernel.fail_list_after > 0 && ++kernel.lists > kernel.fail_list_after)
-                return refuse_list(fd, -ENOMEM);
-        if (strcmp(value, "default\n") == 0) {
-                char text[64];
-
-                if (kernel.default_error < 0)
-                        return refuse_list(fd, kernel.default_error);
-                (void) snprintf(text, sizeof(text), "%s\n", kernel.supported);
-                return store_list(fd, text);
-        }
-        if (!list_is_supported(value))
-                return refuse_list(fd, -EINVAL);
-        /* The kernel shows an empty list as no bytes at all. */
-        return store_list(fd, strcmp(value, "\n") == 0 ? "" : value);
-}
-
-static void set_list(const char *list)
-{
-        (void) snprintf(current_list, sizeof(current_list), "%s%s", list, *list ? "\n" : "");
-        fake_attribute_set(&pci, CARD, "reset_method", current_list);
-}
-
-int __wrap_attribute_write(int fd, const char *value)
-{
-        char link[64], path[PATH_MAX];
-        const char *name;
-        ssize_t n;
-        int r;
-
-        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        n = readlink(link, path, sizeof(path) - 1);
-        ck_assert_int_gt(n, 0);
-        path[n] = '\0';
-        name = strrchr(path, '/') + 1;
-
-        if (strcmp(name, "reset_method") == 0) {
-                r = write_list(fd, value);
-                if (kernel.on_select) {
-                        kernel.on_select();
-                        kernel.on_select = NULL;
-                }
-                return r;
-        }
-
-        ck_assert_str_eq(value, "1");
-        ck_assert_int_eq(strncmp(name, "reset", 5), 0);
-        note("reset %s",
-             strncmp(path, pci.root, strlen(pci.root)) == 0 ? path + strlen(pci.root) + 6 : path);
-        if (kernel.on_reset)
-                kernel.on_reset();
-        return kernel.reset_error;
-}
-
-static int on_save(const char *list, void *userdata)
-{
-        (void) userdata;
-        note("save '%s'", list);
-        return kernel.save_error;
-}
-
-static void on_phase(WorkerEventType phase, void *userdata)
-{
-        (void) userdata;
-        note("%s", phase == WORKER_EVENT_RESETTING ? "resetting" : "verifying");
-        if (kernel.on_phase)
-                kernel.on_phase(phase);
-}
-
-static WorkerMember members[3];
-static WorkerRequest request;
-static WorkerResult *result;
-
-static void setup(void)
-{
-        fake_pci_begin(&pci);
-        fake_device_add(&pci, CARD);
-        fake_device_add(&pci, SIBLING);
-        fake_bridge_add(&pci, PORT);
-        action_log[0] = '\0';
-        memset(&kernel, 0, sizeof(kernel));
-        kernel.supported = "flr bus";
-        set_list("flr bus");
-
-        members[0] = fake_device_member(&pci, CARD);
-        members[1] = fake_device_member(&pci, SIBLING);
-        request = (WorkerRequest){
-                .job = 1,
-                .method = "flr",
-                .members = members,
-                .n_members = 1,
-                .bridge = fake_device_member(&pci, PORT),
-                .has_bridge = true,
-        };
-}
-
-static void teardown(void)
-{
-        result = worker_result_free(result);
-        fake_pci_end(&pci);
-}
-
-static void run(void)
-{
-        const ResetEvents events = {.save_list = on_save, .phase = on_phase};
-
-        result = worker_result_free(result);
-        action_log[0] = '\0';
-        ck_assert_int_eq(reset_run(pci.devices_fd, &request, &events, &result), 0);
-}
-
-static void expect_result(WorkerOutcome outcome, const char *why, int error, Verdict verdict,
-                          ListRestored list)
-{
-        ck_assert_msg(result->outcome == outcome, "%s: %s", worker_outcome_to_string(result->outcome),
-                      result->message);
-        ck_assert_str_eq(result->why, why);
-        ck_assert_int_eq(result->error, error);
-        ck_assert_msg(result->verdict == verdict, "%s: %s", verdict_to_string(result->verdict),
-                      result->message);
-        ck_assert_str_eq(list_restored_to_string(result->reset_method), list_restored_to_string(list));
-
-        /* What holds for all. */
-        ck_assert_int_eq(result->written, outcome == WORKER_DONE || outcome == WORKER_FAILED);
-        ck_assert_int_eq(result->written, result->started_usec != 0);
-        ck_assert_uint_le(result->started_usec, result->finished_usec);
-        if (outcome != WORKER_DONE || verdict != VERDICT_OK)
-                ck_assert_ptr_nonnull(strstr(result->message, "0000:"));
-        else
-                ck_assert_str_eq(result->message, "");
-}
-
-/* Refused before anything was written or announced. */
-static void expect_untouched(WorkerOutcome outcome, const char *why, int error)
-{
-        run();
-        expect_result(outcome, why, error, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log, "");
-        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "flr bus\n");
-}
-
-#define FULL_LOG "save 'flr bus'; resetting; list 'flr'; reset " CARD "/reset; verifying; list 'flr bus'; "
+#define FULL_LOG "save 'flr bus'; resetting; list 'flr'; reset " CARD "; verifying; list 'flr bus'; "
 
 START_TEST(well)
 {
@@ -253,7 +33,7 @@ START_TEST(list_that_needs_no_change)
         set_list("flr");
         run();
         expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log, "resetting; reset " CARD "/reset; verifying; ");
+        ck_assert_str_eq(action_log, "resetting; reset " CARD "; verifying; ");
 }
 END_TEST
 
@@ -312,7 +92,7 @@ START_TEST(list_reduced)
         /* `bus` was there from the time before the sibling was found. */
         check_restore("flr bus", "flr", LIST_REDUCED, "flr");
         ck_assert_str_eq(action_log, "save 'flr bus'; resetting; list 'flr'; reset " CARD
-                                     "/reset; verifying; list 'flr bus'; list 'default'; list 'flr'; ");
+                                     "; verifying; list 'flr bus'; list 'default'; list 'flr'; ");
 
         /* The order is the administrator's, and a method that was removed stays removed. */
         check_restore("bus pm flr", "flr pm", LIST_REDUCED, "pm flr");
@@ -643,7 +423,7 @@ static void the_card_is_unplugged(void)
 static void the_card_is_replaced(void)
 {
         the_card_is_unplugged();
-        fake_device_add(&pci, CARD);
+        fake_device_add_below(&pci, CARD, PORT);
 }
 
 static void the_card_is_replaced_in_phase(WorkerEventType phase)
@@ -757,7 +537,7 @@ int main(void)
         Suite *suite = suite_create("reset");
         TCase *tree = tcase_create("tree");
 
-        tcase_add_checked_fixture(tree, setup, teardown);
+        tcase_add_checked_fixture(tree, model_setup, model_teardown);
         tcase_set_timeout(tree, 60);
         for (size_t i = 0; i < ELEMENTSOF(tests); i++)
                 tcase_add_test(tree, tests[i]);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Devices that a reset removes, and what they are to be again when they have come back: for the ways that
+ * take power or the device itself away.
+ *
+ * With a device the kernel forgets what was set on it: which driver was to be bound (`driver_override`), and
+ * the list of its reset methods.
+ */
+
+#include <stdint.h>
+
+#include "worker/way.h"
+
+typedef struct ComeBack ComeBack;
+
+/* How long devices are waited for, from when they were to come back, and how long their drivers, after that.
+ * Only tests change it. */
+typedef struct ComeBackTimes {
+        uint64_t device_usec;
+        uint64_t driver_usec;
+} ComeBackTimes;
+
+extern ComeBackTimes come_back_times;
+
+/* Reads what is to be put back. False and the end if there is no memory or a device has gone. What cannot be
+ * read is not put back. */
+bool come_back_prepare(Reset *reset, ComeBack **ret);
+
+/* Waits until each member is there again or another device has its address, and makes those that are what
+ * they were. What was not found is seen by the health check. `is_expected` is false if the kernel has said
+ * that it did not bring them back: then they are not waited for. Sets the result's `reset_method`. */
+void come_back_follow(Reset *reset, ComeBack *state, bool is_expected);
+
+/* Whether the target, and with it the others, was in fact removed. */
+bool come_back_is_removed(const Reset *reset);
+
+ComeBack *come_back_free(ComeBack *state);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * `slot`: the power of a hotplug slot off and on (power_write_file in
+ * drivers/pci/hotplug/pci_hotplug_core.c). The kernel removes the devices before and finds them again after.
+ *
+ * The kernel's parser takes any text that is no number for 0, so nothing but the two constants below is ever
+ * written.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/cleanup.h"
+#include "worker/attribute.h"
+#include "worker/come-back.h"
+#include "worker/way.h"
+
+#define POWER_OFF "0"
+#define POWER_ON  "1"
+
+typedef struct SlotWay {
+        int power_fds[2]; /* a write each */
+        bool is_on_again;
+        ComeBack *come_back;
+} SlotWay;
+
+DEFINE_CLEANUP(ComeBack *, come_back_free);
+
+/* `dddd:bb:dd`, or `dddd:bb` for a slot that is all of its bus (address_read_file in drivers/pci/slot.c). */
+static bool slot_is_of(const char *text, const PciAddress *address)
+{
+        char device[32], bus[32];
+
+        (void) snprintf(bus, sizeof(bus), "%04x:%02x", address->domain, address->bus);
+        (void) snprintf(device, sizeof(device), "%s:%02x", bus, address->device);
+        return strcmp(text, device) == 0 || strcmp(text, bus) == 0;
+}
+
+static bool check_slot(Reset *reset, int slot_fd)
+{
+        const char *slot = reset->request->slot;
+        char text[32];
+        ssize_t n;
+
+        n = attribute_read(slot_fd, "address", text, sizeof(text));
+        if (n < 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_NO_SLOT, (int) -n,
+                                 "%s: the address of slot %s cannot be read: %s", reset_target_name(reset),
+                                 slot, strerror((int) -n));
+        if (!slot_is_of(text, &reset->request->members[0].address) ||
+            !device_is_directly_below(&reset->members[0], &reset->bridge))
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_NO_SLOT, 0,
+                                 "%s: slot %s is at %s and not the one of this device",
+                                 reset_target_name(reset), slot, text);
+        return true;
+}
+
+static bool open_slot(Reset *reset)
+{
+        char path[WORKER_SLOT_MAX + sizeof("../slots/")];
+        const char *slot = reset->request->slot;
+        _cleanup_close_ int slot_fd = -EBADF;
+        SlotWay *state;
+
+        if (!reset->request->has_bridge)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, 0,
+                                 "%s: there is no bridge above it", reset_target_name(reset));
+        if (!reset_allocate_state(reset, sizeof(SlotWay)))
+                return false;
+        state = reset->state;
+        *state = (SlotWay){.power_fds = {-EBADF, -EBADF}};
+
+        (void) snprintf(path, sizeof(path), "../slots/%s", slot);
+        slot_fd = openat(reset->devices_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (slot_fd < 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_NO_SLOT, errno,
+                                 "%s: slot %s cannot be opened: %s", reset_target_name(reset), slot,
+                                 strerror(errno));
+        if (!check_slot(reset, slot_fd))
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(state->power_fds); i++) {
+                state->power_fds[i] = attribute_open_for_write(slot_fd, "power");
+                if (state->power_fds[i] < 0)
+                        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, -state->power_fds[i],
+                                         "%s: the power of slot %s cannot be switched: %s",
+                                         reset_target_name(reset), slot, strerror(-state->power_fds[i]));
+        }
+        return reset_check_use_below_bridge(reset) && come_back_prepare(reset, &state->come_back);
+}
+
+static int write_power(Reset *reset)
+{
+        SlotWay *state = reset->state;
+        int r, on;
+
+        r = attribute_write(state->power_fds[0], POWER_OFF);
+        /* An error may have come after the devices were gone. */
+        if (r < 0 && !come_back_is_removed(reset))
+                return r;
+
+        on = attribute_write(state->power_fds[1], POWER_ON);
+        state->is_on_again = on >= 0;
+        return r < 0 ? r : on;
+}
+
+static void follow(Reset *reset)
+{
+        SlotWay *state = reset->state;
+
+        if (come_back_is_removed(reset))
+                come_back_follow(reset, state->come_back, state->is_on_again);
+        else if (reset->result->outcome == WORKER_DONE)
+                (void) reset_end(reset, WORKER_FAILED, "", EIO,
+                                 "%s: slot %s was switched off and on and the device never left it",
+                                 reset_target_name(reset), reset->request->slot);
+}
+
+static void done(Reset *reset)
+{
+        SlotWay *state = reset->state;
+
+        for (size_t i = 0; i < ELEMENTSOF(state->power_fds); i++)
+                cleanup_close(&state->power_fds[i]);
+        cleanup_come_back_free(&state->come_back);
+}
+
+const Way way_slot = {
+        .open = open_slot,
+        .begin = reset_check_use_below_bridge,
+        .write = write_power,
+        .follow = follow,
+        .done = done,
+        .removes_devices = true,
+};

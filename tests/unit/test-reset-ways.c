@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Resets that do not go through `reset`: of all below a bridge, of a slot's power, and by removing devices
+ * and finding them again.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include "reset-model.h"
+#include "shared/cleanup.h"
+#include "unit.h"
+#include "worker/come-back.h"
+
+#define THIRD "0000:01:00.2"
+
+static void use_slot(void)
+{
+        fake_slot_add(&pci, "3", "0000:01:00\n");
+        model_use_method("slot");
+        (void) strcpy(request.slot, "3");
+}
+
+START_TEST(subordinate)
+{
+        model_use_method("subordinate");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log,
+                         "resetting; control on; reset_subordinate " PORT "; verifying; control auto; ");
+        ck_assert_str_eq(fake_attribute_get(&pci, PORT, "power/control"), "auto");
+        ck_assert_uint_eq(result->n_checks, 18);
+}
+END_TEST
+
+START_TEST(bridge_that_does_not_sleep)
+{
+        model_use_method("subordinate");
+        fake_attribute_set(&pci, PORT, "power/control", "on\n");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; reset_subordinate " PORT "; verifying; ");
+
+        /* or knows no sleep at all */
+        fake_attribute_remove(&pci, PORT, "power/control");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+}
+END_TEST
+
+static unsigned n_tries(void)
+{
+        unsigned n = 0;
+
+        for (const char *p = action_log; (p = strstr(p, "reset_subordinate")); p++)
+                n++;
+        return n;
+}
+
+START_TEST(locks_are_waited_for)
+{
+        model_use_method("subordinate");
+        request.retry_usec = 10000000;
+        kernel.n_busy = 4;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_uint_eq(n_tries(), 5);
+        ck_assert_ptr_nonnull(strstr(action_log, "; verifying; control auto; "));
+}
+END_TEST
+
+START_TEST(locks_are_not_waited_for_for_ever)
+{
+        model_use_method("subordinate");
+        request.retry_usec = 50000;
+        kernel.n_busy = 1000;
+        run();
+        expect_result(WORKER_FAILED, "", EAGAIN, VERDICT_OK, LIST_UNTOUCHED);
+        /* After 10 and 20 ms; then it would be 40 more. */
+        ck_assert_uint_ge(n_tries(), 2);
+        ck_assert_uint_le(n_tries(), 3);
+
+        request.retry_usec = 0;
+        run();
+        expect_result(WORKER_FAILED, "", EAGAIN, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_uint_eq(n_tries(), 1);
+}
+END_TEST
+
+static void a_driver_is_bound(void)
+{
+        fake_link_set(&pci, SIBLING, "driver", "e1000e");
+}
+
+/* Who held the lock may have been one who came to use the device. */
+START_TEST(locks_and_then_a_user)
+{
+        model_use_method("subordinate");
+        request.retry_usec = 10000000;
+        kernel.n_busy = 1;
+        kernel.on_busy = a_driver_is_bound;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_DRIVER, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_uint_eq(n_tries(), 1);
+        ck_assert_ptr_nonnull(strstr(action_log, "control auto"));
+}
+END_TEST
+
+START_TEST(bridge_without_what_it_needs)
+{
+        model_use_method("subordinate");
+        request.has_bridge = false;
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, 0);
+        request.has_bridge = true;
+
+        fake_attribute_remove(&pci, PORT, "reset_subordinate");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, ENOENT);
+        fake_attribute_set(&pci, PORT, "reset_subordinate", "");
+
+        /* Old kernels fall over a bridge without a bus. */
+        fake_attribute_remove(&pci, PORT, "pci_bus/0000:01");
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, ENOENT, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_uint_eq(n_tries(), 0);
+        fake_attribute_remove(&pci, PORT, "pci_bus");
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, ENOENT, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_uint_eq(n_tries(), 0);
+}
+END_TEST
+
+static void a_third_function_appears(WorkerEventType phase)
+{
+        if (phase == WORKER_EVENT_RESETTING && !fake_device_exists(&pci, THIRD))
+                fake_device_add_below(&pci, THIRD, PORT);
+}
+
+static void the_bridge_goes(void)
+{
+        fake_device_remove(&pci, CARD);
+        fake_device_remove(&pci, SIBLING);
+        fake_device_remove(&pci, PORT);
+}
+
+START_TEST(bridge_that_goes)
+{
+        model_use_method("subordinate");
+        kernel.on_reset = the_bridge_goes;
+        kernel.reset_error = -ENODEV;
+        run();
+        expect_result(WORKER_GONE, "", ENODEV, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_ptr_nonnull(strstr(result->message, PORT));
+}
+END_TEST
+
+static const char *const link_methods[] = {"subordinate", "slot", "rescan"};
+
+static void use_link_method(int i)
+{
+        if (strcmp(link_methods[i], "slot") == 0)
+                use_slot();
+        else
+                model_use_method(link_methods[i]);
+}
+
+/* None of these ways spares a device that hangs there too. */
+START_TEST(set_is_all_below_the_bridge)
+{
+        use_link_method(_i);
+        request.n_members = 1;
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_SET, EBUSY);
+        ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
+
+        /* however late it came, */
+        request.n_members = 2;
+        kernel.on_phase = a_third_function_appears;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_SET, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_ptr_null(strstr(action_log, "reset_subordinate"));
+        ck_assert_ptr_null(strstr(action_log, "slot"));
+        ck_assert_ptr_null(strstr(action_log, "remove"));
+        fake_device_remove(&pci, THIRD);
+
+        /* and however deep it hangs */
+        kernel.on_phase = NULL;
+        fake_device_add_below(&pci, "0000:02:00.0", SIBLING);
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_SET, EBUSY);
+        ck_assert_ptr_nonnull(strstr(result->message, "0000:02:00.0"));
+}
+END_TEST
+
+START_TEST(every_member_is_looked_at)
+{
+        use_link_method(_i);
+        fake_link_set(&pci, SIBLING, "driver", "e1000e");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_DRIVER, EBUSY);
+        fake_link_set(&pci, SIBLING, "driver", NULL);
+        members[1].must_be_disabled = true;
+        fake_attribute_set(&pci, SIBLING, "enable", "1\n");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_ENABLED, EBUSY);
+}
+END_TEST
+
+START_TEST(slot)
+{
+        use_slot();
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; slot 3 0; slot 3 1; verifying; ");
+        expect_check(SIBLING, "answers", CHECK_OK);
+        ck_assert_uint_eq(result->n_checks, 18);
+}
+END_TEST
+
+static const struct {
+        const char *address;
+        bool good;
+} slot_addresses[] = {
+        {"0000:01:00\n", true}, {"0000:01\n", true}, {"0000:01:01\n"},   {"0000:02:00\n"},
+        {"0000:02\n"},          {"0001:01:00\n"},    {"0000:01:00.0\n"}, {"\n"},
+};
+
+START_TEST(slot_of_another)
+{
+        use_slot();
+        fake_slot_add(&pci, "3", slot_addresses[_i].address);
+        if (slot_addresses[_i].good) {
+                run();
+                expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        } else {
+                expect_untouched(WORKER_REFUSED, WORKER_WHY_NO_SLOT, 0);
+        }
+}
+END_TEST
+
+START_TEST(no_slot)
+{
+        use_slot();
+        (void) strcpy(request.slot, "4");
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_NO_SLOT, ENOENT);
+        (void) strcpy(request.slot, "3");
+        request.has_bridge = false;
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, 0);
+}
+END_TEST
+
+START_TEST(slot_that_stays)
+{
+        use_slot();
+
+        /* "already off": nothing was done, and it is not switched on by us */
+        kernel.off_error = -ENODEV;
+        run();
+        expect_result(WORKER_FAILED, "", ENODEV, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; slot 3 0; verifying; ");
+
+        /* off and on without any effect */
+        kernel.off_error = 0;
+        kernel.nothing_is_removed = true;
+        run();
+        expect_result(WORKER_FAILED, "", EIO, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; slot 3 0; slot 3 1; verifying; ");
+}
+END_TEST
+
+START_TEST(slot_that_stays_off)
+{
+        use_slot();
+        kernel.on_error = -EIO;
+        run();
+        expect_result(WORKER_FAILED, "", EIO, VERDICT_DEAD, LIST_LOST);
+        ck_assert_str_eq(find_check(CARD, "answers")->after, "gone");
+        ck_assert_str_eq(find_check(SIBLING, "answers")->after, "gone");
+}
+END_TEST
+
+START_TEST(rescan)
+{
+        model_use_method("rescan");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log,
+                         "resetting; remove " CARD "; remove " SIBLING "; rescan " PORT "; verifying; ");
+}
+END_TEST
+
+static void the_deep_one_too(void)
+{
+        model_find(CARD);
+        model_find(SIBLING);
+        fake_device_add_below(&pci, "0000:02:00.0", SIBLING);
+}
+
+/* What is below another member goes with it and comes with it. */
+START_TEST(rescan_removes_only_what_is_on_top)
+{
+        model_use_method("rescan");
+        fake_device_add_below(&pci, "0000:02:00.0", SIBLING);
+        members[2] = fake_device_member(&pci, "0000:02:00.0");
+        request.n_members = 3;
+        kernel.on_return = the_deep_one_too;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log,
+                         "resetting; remove " CARD "; remove " SIBLING "; rescan " PORT "; verifying; ");
+}
+END_TEST
+
+static void only_the_card(void)
+{
+        model_find(CARD);
+}
+
+static void the_sibling_goes(void)
+{
+        fake_device_remove(&pci, SIBLING);
+}
+
+START_TEST(virtual_functions_go_with_theirs)
+{
+        model_use_method("rescan");
+        fake_link_set(&pci, SIBLING, "physfn", CARD);
+        kernel.on_return = only_the_card;
+        kernel.on_removed = the_sibling_goes;
+        run();
+        ck_assert_str_eq(action_log, "resetting; remove " CARD "; rescan " PORT "; verifying; ");
+
+        /* It is not waited for, and neither alive nor dead. */
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_UNTOUCHED);
+        expect_check(SIBLING, "answers", CHECK_SKIPPED);
+        ck_assert_ptr_nonnull(strstr(result->message, "gone with its physical function"));
+
+        /* By itself it cannot be removed. */
+        members[0] = fake_device_member(&pci, CARD);
+        fake_link_set(&pci, CARD, "physfn", PORT);
+        request.n_members = 1;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, 0, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "");
+}
+END_TEST
+
+static const char *const removing_methods[] = {"slot", "rescan"};
+
+static void use_removing_method(int i)
+{
+        if (i == 0)
+                use_slot();
+        else
+                model_use_method("rescan");
+}
+
+static void nobody(void)
+{
+}
+
+START_TEST(does_not_come_back)
+{
+        use_removing_method(_i);
+        kernel.on_return = only_the_card;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_UNTOUCHED);
+        ck_assert_str_eq(find_check(SIBLING, "answers")->after, "gone");
+        expect_check(CARD, "answers", CHECK_OK);
+        ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
+}
+END_TEST
+
+START_TEST(nothing_comes_back)
+{
+        use_removing_method(_i);
+        kernel.on_return = nobody;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_LOST);
+        ck_assert_str_eq(find_check(CARD, "answers")->after, "gone");
+}
+END_TEST
+
+/* The kernel may find them after its write has returned. */
+static void later(void)
+{
+        if (fork() == 0) {
+                (void) usleep(150000);
+                model_find(SIBLING);
+                model_find(CARD);
+                _exit(0);
+        }
+}
+
+START_TEST(comes_back_later)
+{
+        use_removing_method(_i);
+        come_back_times.device_usec = 20000000;
+        kernel.on_return = later;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+}
+END_TEST
+
+static void a_stranger_comes(void)
+{
+        model_find(CARD);
+        fake_attribute_set(&pci, CARD, "vendor", "0x10de\n");
+        fake_attribute_set(&pci, CARD, "device", "0x2204\n");
+        fake_attribute_set(&pci, CARD, "driver_override", "");
+        fake_link_set(&pci, CARD, "driver", "nvidia");
+        model_find(SIBLING);
+}
+
+START_TEST(stranger)
+{
+        members[0].must_be_disabled = true;
+        use_removing_method(_i);
+        fake_link_set(&pci, CARD, "driver", "vfio-pci");
+        fake_attribute_set(&pci, CARD, "driver_override", "vfio-pci\n");
+        fake_attribute_set(&pci, CARD, "reset_method", "bus\n");
+        (void) strcpy(members[0].driver, "vfio-pci");
+        kernel.on_return = a_stranger_comes;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_LOST);
+        expect_check(CARD, "ids", CHECK_FAILED);
+        ck_assert_ptr_nonnull(strstr(result->message, "another device, 10de:2204"));
+
+        /* It was not touched. */
+        ck_assert_ptr_null(strstr(action_log, "bind"));
+        ck_assert_ptr_null(strstr(action_log, "override"));
+        ck_assert_ptr_null(strstr(action_log, "list"));
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "driver_override"), "");
+        ck_assert_ptr_null(find_check(CARD, "command"));
+}
+END_TEST
+
+static void bind_both(const char *driver)
+{
+        fake_link_set(&pci, CARD, "driver", driver);
+        fake_link_set(&pci, SIBLING, "driver", driver);
+        (void) strcpy(members[0].driver, driver);
+        (void) strcpy(members[1].driver, driver);
+}
+
+START_TEST(driver_comes_back_by_itself)
+{
+        bind_both("e1000e");
+        use_removing_method(_i);
+        kernel.autoprobe = "e1000e";
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_ptr_null(strstr(action_log, "bind"));
+        expect_check(CARD, "driver", CHECK_OK);
+}
+END_TEST
+
+/* The kernel gives the device to whichever driver matches. */
+START_TEST(driver_was_forced)
+{
+        bind_both("vfio-pci");
+        fake_attribute_set(&pci, CARD, "driver_override", "vfio-pci\n");
+        fake_attribute_set(&pci, SIBLING, "driver_override", "vfio-pci\n");
+        use_removing_method(_i);
+        kernel.autoprobe = "e1000e";
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_ptr_nonnull(strstr(action_log, "override vfio-pci; unbind e1000e " CARD
+                                                 "; bind vfio-pci " CARD "; override vfio-pci; unbind"));
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "driver_override"), "vfio-pci");
+}
+END_TEST
+
+START_TEST(driver_was_bound_by_hand)
+{
+        bind_both("vfio-pci");
+        use_removing_method(_i);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_ptr_nonnull(strstr(action_log, "bind vfio-pci " CARD "; bind vfio-pci " SIBLING));
+}
+END_TEST
+
+START_TEST(there_was_no_driver)
+{
+        use_removing_method(_i);
+        kernel.autoprobe = "e1000e";
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_ptr_nonnull(strstr(action_log, "unbind e1000e " CARD "; unbind e1000e " SIBLING));
+}
+END_TEST
+
+START_TEST(driver_does_not_come_back)
+{
+        bind_both("vfio-pci");
+        use_removing_method(_i);
+        kernel.bind_error = -EINVAL;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_UNTOUCHED);
+        expect_check(CARD, "driver", CHECK_FAILED);
+        ck_assert_ptr_nonnull(strstr(result->message, "driver was 'vfio-pci' and is ''"));
+}
+END_TEST
+
+static void dead_on_arrival(void)
+{
+        model_find(CARD);
+        model_find(SIBLING);
+        fake_config_fill(&pci, CARD, 0xff);
+}
+
+START_TEST(no_driver_for_the_dead)
+{
+        bind_both("vfio-pci");
+        use_removing_method(_i);
+        kernel.on_return = dead_on_arrival;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_UNTOUCHED);
+        ck_assert_ptr_null(strstr(action_log, "bind vfio-pci " CARD));
+        ck_assert_ptr_nonnull(strstr(action_log, "bind vfio-pci " SIBLING));
+}
+END_TEST
+
+/* What an administrator has written into the list is written again. */
+START_TEST(list_is_put_back)
+{
+        set_list("bus");
+        use_removing_method(_i);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+        ck_assert_str_eq(fake_attribute_get(&pci, CARD, "reset_method"), "bus\n");
+
+        members[0] = fake_device_member(&pci, CARD);
+        members[1] = fake_device_member(&pci, SIBLING);
+        kernel.supported = "flr";
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_REDUCED);
+}
+END_TEST
+
+/* The kernel sets the device up from nothing: nothing was garbled as with a reset in place. */
+static void set_up_differently(void)
+{
+        dead_on_arrival();
+        fake_device_remove(&pci, CARD);
+        model_find(CARD);
+        fake_config_set16(&pci, CARD, PCI_COMMAND, 0x0000);
+        fake_config_set16(&pci, CARD, PCI_BASE_ADDRESS_0 + 2, 0xfed0);
+}
+
+START_TEST(may_be_set_up_differently)
+{
+        use_removing_method(_i);
+        kernel.on_return = set_up_differently;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        expect_check(CARD, "command", CHECK_SKIPPED);
+        expect_check(CARD, "bars", CHECK_SKIPPED);
+        expect_check(SIBLING, "bars", CHECK_OK);
+}
+END_TEST
+
+/* It is the cure. */
+START_TEST(dead_target_comes_back)
+{
+        use_removing_method(_i);
+        fake_config_fill(&pci, CARD, 0xff);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+}
+END_TEST
+
+int main(void)
+{
+        const TTest *const tests[] = {
+                subordinate,
+                bridge_that_does_not_sleep,
+                locks_are_waited_for,
+                locks_are_not_waited_for_for_ever,
+                locks_and_then_a_user,
+                bridge_without_what_it_needs,
+                bridge_that_goes,
+                slot,
+                no_slot,
+                slot_that_stays,
+                slot_that_stays_off,
+                rescan,
+                rescan_removes_only_what_is_on_top,
+                virtual_functions_go_with_theirs,
+        };
+        const TTest *const removals[] = {
+                does_not_come_back,
+                nothing_comes_back,
+                comes_back_later,
+                stranger,
+                driver_comes_back_by_itself,
+                driver_was_forced,
+                driver_was_bound_by_hand,
+                there_was_no_driver,
+                driver_does_not_come_back,
+                no_driver_for_the_dead,
+                list_is_put_back,
+                may_be_set_up_differently,
+                dead_target_comes_back,
+        };
+        Suite *suite = suite_create("reset-ways");
+        TCase *tree = tcase_create("tree");
+
+        tcase_add_checked_fixture(tree, model_setup, model_teardown);
+        tcase_set_timeout(tree, 60);
+        for (size_t i = 0; i < ELEMENTSOF(tests); i++)
+                tcase_add_test(tree, tests[i]);
+        tcase_add_loop_test(tree, set_is_all_below_the_bridge, 0, ELEMENTSOF(link_methods));
+        tcase_add_loop_test(tree, every_member_is_looked_at, 0, ELEMENTSOF(link_methods));
+        tcase_add_loop_test(tree, slot_of_another, 0, ELEMENTSOF(slot_addresses));
+        for (size_t i = 0; i < ELEMENTSOF(removals); i++)
+                tcase_add_loop_test(tree, removals[i], 0, ELEMENTSOF(removing_methods));
+        suite_add_tcase(suite, tree);
+        return unit_run(suite);
+}
