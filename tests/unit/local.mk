@@ -15,7 +15,7 @@ worker_unit_tests = \
 	tests/unit/test-reset \
 	tests/unit/test-reset-ways \
 	tests/unit/test-worker-hostile \
-	tests/unit/test-worker-protocol \
+	tests/unit/test-worker-messages \
 	tests/unit/test-xen
 check_PROGRAMS += $(worker_unit_tests)
 unit_tests += $(worker_unit_tests)
@@ -78,10 +78,10 @@ tests_unit_test_worker_hostile_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_worker_hostile_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_worker_hostile_LDADD = $(UNIT_LIBS)
 
-tests_unit_test_worker_protocol_SOURCES = tests/unit/test-worker-protocol.c $(protocol_sources)
-tests_unit_test_worker_protocol_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_worker_protocol_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_worker_protocol_LDADD = $(UNIT_LIBS)
+tests_unit_test_worker_messages_SOURCES = tests/unit/test-worker-messages.c $(protocol_sources)
+tests_unit_test_worker_messages_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_worker_messages_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_worker_messages_LDADD = $(UNIT_LIBS)
 
 tests_unit_test_xen_SOURCES = tests/unit/test-xen.c
 tests_unit_test_xen_CPPFLAGS = $(UNIT_CPPFLAGS)
