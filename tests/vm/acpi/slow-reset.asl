@@ -10,10 +10,18 @@
  *
  * The methods are NotSerialized and share no named object but the register,
  * so that two of them can sleep at the same time.
+ *
+ * A newer QEMU has nodes for these functions already, named after slot and
+ * function, and a device may have only one: ADD_TO_NODES adds to those.
  */
 DefinitionBlock ("", "SSDT", 2, "PCIRST", "SLOWRST", 1)
 {
     External (\_SB.PCI0, DeviceObj)
+#ifdef ADD_TO_NODES
+    External (\_SB.PCI0.S29.S00, DeviceObj)
+    External (\_SB.PCI0.S29.S01, DeviceObj)
+    External (\_SB.PCI0.S2A.S00, DeviceObj)
+#endif
 
     Scope (\_SB.PCI0)
     {
@@ -39,6 +47,11 @@ DefinitionBlock ("", "SSDT", 2, "PCIRST", "SLOWRST", 1)
             }
         }
 
+#ifdef ADD_TO_NODES
+        Scope (S29.S00) { Method (_RST, 0, NotSerialized) { SLOW () } }
+        Scope (S29.S01) { Method (_RST, 0, NotSerialized) { SLOW () } }
+        Scope (S2A.S00) { Method (_RST, 0, NotSerialized) { SLOW () } }
+#else
         /* Port 00:05.1, a card with two functions. */
         Device (RSL1)
         {
@@ -65,5 +78,6 @@ DefinitionBlock ("", "SSDT", 2, "PCIRST", "SLOWRST", 1)
                 Method (_RST, 0, NotSerialized) { SLOW () }
             }
         }
+#endif
     }
 }

@@ -109,7 +109,7 @@ def bus_multifunction(bed: Bed) -> None:
     # Rewriting the list made the kernel see the truth; later cases want the lie.
     bed.machine.unplug("multi0")
     bed.machine.plug("e1000e", "port-card", "multi1", 0, 1, romfile="")
-    bed.machine.plug("e1000e", "port-card", "multi0", 0, 0, romfile="", multifunction="on")
+    bed.machine.plug("e1000e", "port-card", "multi0", 0, 0, romfile="", multifunction=True)
     bed.wait_device("multi1")
     assert bed.reset_methods(bed.addr("multi0")) == METHODS["multi0"]
 
@@ -165,20 +165,22 @@ def slow_together(bed: Bed) -> None:
     runs = [bed.guest.start(f"echo 1 >{bed.path(role)}/reset") for role in ("slow0", "slow2")]
     results = [run.wait(30) for run in runs]
     bed.set_slow_reset(0)
-    assert all(r.rc == 0 for r in results), results
+    assert all(r.rc == 0 and r.seconds >= 2 for r in results), results
     assert max(r.start for r in results) < min(r.end for r in results)
     total = max(r.end for r in results) - min(r.start for r in results)
     assert total < 3.5, f"two resets of 2 s took {total:.1f} s together"
 
 
-@case("while a long reset runs, reading uevent and config hangs, other attributes answer", daemon=False)
+@case("while a long reset runs, reading config and some more hangs, other attributes answer", daemon=False)
 def uevent_hangs(bed: Bed) -> None:
     path = bed.path("slow0")
     bed.set_slow_reset(8)
     reset = bed.guest.start(f"echo 1 >{path}/reset")
     reset.wait_started()
     bed.guest.run("sleep 0.5")
-    for name in ("uevent", "config", "driver_override", "sriov_numvfs"):
+    # Newer kernels tell these two without the device's lock.
+    locked = ["config", "sriov_numvfs"] + (["uevent", "driver_override"] if bed.kernel() < (6, 12) else [])
+    for name in locked:
         if name not in bed.guest.list(path):
             continue
         try:
@@ -187,7 +189,7 @@ def uevent_hangs(bed: Bed) -> None:
             pass
         else:
             raise AssertionError(f"{name} was read during the reset")
-    for name in ("vendor", "enable", "reset_method", "current_link_speed"):
+    for name in {"vendor", "enable", "reset_method", "current_link_speed", "uevent", "driver_override"} - set(locked):
         bed.guest.read(f"{path}/{name}", timeout=2.0)
     result = reset.wait(40)
     bed.set_slow_reset(0)

@@ -15,11 +15,16 @@ FAILED = "org.pciresetd1.Error.ResetFailed"
 
 
 def cut_off(bed: Bed, port: str) -> None:
-    """Let the port forward to no bus: everything below reads all-ones from now on."""
+    """Let the port forward to no bus: everything below reads all-ones from now on.
+
+    This is done past the kernel, because newer ones let nobody at the port
+    while they reset a device below it.
+    """
     address = bed.addr(port)
-    before = bed.guest.run(["setpci", "-s", address, "SECONDARY_BUS.B"], check=True).stdout.strip()
+    direct = ["setpci", "-A", "intel-conf1", "-s", address]
+    before = bed.guest.run([*direct, "SECONDARY_BUS.B"], check=True).stdout.strip()
     bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"SECONDARY_BUS.B={before}"], check=True))
-    bed.guest.run(["setpci", "-s", address, "SECONDARY_BUS.B=0"], check=True)
+    bed.guest.run([*direct, "SECONDARY_BUS.B=0"], check=True)
 
 
 def begin_slow(bed: Bed, caller: Caller, trace: KernelTrace, address: str, method: str = "acpi",

@@ -56,7 +56,7 @@ def nested(bed: Bed) -> None:
     caller.listen()
     bed.machine.plug("e1000e", "sw-down2", "guest1", romfile="")
     bed.machine.plug("e1000e", "port-empty1", "guest3", 0, 1, romfile="")
-    bed.machine.plug("e1000e", "port-empty1", "guest2", 0, 0, romfile="", multifunction="on")
+    bed.machine.plug("e1000e", "port-empty1", "guest2", 0, 0, romfile="", multifunction=True)
     for role in ("guest1", "guest2", "guest3"):
         bed.wait_device(role)
         address = bed.addr(role)

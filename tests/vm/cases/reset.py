@@ -151,7 +151,7 @@ def multifunction(bed: Bed) -> None:
     assert bed.reset_methods(address) == ["pm"]
     bed.machine.unplug("multi0")
     bed.machine.plug("e1000e", "port-card", "multi1", 0, 1, romfile="")
-    bed.machine.plug("e1000e", "port-card", "multi0", 0, 0, romfile="", multifunction="on")
+    bed.machine.plug("e1000e", "port-card", "multi0", 0, 0, romfile="", multifunction=True)
     bed.wait_device("multi1")
     assert bed.reset_methods(bed.addr("multi0")) == ["pm", "bus"]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .cache import Cache, digest, say
 from .image import Image
+from .qemu import Qemu
 
 PROBE_SECONDS = 8
 
@@ -42,23 +43,25 @@ TCG = Accelerator("tcg")
 KVM = Accelerator("kvm")
 
 
-def choose(cache: Cache, image: Image) -> Accelerator:
+def choose(cache: Cache, image: Image, qemu: Qemu) -> Accelerator:
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return TCG
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    verdict = cache.shared("accel") / digest(boot, image.key)
+    today = digest(boot)
+    verdict = cache.shared("accel") / f"{today}-{digest(image.key, qemu.version())}"
     if not verdict.exists():
-        works = _boots(KVM, image)
+        works = _boots(KVM, image, qemu)
         if not works:
             say("/dev/kvm is there but does not run our kernel; emulating")
         for old in verdict.parent.iterdir():
-            old.unlink()
+            if not old.name.startswith(today):
+                old.unlink()
         verdict.write_text("kvm" if works else "tcg")
     return KVM if verdict.read_text() == "kvm" else TCG
 
 
-def _boots(accelerator: Accelerator, image: Image) -> bool:
-    argv = ["qemu-system-x86_64", *accelerator.arguments(), "-m", "512", "-smp", "2", "-nodefaults",
+def _boots(accelerator: Accelerator, image: Image, qemu: Qemu) -> bool:
+    argv = [*qemu.argv, *accelerator.arguments(), "-m", "512", "-smp", "2", "-nodefaults",
             "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
             "-kernel", str(image.vmlinux), "-initrd", str(image.initramfs),
             "-append", "console=ttyS0 quiet panic=-1 bed.probe"]

@@ -62,7 +62,7 @@ class Bed:
 
     def path(self, role: str) -> str:
         """The device's directory, found by walking down from the root bus."""
-        path = "/sys/devices/pci0000:00"
+        path = topology.root(role, self.machine.plugged)
         for hop in topology.chain(role, self.machine.plugged):
             names = [n for n in self.guest.list(path) if len(n) == 12 and n.endswith(":" + hop)]
             if len(names) != 1:
@@ -191,6 +191,11 @@ class Bed:
         trace = KernelTrace(self.guest)
         self.defer(trace.stop)
         return trace
+
+    def kernel(self) -> tuple[int, int]:
+        """The version of the guest's kernel, for what changed between two of them."""
+        major, minor = self.guest.read_text("/proc/sys/kernel/osrelease").split(".")[:2]
+        return int(major), int(minor)
 
     def mark(self) -> str:
         """A line in the kernel log to find one's place again."""

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import demo, registry, shell, snapshot
+from . import demo, flavour, registry, shell, snapshot
 from .bed import Bed
 from .cache import Cache, say
 from .runner import Runner
@@ -19,7 +19,7 @@ from .tap import Tap
 
 REPO = Path(__file__).resolve().parents[3]
 TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "iasl": "acpica-tools",
-         "mke2fs": "e2fsprogs", "depmod": "kmod", "dpkg": "dpkg"}
+         "mke2fs": "e2fsprogs", "depmod": "kmod", "dpkg": "dpkg", "zstd": "zstd"}
 
 
 def _arguments() -> argparse.Namespace:
@@ -27,6 +27,8 @@ def _arguments() -> argparse.Namespace:
     default = os.environ.get("PCIRESETD_STAGE") or REPO / "build/stage"
     parser.add_argument("--stage", type=Path, default=default, metavar="DIR",
                         help="tree made by `make install DESTDIR=DIR` (default: %(default)s)")
+    parser.add_argument("--bed", choices=sorted(flavour.FLAVOURS), default="stock",
+                        help="which kernel and QEMU: the release's own, or newer ones (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare", help="fetch and build everything into the cache")
     commands.add_parser("snapshot", help="also boot the machine once and save its state")
@@ -46,9 +48,9 @@ def _check_tools() -> None:
         raise RuntimeError(f"missing packages: {' '.join(missing)} (./dev deps installs them)")
 
 
-def _bench() -> snapshot.Bench:
+def _bench(args: argparse.Namespace) -> snapshot.Bench:
     _check_tools()
-    return snapshot.prepare(Cache())
+    return snapshot.prepare(Cache(), flavour.FLAVOURS[args.bed])
 
 
 def _rules() -> list[Path]:
@@ -56,17 +58,17 @@ def _rules() -> list[Path]:
 
 
 def _test(args: argparse.Namespace) -> int:
-    cases = registry.load(args.patterns)
+    cases = registry.load(args.patterns, flavour.FLAVOURS[args.bed])
     if args.list:
         print("\n".join(case.name for case in cases))
         return 0
     # A pattern that matches nothing must not look like success.
-    tap = Tap("vm", max(1, len(cases)))
+    tap = Tap("vm" if args.bed == "stock" else f"vm-{args.bed}", max(1, len(cases)))
     try:
         if not cases:
             tap.bail_out(f"no case matches {' '.join(args.patterns)}")
             return tap.summary()
-        bench = _bench()
+        bench = _bench(args)
         snapshot.save_if_missing(bench)
         Runner(bench, args.stage, _rules(), args.verbose).run(cases, tap)
     except Exception as error:
@@ -75,7 +77,7 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _with_machine(args: argparse.Namespace, interactive: bool) -> int:
-    machine, guest = snapshot.start(_bench(), interactive=interactive)
+    machine, guest = snapshot.start(_bench(args), interactive=interactive)
     try:
         bed = Bed(machine, guest, args.stage, _rules())
         bed.install()
@@ -91,10 +93,10 @@ def _with_machine(args: argparse.Namespace, interactive: bool) -> int:
 
 def _dispatch(args: argparse.Namespace) -> int:
     if args.command == "prepare":
-        _bench()
+        _bench(args)
         return 0
     if args.command == "snapshot":
-        snapshot.save_if_missing(_bench())
+        snapshot.save_if_missing(_bench(args))
         return 0
     if args.command == "test":
         return _test(args)

@@ -7,6 +7,7 @@ package); it is keyed by the list of packages and the scripts that shape it,
 and takes most of a minute. `image` adds our files and the kernel modules and
 makes a file system of it in a few seconds; it is keyed by `base` and those
 files. Package files are kept, so a changed list downloads only what is new.
+The beds share `base`; a bed with another kernel has an `image` of its own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import apt, kernel
-from .cache import Cache, digest, digest_files, say
+from . import apt, backports, kernel
+from .cache import Cache, digest, digest_files
+from .flavour import Flavour
 
 VM = Path(__file__).resolve().parent.parent
 GUEST = VM / "guest"
@@ -49,20 +51,22 @@ def base_key() -> str:
                   digest_files(GUEST / "fetch-kernel.sh", GUEST / "customize.sh"))
 
 
-def image_key() -> str:
+def image_key(flavour: Flavour) -> str:
     guest = sorted(p for p in GUEST.rglob("*") if p.is_file() and p.name != "packages")
     names = " ".join(str(p.relative_to(GUEST)) for p in guest)
     recipe = digest_files(HARNESS / "image.py", HARNESS / "kernel.py", HARNESS / "cpio.py")
-    return digest(base_key(), names, digest_files(*guest), recipe)
+    newer = (backports.key(),) if flavour.backports else ()
+    return digest(base_key(), names, digest_files(*guest), recipe, *newer)
 
 
-def prepare(cache: Cache) -> Image:
-    key = image_key()
-    if not cache.has("image", key):
+def prepare(cache: Cache, flavour: Flavour) -> Image:
+    kind, key = flavour.kind("image"), image_key(flavour)
+    if not cache.has(kind, key):
         base = cache.get("base", base_key(), "fetching Debian packages and unpacking them (about a minute)",
                          lambda work: _build_base(cache, work))
-        cache.get("image", key, "making the disk image", lambda work: _build_image(base, work))
-    entry = cache.get("image", key, "", lambda work: None)
+        linux = backports.prepare(cache) / "kernel.deb" if flavour.backports else base / "kernel.deb"
+        cache.get(kind, key, "making the disk image", lambda work: _build_image(base, linux, work))
+    entry = cache.get(kind, key, "", lambda work: None)
     return Image(key, entry / "root.img", entry / "vmlinux", entry / "initramfs.cpio")
 
 
@@ -71,7 +75,7 @@ def _build_base(cache: Cache, work: Path) -> None:
     argv = ["env", f"BED_OUT={work}", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
             "--skip=essential/unlink,cleanup/apt", f"--include={','.join(packages())}",
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDE),
-            *(f"--aptopt={option}" for option in apt.proxy_options()),
+            *(f"--aptopt={option}" for option in apt.reach_options()),
             '--setup-hook=mkdir -p "$1/var/cache/apt/archives"',
             f"--setup-hook=sync-in {debs} /var/cache/apt/archives",
             f"--customize-hook=sync-out /var/cache/apt/archives {debs}",
@@ -79,12 +83,12 @@ def _build_base(cache: Cache, work: Path) -> None:
             f"--customize-hook={GUEST / 'fetch-kernel.sh'}",
             f"--customize-hook={GUEST / 'customize.sh'}",
             apt.RELEASE, str(work / "rootfs.tar"), *apt.sources()]
-    done = subprocess.run(apt.as_root(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    _give_back(work)
-    _give_back(cache.shared("debs"))
-    if done.returncode:
-        say("mmdebstrap failed:\n" + done.stdout + done.stderr)
-        raise RuntimeError("the root file system could not be made")
+    try:
+        apt.again("making the root file system", lambda: subprocess.run(
+            apt.as_root(argv), stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True))
+    finally:
+        _give_back(work)
+        _give_back(cache.shared("debs"))
 
 
 def _give_back(path: Path) -> None:
@@ -93,17 +97,19 @@ def _give_back(path: Path) -> None:
         subprocess.run(["sudo", "chown", "-R", f"{os.getuid()}:{os.getgid()}", path], check=True)
 
 
-def _build_image(base: Path, work: Path) -> None:
+def _build_image(base: Path, package: Path, work: Path) -> None:
     lists = kernel.read_module_list(GUEST / "modules")
-    linux = kernel.Kernel.unpack(base / "kernel.deb", work / "kernel")
+    linux = kernel.Kernel.unpack(package, work / "kernel")
     linux.write_vmlinux(work / "vmlinux")
     index = kernel.ModuleIndex(linux)
+    early, wanted = (linux.expand(index.closure(names)) for names in (
+        lists["initramfs"], lists["initramfs"] + lists["root"]))
 
     subprocess.run(["dpkg", "-x", base / "busybox.deb", work / "busybox"], check=True)
-    kernel.write_initramfs(work / "initramfs.cpio", linux, index.closure(lists["initramfs"]),
+    kernel.write_initramfs(work / "initramfs.cpio", linux, early,
                            work / "busybox/bin/busybox", GUEST / "init")
 
-    _overlay(work / "overlay.tar", linux, index.closure(lists["initramfs"] + lists["root"]))
+    _overlay(work / "overlay.tar", linux, wanted)
     _make_filesystem(base / "rootfs.tar", work / "overlay.tar", work)
     for leftover in ("kernel", "busybox"):
         shutil.rmtree(work / leftover)

@@ -37,6 +37,15 @@ class Kernel:
     def modules(self) -> Path:
         return self.tree / "lib/modules" / self.version
 
+    def expand(self, names: list[str]) -> list[str]:
+        """Decompress these modules where they are, if they were compressed; returns their new names."""
+        expanded = []
+        for name in names:
+            if name.endswith(".xz"):
+                (self.modules / name).with_suffix("").write_bytes(lzma.decompress((self.modules / name).read_bytes()))
+            expanded.append(name.removesuffix(".xz"))
+        return expanded
+
     def write_vmlinux(self, path: Path) -> None:
         path.write_bytes(_payload((self.tree / f"boot/vmlinuz-{self.version}").read_bytes()))
 
@@ -48,10 +57,12 @@ def _payload(image: bytes) -> bytes:
     start = (setup_sectors + 1) * 512 + offset
     # The last four bytes of the payload are its uncompressed size.
     payload = image[start:start + length - 4]
-    if payload[:6] != b"\xfd7zXZ\x00":
-        raise RuntimeError("this kernel is not compressed with xz; teach harness/kernel.py its format")
-    # The decompressor object, unlike the function, tolerates padding behind the stream.
-    return lzma.LZMADecompressor().decompress(payload)
+    if payload[:6] == b"\xfd7zXZ\x00":
+        # The decompressor object, unlike the function, tolerates padding behind the stream.
+        return lzma.LZMADecompressor().decompress(payload)
+    if payload[:4] == b"\x28\xb5\x2f\xfd":
+        return subprocess.run(["zstd", "-q", "-d", "-c"], input=payload, check=True, stdout=subprocess.PIPE).stdout
+    raise RuntimeError("this kernel is compressed in a way that harness/kernel.py does not know")
 
 
 class ModuleIndex:

@@ -25,7 +25,9 @@ from typing import Any
 
 from . import topology
 from .accel import Accelerator
+from .flavour import Flavour
 from .image import Image
+from .qemu import Qemu
 from .qmp import Qmp, QmpError
 
 MEMORY = "768"
@@ -40,14 +42,16 @@ class MachineError(RuntimeError):
 class Setup:
     """What a machine is made of."""
 
+    flavour: Flavour
     image: Image
+    qemu: Qemu
     accelerator: Accelerator
     ssdt: Path
 
     def hardware(self) -> list[str]:
         """Everything that must be equal for a saved state to fit."""
         return [
-            *self.accelerator.arguments(), "-m", MEMORY, "-smp", "2", "-nodefaults", "-no-user-config",
+            *self.accelerator.arguments(), *self.flavour.machine, "-m", MEMORY, "-smp", "2", "-nodefaults", "-no-user-config",
             "-display", "none", "-no-reboot",
             # Without this line q35 hot-plugs through ACPI, the link-active bit of
             # a port is never set again after a secondary bus reset, and every
@@ -61,14 +65,9 @@ class Setup:
             # A case paces itself with the second port's scratch register.
             "-serial", "chardev:console", "-serial", "null",
             "-acpitable", f"file={self.ssdt}",
-            *topology.arguments(),
+            *topology.arguments(self.flavour.additions),
             "-kernel", str(self.image.vmlinux), "-initrd", str(self.image.initramfs), "-append", CMDLINE,
         ]
-
-
-def qemu_version() -> str:
-    out = subprocess.run(["qemu-system-x86_64", "--version"], check=True, capture_output=True, text=True)
-    return out.stdout.splitlines()[0]
 
 
 def _die_with_parent() -> None:
@@ -80,11 +79,12 @@ class Machine:
         """Start QEMU; with a saved state it is loaded, and the machine left paused."""
         self.dir = Path(tempfile.mkdtemp(prefix="pciresetd-vm-"))
         self.serial_log = self.dir / "serial.log"
-        self.plugged: dict[str, topology.Device] = {}
+        # Devices beyond the table that all beds share.
+        self.plugged: dict[str, topology.Device] = {device.role: device for device in setup.flavour.additions}
         backend = f"file,id=console,path={self.serial_log}"
         if interactive:
             backend = f"socket,id=console,path={self.dir / 'console'},server=on,wait=off,logfile={self.serial_log}"
-        argv = ["qemu-system-x86_64", "-chardev", backend,
+        argv = [*setup.qemu.argv, "-chardev", backend,
                 "-chardev", f"socket,id=agent,path={self.agent_socket},server=on,wait=off",
                 "-qmp", f"unix:{self.dir / 'qmp'},server=on,wait=off", *setup.hardware()]
         if state:
@@ -134,8 +134,10 @@ class Machine:
         self.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(path))}")
         self._wait_migration("completed")
 
-    def plug(self, model: str, port: str, role: str, slot: int = 0, function: int = 0, **options: str) -> None:
-        """Plug a device in; it is then known to the cases by its role."""
+    def plug(self, model: str, port: str, role: str, slot: int = 0, function: int = 0, **options: Any) -> None:
+        """Plug a device in; it is then known to the cases by its role.
+
+        An option has the type that its property has: True, not "on"."""
         device = topology.Device(role, model, port, slot, function, options)
         self.qmp("device_add", driver=model, id=role, bus=port, addr=f"{slot:#x}.{function}", **options)
         self.plugged[role] = device

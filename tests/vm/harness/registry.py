@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The cases: functions with a title, found in tests/vm/cases/*.py.
+"""The cases: functions with a title, found in tests/vm/cases/*.py and beside it.
 
 Theory of operation: importing a file of cases registers them in the order they
 are written. A file is a group, and a group shares one machine, so a case leaves
-the machine as it found it, or asks for a fresh one.
+the machine as it found it, or asks for a fresh one. The flavour of the bed
+says which files are its own.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bed import Bed
+from .flavour import Flavour
 
-CASES = Path(__file__).resolve().parent.parent / "cases"
+VM = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ def case(title: str, *, fresh: bool = False, timeout: float = 60.0,
     return register
 
 
-def load(patterns: list[str]) -> list[Case]:
-    """All cases, or those whose group or name matches one of the patterns."""
+def load(patterns: list[str], flavour: Flavour) -> list[Case]:
+    """All cases of this bed, or those whose group or name matches one of the patterns."""
     if not _registered:
         # Cases say `from harness.registry import case`.
-        for path in sorted(CASES.glob("*.py")):
+        for path in flavour.files(VM):
             spec = importlib.util.spec_from_file_location(f"cases_{path.stem}", path)
             assert spec and spec.loader
             module = importlib.util.module_from_spec(spec)

@@ -15,10 +15,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import accel, image, topology
+from . import accel, backports, image, qemu, topology
 from .cache import Cache, digest, digest_files, say
+from .flavour import STOCK, Flavour
 from .guest import Guest, GuestError
-from .machine import Machine, MachineError, Setup, qemu_version
+from .machine import Machine, MachineError, Setup
 
 BOOT_TIMEOUT = 180.0
 RESTORE_TIMEOUT = 20.0
@@ -34,24 +35,26 @@ class Bench:
 
     @property
     def state(self) -> Path:
-        return self.cache.path("state", self.key) / "state"
+        return self.cache.path(self.setup.flavour.kind("state"), self.key) / "state"
 
 
-def prepare(cache: Cache) -> Bench:
+def prepare(cache: Cache, flavour: Flavour = STOCK) -> Bench:
     """Fetch and build whatever is missing, except the saved state."""
-    disk = image.prepare(cache)
+    disk = image.prepare(cache, flavour)
+    emulator = qemu.unpacked(backports.prepare(cache) / "qemu") if flavour.backports else qemu.INSTALLED
     source = image.VM / "acpi/slow-reset.asl"
-    ssdt = cache.get("acpi", digest_files(source), "compiling the ACPI table",
-                     lambda work: _compile(source, work)) / "slow-reset.aml"
-    setup = Setup(disk, accel.choose(cache, disk), ssdt)
+    symbols = flavour.acpi_symbols
+    ssdt = cache.get(flavour.kind("acpi"), digest(digest_files(source), *symbols), "compiling the ACPI table",
+                     lambda work: _compile(source, symbols, work)) / "slow-reset.aml"
+    setup = Setup(flavour, disk, emulator, accel.choose(cache, disk, emulator), ssdt)
     hardware = [part.replace(str(cache.root), "") for part in setup.hardware()]
-    return Bench(cache, setup, digest(*hardware, setup.accelerator.key(), qemu_version(),
+    return Bench(cache, setup, digest(*hardware, setup.accelerator.key(), emulator.version(),
                                       digest_files(Path(__file__))))
 
 
 def save_if_missing(bench: Bench) -> None:
     emulated = " under emulation" if bench.setup.accelerator == accel.TCG else ""
-    bench.cache.get("state", bench.key, f"booting the machine once{emulated} and saving its state",
+    bench.cache.get(bench.setup.flavour.kind("state"), bench.key, f"booting the machine once{emulated} and saving its state",
                     lambda work: _boot_and_save(bench, work / "state"))
 
 
@@ -62,7 +65,7 @@ def start(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
         return restore(bench, bench.state, interactive)
     except (MachineError, GuestError) as error:
         say(f"the saved state is of no use ({error}); throwing it away and booting from cold")
-        bench.cache.drop("state", bench.key)
+        bench.cache.drop(bench.setup.flavour.kind("state"), bench.key)
     return cold_boot(bench, interactive)
 
 
@@ -71,7 +74,7 @@ def cold_boot(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
     try:
         guest = Guest(machine.agent_socket)
         guest.wait_ready(BOOT_TIMEOUT)
-        _settle(guest)
+        _settle(bench, guest)
         return machine, guest
     except BaseException:
         say("the machine did not come up; its console said:\n" + machine.serial_text()[-4000:])
@@ -94,9 +97,9 @@ def restore(bench: Bench, state: Path, interactive: bool = False) -> tuple[Machi
         raise
 
 
-def _compile(source: Path, work: Path) -> None:
+def _compile(source: Path, symbols: tuple[str, ...], work: Path) -> None:
     # 3144: the division whose result nobody wants is there to fail.
-    done = subprocess.run(["iasl", "-vw", "3144", "-p", str(work / source.stem), str(source)],
+    done = subprocess.run(["iasl", "-vw", "3144", *(part for symbol in symbols for part in ("-D", symbol)), "-p", str(work / source.stem), str(source)],
                           capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"iasl: {done.stdout}{done.stderr}")
@@ -111,7 +114,7 @@ def _boot_and_save(bench: Bench, path: Path) -> None:
         machine.stop()
 
 
-def _settle(guest: Guest) -> None:
+def _settle(bench: Bench, guest: Guest) -> None:
     """Bring a freshly booted machine into the state that all cases start from."""
     state = guest.run("systemctl is-system-running --wait", timeout=BOOT_TIMEOUT).stdout.strip()
     if state != "running":
@@ -120,15 +123,17 @@ def _settle(guest: Guest) -> None:
     guest.run("systemctl start polkit.service", timeout=60, check=True)
     # The console's login is not a unit that anybody waits for.
     guest.run("until pgrep -x bash; do sleep 0.1; done", timeout=60, check=True)
-    _release_endpoints(guest)
+    _release_endpoints(guest, bench.setup.flavour)
     guest.poke("/dev/port", b"\0", offset=0x2FF)
     guest.run("udevadm settle && sync", timeout=60, check=True)
 
 
-def _release_endpoints(guest: Guest) -> None:
+def _release_endpoints(guest: Guest, flavour: Flavour) -> None:
     """No driver on any test device: what a case wants bound, it binds."""
-    endpoints = " ".join("/".join(["/sys/devices/pci0000:00", *(f"0000:??:{hop}" for hop in topology.chain(d.role))])
-                         for d in topology.ENDPOINTS)
+    added = {device.role: device for device in flavour.additions}
+    roles = [device.role for device in (*topology.ENDPOINTS, *flavour.additions) if device.is_endpoint()]
+    endpoints = " ".join("/".join([topology.root(role, added), *(f"0000:??:{hop}" for hop in topology.chain(role, added))])
+                         for role in roles)
     guest.run(f"""
         for device in {endpoints}; do
             test -d $device || {{ echo "no $device" >&2; exit 1; }}

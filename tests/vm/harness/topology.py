@@ -22,6 +22,13 @@ guest is asked, by walking the chain (see bed.py).
     00:05.2  port-slow2    slow2               the same, below another port
     00:10.0  conv-bridge   conv0, conv1        conventional PCI
 
+The bed with the newer QEMU has these too:
+
+    00:07.0  port-igb      igb0, igb1          a card whose functions have IOMMU groups of their own
+    00:07.1  port-igb2     igb2                a card with one function, which can have VFs
+    00:08.0  cxl                               a root bus of its own, for CXL
+    0c:00.0  port-cxl      (memory)            a CXL memory expander
+
 An emulated NVMe controller cannot be saved with the machine, which is why it
 is not there from the start.
 """
@@ -29,8 +36,13 @@ is not there from the start.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 ROOT = "pcie.0"
+# The bus numbers of further root buses are ours to choose.
+CXL_BUS = 0x40
+# What is no device to reset.
+INFRASTRUCTURE = ("pcie-root-port", "x3130-upstream", "xio3130-downstream", "pcie-pci-bridge", "pxb-cxl", "cxl-rp")
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,10 @@ class Device:
     bus: str
     slot: int
     function: int = 0
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def is_endpoint(self) -> bool:
+        return self.model not in INFRASTRUCTURE
 
     def argument(self) -> str:
         parts = [self.model, f"id={self.role}", f"bus={self.bus}", f"addr={self.slot:#x}.{self.function}"]
@@ -96,20 +111,45 @@ EMPTY_PORTS = ("port-empty0", "port-empty1", "port-empty2", "sw-down2", "sw-down
 NVME_PORT = "port-nvme"
 
 
+# Without nextfn the kernel does not look for the second function of a card that has ARI.
+NEWER = (
+    _port("port-igb", 7, 0), _port("port-igb2", 7, 1),
+    Device("igb0", "igb", "port-igb", 0, 0, {"romfile": "", "multifunction": "on", "x-pcie-ari-nextfn-1": "on"}),
+    Device("igb1", "igb", "port-igb", 0, 1, {"romfile": ""}),
+    Device("igb2", "igb", "port-igb2", 0, 0, {"romfile": ""}),
+    Device("cxl", "pxb-cxl", ROOT, 8, 0, {"bus_nr": str(CXL_BUS)}),
+    Device("port-cxl", "cxl-rp", "cxl", 0, 0, {"port": "0", "chassis": "200", "slot": "200"}),
+)
+NEWER_MACHINE = ("-M", "cxl=on,cxl-fmw.0.targets.0=cxl,cxl-fmw.0.size=4G")
+# A root bus has the name of its bridge.
+ROOTS = {ROOT: "/sys/devices/pci0000:00", "cxl": f"/sys/devices/pci0000:{CXL_BUS:02x}"}
+
+
+def root(role: str, extra: dict[str, Device] | None = None) -> str:
+    """The directory of the root bus that a device is below of."""
+    return ROOTS[_path(role, extra)[0]]
+
+
 def chain(role: str, extra: dict[str, Device] | None = None) -> list[str]:
     """The hops from the root bus to a device, e.g. ["04.2", "00.0", "01.0", "00.0"]."""
+    return _path(role, extra)[1:]
+
+
+def _path(role: str, extra: dict[str, Device] | None) -> list[str]:
+    """The root bus, and then the hops from there."""
     known = {**DEVICES, **(extra or {})}
     hops: list[str] = []
-    while role != ROOT:
+    while True:
         device = known[role]
         hops.insert(0, f"{device.slot:02x}.{device.function}")
         role = device.bus
-    return hops
+        if role in ROOTS:
+            return [role, *hops]
 
 
-def arguments() -> list[str]:
+def arguments(additions: tuple[Device, ...] = ()) -> list[str]:
     """QEMU's command line for all of it; parents come first."""
     result: list[str] = []
-    for device in DEVICES.values():
+    for device in (*DEVICES.values(), *additions):
         result += ["-device", device.argument()]
     return result

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The beds there are, and what makes them different.
+
+Theory of operation: `stock` is the release's own kernel and QEMU, and all cases
+run there. `new` has both from the release's backports, more devices that only
+the newer QEMU has, cases for those, and as many of the common cases as time
+allows: newer kernels lock and report in other ways. Everything else, from the
+root file system to the program, is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import topology
+
+
+@dataclass(frozen=True)
+class Flavour:
+    name: str
+    # Kernel and QEMU from the backports instead of the release.
+    backports: bool = False
+    # QEMU arguments that come before all devices.
+    machine: tuple[str, ...] = ()
+    # What to define in the ACPI tables.
+    acpi_symbols: tuple[str, ...] = ()
+    # Devices that are there beyond the common ones.
+    additions: tuple[topology.Device, ...] = ()
+    # Directories with cases of this bed, and the files of cases/ that it runs too (none named: all).
+    cases: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
+
+    def kind(self, kind: str) -> str:
+        """The name of a kind of cache entry; each bed has its own, so that none pushes another out."""
+        return f"{self.name}-{kind}" if self.backports else kind
+
+    def files(self, vm: Path) -> list[Path]:
+        own = [path for directory in self.cases for path in sorted((vm / directory).glob("*.py"))]
+        names = [vm / "cases" / f"{name}.py" for name in self.common] or sorted((vm / "cases").glob("*.py"))
+        return own + names
+
+
+STOCK = Flavour("stock")
+NEW = Flavour("new", backports=True, machine=topology.NEWER_MACHINE, acpi_symbols=("ADD_TO_NODES",),
+              additions=topology.NEWER, cases=("cases-new",), common=("bed", "reset", "lanes", "hotplug", "failure"))
+FLAVOURS = {flavour.name: flavour for flavour in (STOCK, NEW)}
