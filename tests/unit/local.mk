@@ -92,10 +92,13 @@ tests_unit_test_xen_LDADD = libworker.a $(UNIT_LIBS)
 domain_unit_tests = \
 	tests/unit/test-address \
 	tests/unit/test-driver \
+	tests/unit/test-claims \
 	tests/unit/test-jobs \
 	tests/unit/test-lane \
 	tests/unit/test-method \
 	tests/unit/test-plan \
+	tests/unit/test-plan-sets \
+	tests/unit/test-plan-use \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -145,3 +148,18 @@ tests_unit_test_registry_SOURCES = tests/unit/test-registry.c
 tests_unit_test_registry_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_registry_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_registry_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_claims_SOURCES = tests/unit/test-claims.c
+tests_unit_test_claims_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_claims_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_claims_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_plan_sets_SOURCES = tests/unit/test-plan-sets.c
+tests_unit_test_plan_sets_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_plan_sets_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_plan_sets_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_plan_use_SOURCES = tests/unit/test-plan-use.c
+tests_unit_test_plan_use_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_plan_use_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_plan_use_LDADD = libworld.a libdomain.a $(UNIT_LIBS)

@@ -172,6 +172,32 @@ static void for_each_device(Claims *claims, const Claim *claim,
         }
 }
 
+static bool names_equal(const ClaimDevice *a, const ClaimDevice *b)
+{
+        return pci_address_equal(&a->address, &b->address) && a->vendor == b->vendor &&
+               a->device == b->device && a->subsystem_vendor == b->subsystem_vendor &&
+               a->subsystem_device == b->subsystem_device;
+}
+
+static bool record_names(const ClaimRecord *record, const ClaimDevice *named)
+{
+        for (size_t i = 0; i < record->n_devices; i++)
+                if (names_equal(&record->devices[i], named))
+                        return true;
+        return false;
+}
+
+/* Of two leases on a device that is away just now, neither could have it when it comes back. */
+static bool meets_lease(const Claims *claims, const ClaimRecord *record)
+{
+        for (const Claim *claim = claims->claims; claim; claim = claim->hh.next)
+                for (size_t i = 0; i < record->n_devices && claim->record.kind == CLAIM_LEASE; i++)
+                        if (record_names(&claim->record, &record->devices[i]))
+                                return true;
+        return false;
+}
+
+/* A device that is named twice is claimed once, so that what it counts is what is taken back. */
 static int claim_new(const ClaimRecord *record, Claim **ret)
 {
         Claim *claim = calloc(1, sizeof(Claim));
@@ -180,14 +206,17 @@ static int claim_new(const ClaimRecord *record, Claim **ret)
                 return -ENOMEM;
         claim->record = *record;
         claim->record.devices = NULL;
+        claim->record.n_devices = 0;
         if (record->n_devices > 0) {
                 claim->record.devices = calloc(record->n_devices, sizeof(ClaimDevice));
                 if (!claim->record.devices) {
                         free(claim);
                         return -ENOMEM;
                 }
-                memcpy(claim->record.devices, record->devices, record->n_devices * sizeof(ClaimDevice));
         }
+        for (size_t i = 0; i < record->n_devices; i++)
+                if (!record_names(&claim->record, &record->devices[i]))
+                        claim->record.devices[claim->record.n_devices++] = record->devices[i];
         *ret = claim;
         return 0;
 }
@@ -199,7 +228,9 @@ int claims_add(Claims *claims, const ClaimRecord *record, const Claim **ret)
 
         if (claims_find(claims, record->id))
                 return -EEXIST;
-        if (record->kind == CLAIM_LEASE && claims_find_conflict(claims, record))
+        if (record->kind == CLAIM_LEASE && record->n_devices == 0)
+                return -EINVAL;
+        if (record->kind == CLAIM_LEASE && meets_lease(claims, record))
                 return -EBUSY;
         r = claim_new(record, &claim);
         if (r < 0)

@@ -30,13 +30,13 @@ size_t claims_count(const Claims *claims);
 /* May this user have one more, over so many devices? */
 bool claims_within_limits(const Claims *claims, uint32_t uid, size_t n_devices);
 
-/* The first device that the lease would be about and that is under another one, NULL: none. */
+/* The first device that the lease would be about and that is under another one, NULL: none that is there. */
 Device *claims_find_conflict(const Claims *claims, const ClaimRecord *record);
 
 /* Adds a claim, copying the record. A claim without devices (inhibitors only) is about all of them. All or
- * none: -EBUSY if a lease meets another one; -EEXIST for an id that is taken; -ENOMEM. Whether it is within
- * limits is the caller's to ask: claims that outlived a restart are not refused. Tells the registry's
- * listener of each device. */
+ * none: -EBUSY if a lease meets another one, be it on a device that is away; -EINVAL for a lease without
+ * devices; -EEXIST for an id that is taken; -ENOMEM. Whether it is within limits is the caller's to ask:
+ * claims that outlived a restart are not refused. Tells the registry's listener of each device. */
 int claims_add(Claims *claims, const ClaimRecord *record, const Claim **ret);
 
 /* Ends a claim, if it is there. Tells the registry's listener of each device. */

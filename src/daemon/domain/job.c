@@ -383,7 +383,8 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
                 .job = job->id,
                 .uid = job->request.uid,
                 .retry_usec = JOB_RETRY_USEC,
-                .allow_held = plan->in_use,
+                /* Not what was asked for: what was granted. */
+                .allow_held = (job->actions & ACTION_RESET_IN_USE) != 0,
                 .driver = job->rebind ? WORKER_DRIVER_REBIND : WORKER_DRIVER_KEEP,
                 .n_fds = is_vfio_hot ? (unsigned) plan->asker.n_groups : 0,
         };

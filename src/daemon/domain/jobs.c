@@ -208,7 +208,8 @@ static void climb(Job *job)
                 int r;
 
                 job_set_method(job, job->ladder[job->at]);
-                job->n_questions = 0;
+                /* Who was told of the last rung has not been told of this one. */
+                job->request.plan.prepared = false;
                 r = plan_rung(job, &plan);
                 if (r < 0) {
                         fail(job, r);
@@ -218,6 +219,7 @@ static void climb(Job *job)
                         ask(job, &plan->rungs[0]);
                         return;
                 }
+                job->n_questions = 0;
         }
         finish(job, job_conclude(job));
 }
@@ -225,6 +227,7 @@ static void climb(Job *job)
 static void step_on(Job *job)
 {
         job->at++;
+        job->n_questions = 0;
         /* Without a caller there is nobody whom a further rung could be granted to. */
         if (!job->request.client)
                 job->at = job->n_ladder;
@@ -265,14 +268,32 @@ static void look(Job *job, bool resuming)
                 job_scanned(job, r);
 }
 
+/* Another driver makes forget who uses a device. */
+static bool use_is_known(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *device = registry_find(job->jobs->registry, &job->members[i].address);
+
+                if (device && !device->use.known && plan_needs_scan(device))
+                        return false;
+        }
+        return true;
+}
+
 /* Looks at the rung at hand again. Returns true if it still is what was authorised; otherwise the job has
- * gone on in its own way (it asks again, it climbs, or it is finished). */
+ * gone on in its own way (it looks or asks again, it climbs, or it is finished). */
 static bool still_holds(Job *job)
 {
         _cleanup_(cleanup_plan_free) Plan *plan = NULL;
         _cleanup_free_ char *fingerprint = NULL;
         int r;
 
+        if (!use_is_known(job)) {
+                if (job->ticket)
+                        leave_lane(job);
+                look(job, false);
+                return false;
+        }
         r = plan_rung(job, &plan);
         if (r > 0) {
                 fingerprint = rung_fingerprint(&plan->rungs[0]);
@@ -343,8 +364,11 @@ static void proceed(Job *job)
                 enqueue(job);
                 return;
         }
-        if (job->phase != JOB_WAITING_IDLE)
+        /* What is known may be older than the wait: who has let go before it began wakes nobody. */
+        if (job->phase != JOB_WAITING_IDLE) {
                 show(job, JOB_WAITING_IDLE);
+                job->look_again = true;
+        }
         job->n_refusals = 0;
         if (job->look_again)
                 look(job, true);
@@ -474,6 +498,10 @@ static void start(Job *job)
         }
 
         r = job_make_worker_request(job, &request);
+        if (r == -ENODEV) {
+                fail(job, r);
+                return;
+        }
         if (r >= 0)
                 r = ports->start_worker(ports->userdata, job, &request);
         free(request.members);

@@ -167,7 +167,7 @@ int plan_for_each_concerned(Device *target, int (*refresh)(void *userdata, Devic
 static bool is_presented(const PlanAsker *asker, const Device *member)
 {
         for (size_t i = 0; i < asker->n_groups; i++)
-                if (strcmp(asker->groups[i], member->facts.iommu_group) == 0)
+                if (asker->groups[i][0] != '\0' && strcmp(asker->groups[i], member->facts.iommu_group) == 0)
                         return true;
         return false;
 }
@@ -496,6 +496,8 @@ char *rung_fingerprint(const Rung *rung)
         for (size_t i = 0; i < rung->n_set; i++)
                 fprintf(f, " %llx=%s", (unsigned long long) rung->set[i]->generation,
                         rung->set[i]->facts.driver);
+        if (rung->bridge)
+                fprintf(f, " below %llx", (unsigned long long) rung->bridge->generation);
         /* fclose() reports what open_memstream() could not allocate. */
         return fclose(f) == 0 ? steal_pointer(text) : NULL;
 }

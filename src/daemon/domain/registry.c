@@ -190,6 +190,7 @@ static void drop(Registry *registry, Device *device)
 static bool is_same_device(const DeviceFacts *a, const DeviceFacts *b)
 {
         return a->inode == b->inode && a->vendor == b->vendor && a->device == b->device &&
+               a->subsystem_vendor == b->subsystem_vendor && a->subsystem_device == b->subsystem_device &&
                a->class == b->class && a->has_parent == b->has_parent &&
                (!a->has_parent || pci_address_equal(&a->parent, &b->parent));
 }
@@ -258,10 +259,25 @@ void registry_scan_end(Registry *registry)
         }
 }
 
+static bool has_edge(const Registry *registry, const PciAddress *a, const PciAddress *b)
+{
+        for (size_t i = 0; i < registry->n_edges; i++) {
+                const PciAddress *ends = registry->edges[i].ends;
+
+                if ((pci_address_equal(&ends[0], a) && pci_address_equal(&ends[1], b)) ||
+                    (pci_address_equal(&ends[0], b) && pci_address_equal(&ends[1], a)))
+                        return true;
+        }
+        return false;
+}
+
 int registry_add_edge(Registry *registry, const PciAddress *a, const PciAddress *b)
 {
-        Edge *edges = reallocarray(registry->edges, registry->n_edges + 1, sizeof(Edge));
+        Edge *edges;
 
+        if (has_edge(registry, a, b))
+                return 0;
+        edges = reallocarray(registry->edges, registry->n_edges + 1, sizeof(Edge));
         if (!edges)
                 return -ENOMEM;
         registry->edges = edges;
