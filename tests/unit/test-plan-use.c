@@ -148,6 +148,12 @@ static const Case cases[] = {
         {.driver = "nvme", .enable_count = 1, ASK(RESET)},
         {.enable_count = 1, ASK(RESET)},
 
+        /* Programs with drivers of their own: enabled as long as it is bound, used by who has the node open.
+         */
+        {.driver = "uio_pci_generic", .enable_count = 1, ASK(RESET)},
+        {.driver = "uio_pci_generic", .enable_count = 1, HELD_BY(PROCESS), .why = WHY_HELD},
+        {.driver = "uio_pci_generic", .is_unknown = true, .why = WHY_USE_UNKNOWN},
+
         /* What is not known is in use, by somebody who does not go away. */
         {.driver = "nvme", .is_unknown = true, .why = WHY_USE_UNKNOWN},
         {.driver = "nvme", .is_unknown = true, FORCED, .why = WHY_USE_UNKNOWN},
