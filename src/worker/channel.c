@@ -77,9 +77,47 @@ static int wait_ready(int fd, short events, uint64_t deadline)
         }
 }
 
-/* Receives what there is. 0 at the end of the stream. */
-static ssize_t receive_some(int fd, char *buffer, size_t size, uint64_t deadline)
+void channel_fds_done(ChannelFds *fds)
 {
+        for (size_t i = 0; i < fds->n; i++)
+                (void) close(fds->fds[i]);
+        fds->n = 0;
+}
+
+/* Takes the descriptors that came with a part of the stream. All of them are in our table by now, so all of
+ * them are kept or closed. -EBADMSG for too many, or if the kernel had to leave some out. */
+static int take_fds(struct msghdr *message, ChannelFds *ret)
+{
+        int r = message->msg_flags & MSG_CTRUNC ? -EBADMSG : 0;
+
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+                size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t i = 0; i < n; i++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+                        if (ret->n < ELEMENTSOF(ret->fds)) {
+                                ret->fds[ret->n++] = fd;
+                        } else {
+                                (void) close(fd);
+                                r = -EBADMSG;
+                        }
+                }
+        }
+        return r;
+}
+
+/* Receives what there is. 0 at the end of the stream. */
+static ssize_t receive_some(int fd, char *buffer, size_t size, ChannelFds *fds, uint64_t deadline)
+{
+        union {
+                struct cmsghdr align;
+                char bytes[CMSG_SPACE(sizeof(int) * WORKER_FDS_MAX)];
+        } control;
+
         for (;;) {
                 ssize_t n;
                 int r;
@@ -88,15 +126,24 @@ static ssize_t receive_some(int fd, char *buffer, size_t size, uint64_t deadline
                 if (r < 0)
                         return r;
 
-                n = recv(fd, buffer, size, MSG_DONTWAIT);
-                if (n >= 0)
-                        return n;
+                struct iovec part = {.iov_base = buffer, .iov_len = size};
+                struct msghdr message = {.msg_iov = &part,
+                                         .msg_iovlen = 1,
+                                         .msg_control = &control,
+                                         .msg_controllen = sizeof(control)};
+
+                n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+                if (n >= 0) {
+                        r = take_fds(&message, fds);
+                        return r < 0 ? r : n;
+                }
                 if (errno != EAGAIN && errno != EINTR)
                         return -errno;
         }
 }
 
-int channel_read_line(int fd, size_t max, uint64_t timeout_usec, char **ret, size_t *ret_length)
+int channel_read_line(int fd, size_t max, uint64_t timeout_usec, char **ret, size_t *ret_length,
+                      ChannelFds *ret_fds)
 {
         _cleanup_free_ char *line = NULL;
         uint64_t deadline = now_usec() + timeout_usec;
@@ -121,7 +168,7 @@ int channel_read_line(int fd, size_t max, uint64_t timeout_usec, char **ret, siz
                         size = bigger;
                 }
 
-                n = receive_some(fd, line + used, size - used, deadline);
+                n = receive_some(fd, line + used, size - used, ret_fds, deadline);
                 if (n < 0)
                         return (int) n;
                 if (n == 0)

@@ -38,6 +38,7 @@ DEFINE_CLEANUP(Record *, record_close);
 typedef struct Worker {
         int fd; /* the socket */
         uint32_t job; /* of the request, 0 before it came */
+        ChannelFds fds; /* that came with the request */
         Record *record;
 } Worker;
 
@@ -95,8 +96,10 @@ static int refuse(const Worker *worker, const char *why, int error, const char *
         return result ? send_result(worker, result) : -ENOMEM;
 }
 
-static int run_request(const WorkerRequest *request, const ResetEvents *events, WorkerResult **ret)
+static int run_request(const Worker *worker, const WorkerRequest *request, WorkerResult **ret)
 {
+        const ResetEvents events = {
+                .save_list = save_list, .phase = send_phase, .userdata = (void *) worker};
         _cleanup_close_ int devices_fd = -EBADF;
 
         devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -105,12 +108,11 @@ static int run_request(const WorkerRequest *request, const ResetEvents *events, 
                                          "the list of PCI devices cannot be opened");
                 return *ret ? 0 : -ENOMEM;
         }
-        return reset_run(devices_fd, request, NULL, events, ret);
+        return reset_run(devices_fd, request, worker->fds.fds, &events, ret);
 }
 
 static int serve_request(Worker *worker, const WorkerRequest *request)
 {
-        const ResetEvents events = {.save_list = save_list, .phase = send_phase, .userdata = worker};
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
         int r;
 
@@ -127,7 +129,7 @@ static int serve_request(Worker *worker, const WorkerRequest *request)
         if (!channel_has_peer(worker->fd))
                 result = reset_refusal_new(WORKER_WHY_DENIED, 0, "the daemon that asked has gone");
         else
-                r = run_request(request, &events, &result);
+                r = run_request(worker, request, &result);
         if (!result && r >= 0)
                 r = -ENOMEM;
         if (r < 0)
@@ -152,13 +154,17 @@ static int serve(Worker *worker)
         if (r < 0)
                 return r;
 
-        r = channel_read_line(worker->fd, WORKER_REQUEST_MAX, REQUEST_TIMEOUT_USEC, &line, &length);
+        r = channel_read_line(worker->fd, WORKER_REQUEST_MAX, REQUEST_TIMEOUT_USEC, &line, &length,
+                              &worker->fds);
         if (r < 0)
                 return refuse(worker, WORKER_WHY_BAD_REQUEST, r, "no complete request came");
 
         r = worker_request_parse(line, length, &request);
         if (r < 0)
                 return refuse(worker, WORKER_WHY_BAD_REQUEST, r, "the request is malformed");
+        if (worker->fds.n != request->n_fds)
+                return refuse(worker, WORKER_WHY_BAD_REQUEST, -EBADMSG,
+                              "other descriptors came than the request says");
 
         worker->job = request->job;
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
@@ -181,6 +187,7 @@ int main(int argc, char *argv[])
                 ignore_signals((const int[]){SIGPIPE}, 1);
                 r = serve(&worker);
         }
+        channel_fds_done(&worker.fds);
         record_close(worker.record);
         /* Tells the daemon, which waits for our end, that nothing more happens: sooner than the kernel
          * would, which first takes the process apart. */

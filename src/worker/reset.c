@@ -45,6 +45,7 @@ static const Way *find_way(const char *method)
                 {RESET_METHOD_SUBORDINATE, &way_subordinate},
                 {RESET_METHOD_SLOT, &way_slot},
                 {RESET_METHOD_RESCAN, &way_rescan},
+                {RESET_METHOD_VFIO_HOT, &way_vfio_hot},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(ways); i++)
@@ -272,26 +273,41 @@ static const char *describe_failure(int error)
         }
 }
 
-/* Resets. With -EAGAIN the kernel says that a lock was taken and that it did nothing. */
+bool reset_retry(Reset *reset, int (*try)(Reset *reset), bool (*again)(Reset *reset), int *ret)
+{
+        uint64_t deadline = now_usec() + reset->request->retry_usec, step = RETRY_STEP_USEC;
+
+        for (;;) {
+                *ret = try(reset);
+                if (*ret != -EAGAIN || now_usec() + step > deadline)
+                        return true;
+                sleep_usec(step);
+                step = step * 2 < RETRY_STEP_MAX_USEC ? step * 2 : RETRY_STEP_MAX_USEC;
+                if (again && !again(reset))
+                        return false;
+        }
+}
+
+static int write_and_measure(Reset *reset)
+{
+        int r;
+
+        reset->started_usec = now_usec();
+        r = reset->way->write(reset);
+        reset->finished_usec = now_usec();
+        return r;
+}
+
 static bool write_reset(Reset *reset)
 {
-        uint64_t started, finished, deadline = now_usec() + reset->request->retry_usec,
-                                    step = RETRY_STEP_USEC;
         const Way *way = reset->way;
         WorkerResult *result = reset->result;
         int r;
 
-        for (;;) {
-                started = now_usec();
-                r = way->write(reset);
-                finished = now_usec();
-                if (r != -EAGAIN || !way->again || finished + step > deadline)
-                        break;
-                sleep_usec(step);
-                step = step * 2 < RETRY_STEP_MAX_USEC ? step * 2 : RETRY_STEP_MAX_USEC;
-                if (!way->again(reset))
-                        return false;
-        }
+        if (!way->again)
+                r = write_and_measure(reset);
+        else if (!reset_retry(reset, write_and_measure, way->again, &r))
+                return false;
 
         /* The kernel turns a write to a removed device away at the door (kernfs_get_active). A device that
          * is still there said -ENODEV for a reason of its own. */
@@ -299,8 +315,8 @@ static bool write_reset(Reset *reset)
                 return reset_end_gone(reset, way->written_to(reset));
 
         result->written = true;
-        result->started_usec = started;
-        result->finished_usec = finished;
+        result->started_usec = reset->started_usec;
+        result->finished_usec = reset->finished_usec;
         result->outcome = WORKER_DONE;
         if (r < 0)
                 (void) reset_end(reset, WORKER_FAILED, "", -r, "%s: reset by %s failed: %s",

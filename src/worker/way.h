@@ -29,6 +29,7 @@ typedef struct Reset {
         Health *before;
         Health *after;
         HoldersClaims claims; /* on the disks of the set, over the write */
+        uint64_t started_usec, finished_usec; /* of the last try to write */
         WorkerResult *result;
 } Reset;
 
@@ -87,6 +88,12 @@ bool reset_check_use(Reset *reset);
 /* That, and whether the bridge still has nothing below it but members: what hangs there is hit too by a way
  * that resets the whole bus. */
 bool reset_check_use_below_bridge(Reset *reset);
+
+/* Calls `try` until it returns something else than -EAGAIN, with which the kernel says that a lock was taken
+ * and that it did nothing, or until the request's time for that is over. Between two tries `again` is asked
+ * whether to go on; NULL: yes. True, and what the last try returned; false if `again` has ended the reset.
+ */
+bool reset_retry(Reset *reset, int (*try)(Reset *reset), bool (*again)(Reset *reset), int *ret);
 
 /* Room for the way's state, zeroed. False and the end if there is no memory. */
 bool reset_allocate_state(Reset *reset, size_t size);

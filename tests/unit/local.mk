@@ -14,6 +14,7 @@ worker_unit_tests = \
 	tests/unit/test-record \
 	tests/unit/test-reset \
 	tests/unit/test-reset-ways \
+	tests/unit/test-vfio-hot \
 	tests/unit/test-worker-hostile \
 	tests/unit/test-worker-messages \
 	tests/unit/test-xen
@@ -64,6 +65,14 @@ tests_unit_test_reset_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_reset_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_reset_LDFLAGS = $(reset_model_ldflags)
 tests_unit_test_reset_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+# Another stands behind the calls to VFIO.
+tests_unit_test_vfio_hot_SOURCES = tests/unit/test-vfio-hot.c $(reset_model_sources)
+tests_unit_test_vfio_hot_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_vfio_hot_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_vfio_hot_LDFLAGS = $(reset_model_ldflags) \
+	-Wl,--wrap=vfio_open -Wl,--wrap=vfio_ioctl -Wl,--wrap=vfio_group_of
+tests_unit_test_vfio_hot_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_reset_ways_SOURCES = tests/unit/test-reset-ways.c $(reset_model_sources)
 tests_unit_test_reset_ways_CPPFLAGS = $(UNIT_CPPFLAGS)

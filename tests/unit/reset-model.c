@@ -25,6 +25,7 @@ char current_list[64];
 WorkerMember members[3];
 WorkerRequest request;
 WorkerResult *result;
+const int *group_fds;
 
 void note(const char *format, ...)
 {
@@ -290,7 +291,7 @@ void run(void)
 
         result = worker_result_free(result);
         action_log[0] = '\0';
-        ck_assert_int_eq(reset_run(pci.devices_fd, &request, NULL, &events, &result), 0);
+        ck_assert_int_eq(reset_run(pci.devices_fd, &request, group_fds, &events, &result), 0);
 }
 
 void expect_result(WorkerOutcome outcome, const char *why, int error, Verdict verdict, ListRestored list)

@@ -69,6 +69,7 @@ void model_find(const char *address);
 
 /* Does the reset and leaves the result. */
 void run(void);
+extern const int *group_fds; /* that come with the request */
 
 void expect_result(WorkerOutcome outcome, const char *why, int error, Verdict verdict, ListRestored list);
 

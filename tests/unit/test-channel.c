@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@
 #include "worker/clock.h"
 
 static int worker_end, daemon_end;
+static ChannelFds passed;
 
 static void setup(void)
 {
@@ -24,6 +27,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+        channel_fds_done(&passed);
         (void) close(worker_end);
         (void) close(daemon_end);
 }
@@ -36,7 +40,7 @@ static void say(const char *bytes, size_t n)
 static int hear(size_t max, uint64_t timeout_usec, char **ret, size_t *ret_length)
 {
         *ret = NULL;
-        return channel_read_line(worker_end, max, timeout_usec, ret, ret_length);
+        return channel_read_line(worker_end, max, timeout_usec, ret, ret_length, &passed);
 }
 
 START_TEST(one_line)
@@ -80,6 +84,97 @@ START_TEST(nul_bytes_are_kept)
         ck_assert_int_eq(hear(100, USEC_PER_SEC, &line, &length), 0);
         ck_assert_uint_eq(length, 3);
         ck_assert_mem_eq(line, "a\0b", 3);
+}
+END_TEST
+
+/* Says something and hands over `n` copies of `fd`. */
+static void say_with_fds(const char *text, int fd, size_t n)
+{
+        struct iovec part = {.iov_base = (void *) text, .iov_len = strlen(text)};
+        union {
+                struct cmsghdr align;
+                char bytes[CMSG_SPACE(sizeof(int) * 2 * WORKER_FDS_MAX)];
+        } control = {};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = CMSG_SPACE(sizeof(int) * n)};
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * n);
+        for (size_t i = 0; i < n; i++)
+                memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(int));
+        ck_assert_int_eq(sendmsg(daemon_end, &message, MSG_NOSIGNAL), (ssize_t) strlen(text));
+}
+
+static unsigned count_open_fds(void)
+{
+        unsigned n = 0;
+
+        for (int fd = 0; fd < 1000; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+START_TEST(descriptors)
+{
+        _cleanup_free_ char *line = NULL;
+        struct stat null, st;
+        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        size_t length;
+
+        ck_assert_int_eq(fstat(fd, &null), 0);
+        say_with_fds("{", fd, 2);
+        say_with_fds("}\n", fd, WORKER_FDS_MAX - 2);
+        ck_assert_int_eq(hear(100, USEC_PER_SEC, &line, &length), 0);
+        ck_assert_str_eq(line, "{}");
+        ck_assert_uint_eq(passed.n, WORKER_FDS_MAX);
+        for (size_t i = 0; i < passed.n; i++) {
+                ck_assert_int_eq(fstat(passed.fds[i], &st), 0);
+                ck_assert_uint_eq(st.st_rdev, null.st_rdev);
+                ck_assert_int_eq(fcntl(passed.fds[i], F_GETFD), FD_CLOEXEC);
+        }
+        (void) close(fd);
+}
+END_TEST
+
+/* However they come: refused, and none is left open. */
+START_TEST(too_many_descriptors)
+{
+        _cleanup_free_ char *line = NULL;
+        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        unsigned before = count_open_fds();
+        size_t length;
+
+        say_with_fds("{}\n", fd, WORKER_FDS_MAX + 1);
+        ck_assert_int_eq(hear(100, USEC_PER_SEC, &line, &length), -EBADMSG);
+        channel_fds_done(&passed);
+        ck_assert_uint_eq(count_open_fds(), before);
+
+        say_with_fds("{", fd, WORKER_FDS_MAX);
+        say_with_fds("}\n", fd, 1);
+        ck_assert_int_eq(hear(100, USEC_PER_SEC, &line, &length), -EBADMSG);
+        channel_fds_done(&passed);
+        ck_assert_uint_eq(count_open_fds(), before);
+        (void) close(fd);
+}
+END_TEST
+
+START_TEST(descriptors_with_a_bad_line)
+{
+        _cleanup_free_ char *line = NULL;
+        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        unsigned before = count_open_fds();
+        size_t length;
+
+        say_with_fds("12345", fd, 3);
+        ck_assert_int_eq(hear(5, USEC_PER_SEC, &line, &length), -EMSGSIZE);
+        ck_assert_uint_eq(passed.n, 3);
+        channel_fds_done(&passed);
+        ck_assert_uint_eq(count_open_fds(), before);
+        (void) close(fd);
 }
 END_TEST
 
@@ -302,6 +397,9 @@ int main(void)
                 one_line,
                 one_line_in_pieces,
                 nul_bytes_are_kept,
+                descriptors,
+                too_many_descriptors,
+                descriptors_with_a_bad_line,
                 bounds,
                 flood,
                 two_lines,
