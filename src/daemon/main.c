@@ -21,6 +21,7 @@
 
 #include "config.h"
 #include "daemon/bus/bus.h"
+#include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
@@ -39,6 +40,7 @@ typedef struct Daemon {
         sd_event *event;
         Registry *registry;
         Proven *proven;
+        Claims *claims;
         Names *names;
         Jobs *jobs;
         Records *records;
@@ -125,13 +127,21 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
         _cleanup_free_ Run *run = calloc(1, sizeof(Run));
         WorkerHandler handler = {.phase = on_worker_phase, .done = on_worker_done, .userdata = run};
         Daemon *daemon = userdata;
-        int r;
+        const int *fds = NULL;
+        unsigned n_fds = 0;
+        int r = 0;
 
         if (!run)
                 return -ENOMEM;
         run->daemon = daemon;
         run->job = job->id;
-        r = worker_call_start(daemon->event, daemon->worker_program, request, NULL, &handler, &run->call);
+        if (request->n_fds > 0)
+                r = bus_job_fds(job, &fds, &n_fds);
+        if (r >= 0 && request->n_fds != n_fds)
+                r = -EINVAL;
+        if (r >= 0)
+                r = worker_call_start(daemon->event, daemon->worker_program, request, fds, &handler,
+                                      &run->call);
         if (r < 0) {
                 journal_worker_failed(job->id, "could not be started", r);
                 return r;
@@ -229,6 +239,7 @@ static void daemon_done(Daemon *daemon)
                 registry_set_listener(daemon->registry, NULL);
         daemon->records = records_free(daemon->records);
         daemon->jobs = jobs_free(daemon->jobs);
+        daemon->claims = claims_free(daemon->claims);
         daemon->registry = registry_free(daemon->registry);
         daemon->proven = proven_free(daemon->proven);
         daemon->names = names_free(daemon->names);
@@ -254,6 +265,8 @@ static int set_up_domain(Daemon *daemon)
         int r;
 
         r = registry_new(&daemon->registry);
+        if (r >= 0)
+                r = claims_new(daemon->registry, &daemon->claims);
         if (r >= 0)
                 r = proven_new(&daemon->proven);
         if (r >= 0)
@@ -291,6 +304,7 @@ static int set_up(Daemon *daemon)
                 .userdata = daemon,
         };
         RegistryListener listener;
+        BusParts parts;
         Bus *bus = NULL;
         int r;
 
@@ -311,7 +325,13 @@ static int set_up(Daemon *daemon)
 
         listener = bus_registry_listener(bus);
         registry_set_listener(daemon->registry, &listener);
-        return bus_publish(bus, daemon->registry, daemon->proven, daemon->jobs);
+        parts = (BusParts){
+                .registry = daemon->registry,
+                .proven = daemon->proven,
+                .jobs = daemon->jobs,
+                .claims = daemon->claims,
+        };
+        return bus_publish(bus, &parts);
 }
 
 static int run(const char *worker_program)

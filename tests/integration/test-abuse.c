@@ -4,6 +4,7 @@
  * Clients that mean harm: nothing they do disturbs others, or makes the daemon keep more than it should.
  */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -65,16 +66,42 @@ END_TEST
 
 /* ---- descriptors that nobody asked for ---- */
 
-START_TEST(descriptors_are_not_taken)
+/* That the daemon has open. */
+static size_t count_descriptors(void)
+{
+        _cleanup_free_ char *path = textf("/proc/%d/fd", daemon_process()->pid);
+        DIR *directory = opendir(path);
+        size_t n = 0;
+
+        ck_assert_ptr_nonnull(directory);
+        while (readdir(directory))
+                n++;
+        (void) closedir(directory);
+        return n;
+}
+
+START_TEST(descriptors_are_not_kept)
 {
         _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        _cleanup_reply_ Reply *reply = NULL;
+        size_t n_open;
 
         fixture_devices();
         fixture_start();
-        reply = manager_call(alice, "Reset", "ssa{sv}h", CARD, "flr", 0, fd);
-        /* It does not even come to the daemon. */
-        expect_error(reply, "org.freedesktop.DBus.Error.NotSupported", "");
+        n_open = count_descriptors();
+        for (size_t i = 0; i < 20; i++) {
+                _cleanup_reply_ Reply *too_many = manager_call(alice, "Reset", "ssa{sv}h", CARD, "flr", 0,
+                                                               fd),
+                                      *unknown = manager_call(alice, "GetMethods", "sa{sv}", CARD, 1, "fd",
+                                                              "h", fd),
+                                      *other = manager_call(alice, "Reset", "ssa{sv}", CARD, "flr", 1, "fds",
+                                                            "ah", 1, fd);
+
+                expect_error(too_many, ERROR_INVALID_ARGS, "");
+                expect_error(unknown, ERROR_INVALID_ARGS, "fd");
+                expect_error(other, ERROR_INVALID_ARGS, "VFIO");
+        }
+        client_barrier(observer);
+        ck_assert_uint_eq(count_descriptors(), n_open);
         expect_nothing_written();
 }
 END_TEST
@@ -315,7 +342,7 @@ int main(void)
         TestProgram program = program_new("abuse");
 
         program_add(&program, a_caller_leaves_and_another_call_ends);
-        program_add(&program, descriptors_are_not_taken);
+        program_add(&program, descriptors_are_not_kept);
         program_add(&program, cancels_are_bounded_per_user);
         program_add(&program, caller_of_cancel_leaves);
         program_add(&program, questions_are_bounded_in_all);

@@ -110,6 +110,7 @@ static const struct {
         {"Cleanliness", "\"unknown\"", "s"},
         {"Owner", "\"\"", "s"},
         {"Lease", "\"\"", "s"},
+        {"InUse", "false", "b"},
         {"LastReset", "{}", "a{sv}"},
         {"Generation", NULL, "t"},
         {"ErrorState", "\"\"", "s"},

@@ -4,11 +4,11 @@
 
 #include <errno.h>
 
-#include "daemon/bus/calls.h"
 #include "daemon/bus/context.h"
 #include "daemon/bus/guard.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/path.h"
+#include "daemon/bus/pending.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
@@ -17,8 +17,8 @@
 DEFINE_CLEANUP(Bus *, bus_free);
 DEFINE_CLEANUP(sd_bus *, sd_bus_unref);
 
-/* As sd_bus_open_system() does it, but for the descriptors: no method takes any, and those that come with a
- * message stay open as long as the call waits. The bus refuses to pass them on. */
+/* As sd_bus_open_system() does it. Descriptors are taken, for leases and VFIO groups: those that come with a
+ * message are closed with it, and pending.c keeps no message when few are left. */
 static int open_system_bus(sd_bus **ret)
 {
         const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -31,19 +31,12 @@ static int open_system_bus(sd_bus **ret)
         if (r >= 0)
                 r = sd_bus_set_bus_client(bus, true);
         if (r >= 0)
-                r = sd_bus_negotiate_fds(bus, false);
+                r = sd_bus_negotiate_fds(bus, true);
         if (r >= 0)
                 r = sd_bus_start(bus);
         if (r >= 0)
                 *ret = steal_pointer(bus);
         return r;
-}
-
-/* What is nobody's any more ends, unless it has begun. */
-static void on_caller_left(Bus *bus, const char *sender)
-{
-        reset_calls_abandon(bus, sender);
-        cancel_calls_abandon(bus, sender);
 }
 
 int bus_new(sd_event *event, Names *names, Bus **ret)
@@ -55,7 +48,6 @@ int bus_new(sd_event *event, Names *names, Bus **ret)
                 return -ENOMEM;
         bus->event = sd_event_ref(event);
         bus->names = names;
-        bus->caller_left = on_caller_left;
         r = open_system_bus(&bus->bus);
         if (r < 0)
                 return r;
@@ -72,13 +64,14 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         return sd_event_exit(bus->event, -ECONNRESET);
 }
 
-int bus_publish(Bus *bus, Registry *registry, const Proven *proven, Jobs *jobs)
+int bus_publish(Bus *bus, const BusParts *parts)
 {
         int r;
 
-        bus->registry = registry;
-        bus->proven = proven;
-        bus->jobs = jobs;
+        bus->registry = parts->registry;
+        bus->proven = parts->proven;
+        bus->jobs = parts->jobs;
+        bus->claims = parts->claims;
 
         r = guard_install(bus);
         if (r >= 0)
@@ -104,8 +97,7 @@ Bus *bus_free(Bus *bus)
 {
         if (!bus)
                 return NULL;
-        reset_calls_free(bus);
-        cancel_calls_free(bus);
+        pending_free_all(bus);
         sd_bus_slot_unref(bus->vanished_match);
         sd_bus_flush_close_unref(bus->bus);
         sd_event_unref(bus->event);

@@ -11,6 +11,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/names.h"
 
@@ -20,11 +21,22 @@ typedef struct Bus Bus;
 int bus_new(sd_event *event, Names *names, Bus **ret);
 Bus *bus_free(Bus *bus);
 
+/* What the bus shows and asks; all of it outlives the bus. */
+typedef struct BusParts {
+        Registry *registry;
+        const Proven *proven;
+        Jobs *jobs;
+        Claims *claims;
+} BusParts;
+
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */
-int bus_publish(Bus *bus, Registry *registry, const Proven *proven, Jobs *jobs);
+int bus_publish(Bus *bus, const BusParts *parts);
 
 /* To be told to the registry and to the jobs. */
 RegistryListener bus_registry_listener(Bus *bus);
 void bus_job_event(Bus *bus, Job *job, JobEvent event);
 int bus_authorize(Bus *bus, Job *job);
 void bus_forget_authorization(Bus *bus, Job *job);
+/* The VFIO groups that the job's caller has presented, in the order of plan.asker.groups; the caller's call
+ * keeps them open. -ENOTCONN if nobody waits for the job any more. */
+int bus_job_fds(const Job *job, const int **fds, unsigned *n);

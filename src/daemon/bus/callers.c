@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "daemon/bus/pending.h"
+
 static int on_vanished(sd_bus_message *signal, void *userdata, sd_bus_error *error)
 {
         const char *name, *old_owner, *new_owner;
@@ -13,7 +15,7 @@ static int on_vanished(sd_bus_message *signal, void *userdata, sd_bus_error *err
         r = sd_bus_message_read(signal, "sss", &name, &old_owner, &new_owner);
         if (r < 0 || new_owner[0] != '\0')
                 return 0;
-        bus->caller_left(bus, name);
+        pending_abandon(bus, name);
         return 0;
 }
 
@@ -30,7 +32,7 @@ int callers_watch(Bus *bus)
 
 void callers_unwatch(Bus *bus)
 {
-        if (bus->n_calls == 0 && bus->n_cancels == 0)
+        if (!bus->calls)
                 bus->vanished_match = sd_bus_slot_unref(bus->vanished_match);
 }
 

@@ -8,7 +8,7 @@
 
 #include "daemon/bus/context.h"
 
-/* Before a call is kept: from here on bus->caller_left() is told who leaves the bus. */
+/* Before a call is kept: from here on pending_abandon() is told who leaves the bus. */
 int callers_watch(Bus *bus);
 /* After a call has ended: nobody is watched while none waits. */
 void callers_unwatch(Bus *bus);

@@ -15,13 +15,8 @@ int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error 
 /* Sets InvalidMethod. */
 int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method);
 
-/* reset.c: a call that waits for its job. */
+/* reset.c: waits for its job. */
 int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
-/* The caller has left: its calls end here, and their jobs unless they have begun. */
-void reset_calls_abandon(Bus *bus, const char *sender);
-void reset_calls_free(Bus *bus);
 
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);
-void cancel_calls_abandon(Bus *bus, const char *sender);
-void cancel_calls_free(Bus *bus);

@@ -8,12 +8,14 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/names.h"
 
 typedef struct Bus Bus;
-typedef struct ResetCall ResetCall;
-typedef struct CancelCall CancelCall;
+typedef struct PendingCall PendingCall;
+
+#define PENDING_ROOMS 3U
 
 struct Bus {
         sd_event *event;
@@ -22,16 +24,13 @@ struct Bus {
         Registry *registry;
         const Proven *proven;
         Jobs *jobs;
+        Claims *claims;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */
-        ResetCall *calls;
-        size_t n_calls;
+        PendingCall *calls;
+        size_t n_calls[PENDING_ROOMS];
         sd_bus_slot *vanished_match;
-        void (*caller_left)(Bus *bus, const char *sender);
-        /* Cancel calls that wait for polkit. */
-        CancelCall *cancels;
-        size_t n_cancels;
 
         /* Calls without reply that were dropped since the last journal entry about them, at this time. */
         unsigned n_noreply_suppressed;

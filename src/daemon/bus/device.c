@@ -11,6 +11,7 @@
 
 #include "daemon/bus/bus.h"
 #include "daemon/bus/calls.h"
+#include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/path.h"
@@ -157,9 +158,23 @@ GETTER(get_unknown)
         return sd_bus_message_append(reply, "s", "unknown");
 }
 
-GETTER(get_empty)
+GETTER(get_owner)
 {
-        return sd_bus_message_append(reply, "s", "");
+        char owner[OWNER_TEXT_MAX];
+
+        return sd_bus_message_append(reply, "s", device_owner(userdata, owner));
+}
+
+GETTER(get_lease)
+{
+        const Claim *lease = ((const Device *) userdata)->lease;
+
+        return sd_bus_message_append(reply, "s", lease ? lease->record.id : "");
+}
+
+GETTER(get_in_use)
+{
+        return sd_bus_message_append(reply, "b", (int) device_is_in_use(userdata));
 }
 
 GETTER(get_last_reset)
@@ -201,8 +216,9 @@ static const sd_bus_vtable device_vtable[] = {
         SD_BUS_PROPERTY("Methods", "as", get_method_names, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_PROPERTY("State", "s", get_state, 0, CHANGES),
         SD_BUS_PROPERTY("Cleanliness", "s", get_unknown, 0, CHANGES),
-        SD_BUS_PROPERTY("Owner", "s", get_empty, 0, CHANGES),
-        SD_BUS_PROPERTY("Lease", "s", get_empty, 0, CHANGES),
+        SD_BUS_PROPERTY("Owner", "s", get_owner, 0, CHANGES),
+        SD_BUS_PROPERTY("Lease", "s", get_lease, 0, CHANGES),
+        SD_BUS_PROPERTY("InUse", "b", get_in_use, 0, CHANGES),
         SD_BUS_PROPERTY("LastReset", "a{sv}", get_last_reset, 0, CHANGES),
         SD_BUS_PROPERTY("Generation", "t", NULL, offsetof(Device, generation), CONST),
         SD_BUS_PROPERTY("ErrorState", "s", get_error_state, 0, CHANGES),
@@ -223,12 +239,18 @@ int device_export(Bus *bus)
 static void on_changed(void *userdata, Device *device, unsigned changes)
 {
         static const struct {
-                DeviceChange change;
+                unsigned change; /* of DeviceChange */
                 const char *property;
         } properties[] = {
-                {DEVICE_CHANGED_DRIVER, "Driver"},          {DEVICE_CHANGED_STATE, "State"},
-                {DEVICE_CHANGED_LAST_RESET, "LastReset"},   {DEVICE_CHANGED_ERROR_STATE, "ErrorState"},
-                {DEVICE_CHANGED_IOMMU_GROUP, "IommuGroup"}, {DEVICE_CHANGED_PHYSFN, "PhysicalFunction"},
+                {DEVICE_CHANGED_DRIVER, "Driver"},
+                {DEVICE_CHANGED_STATE, "State"},
+                {DEVICE_CHANGED_LAST_RESET, "LastReset"},
+                {DEVICE_CHANGED_ERROR_STATE, "ErrorState"},
+                {DEVICE_CHANGED_IOMMU_GROUP, "IommuGroup"},
+                {DEVICE_CHANGED_PHYSFN, "PhysicalFunction"},
+                {DEVICE_CHANGED_USE, "InUse"},
+                {DEVICE_CHANGED_CLAIMS, "Lease"},
+                {DEVICE_CHANGED_OWNER | DEVICE_CHANGED_CLAIMS, "Owner"},
         };
         char *names[ELEMENTSOF(properties) + 1] = {};
         Bus *bus = userdata;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "daemon/bus/holders.h"
 #include "daemon/bus/message.h"
 #include "daemon/bus/path.h"
 
@@ -201,6 +202,17 @@ static int append_set_entry(sd_bus_message *message, const Job *job)
         return r < 0 ? r : close_array_entry(message);
 }
 
+/* Who was in the way; after a success nobody is. */
+static int append_obstacles(sd_bus_message *message, const Job *job)
+{
+        size_t n = job->error == RESET_OK ? 0 : job->n_holders;
+        int r = open_array_entry(message, "holders", "a{sv}");
+
+        if (r >= 0)
+                r = append_holders(message, job->holders, n, job->request.uid);
+        return r < 0 ? r : close_array_entry(message);
+}
+
 int append_job_result(sd_bus_message *message, const Job *job)
 {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
@@ -217,6 +229,8 @@ int append_job_result(sd_bus_message *message, const Job *job)
                 r = append_attempts(message, job);
         if (r >= 0)
                 r = append_checks(message, job);
+        if (r >= 0)
+                r = append_obstacles(message, job);
         if (r >= 0)
                 r = append_entry(message, "job", "u", job->id);
         return r < 0 ? r : sd_bus_message_close_container(message);

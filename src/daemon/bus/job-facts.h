@@ -7,6 +7,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "daemon/domain/claims.h"
 #include "daemon/domain/job.h"
 
 /* What is said in more than one place: after the method in quotes, and after the address of a device. */
@@ -26,9 +27,9 @@ int append_job_row(sd_bus_message *message, const Job *job);
 /* An array of the object paths of the job's reset set. */
 int append_reset_set(sd_bus_message *message, const Job *job);
 
-/* The result of Reset, good or bad: an a{sv}. */
+/* The result of Reset, good or bad: an a{sv}. Holders are told as far as the job's uid may know them. */
 int append_job_result(sd_bus_message *message, const Job *job);
 
 /* What `error` means for this job, in words for people: the device, the reason, what to do next. NULL: out
  * of memory. The caller frees it. */
-char *job_error_text(const Job *job, ResetError error);
+char *job_error_text(const Job *job, const Claims *claims, ResetError error);

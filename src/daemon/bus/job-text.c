@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "shared/cleanup.h"
+
+/* Leases and inhibitors that one text names. */
+#define CLAIMS_PRINTED_MAX 4U
 
 static const char *why_text(unsigned bit)
 {
@@ -92,9 +96,8 @@ static void print_failed(FILE *f, const Attempt *attempt)
                         verdict_to_string(attempt->verdict));
 }
 
-static void print_attempt(FILE *f, const Job *job, const Attempt *attempt)
+static void print_outcome(FILE *f, const Job *job, const Attempt *attempt)
 {
-        fprintf(f, " %s: ", attempt->method);
         switch (attempt->outcome) {
         case ATTEMPT_UNUSABLE:
                 print_unusable(f, attempt);
@@ -115,15 +118,29 @@ static void print_attempt(FILE *f, const Job *job, const Attempt *attempt)
                 print_failed(f, attempt);
                 break;
         }
-        fputc('.', f);
+}
+
+/* What several methods came to in the same way is said once. */
+static bool ended_alike(const Attempt *a, const Attempt *b)
+{
+        return a->outcome == b->outcome && a->unusable == b->unusable && strcmp(a->why, b->why) == 0 &&
+               a->error == b->error && a->verdict == b->verdict;
 }
 
 static void print_attempts(FILE *f, const Job *job)
 {
-        for (size_t i = 0; i < job->n_attempts; i++)
-                print_attempt(f, job, &job->attempts[i]);
+        for (size_t i = 0; i < job->n_attempts; i++) {
+                const Attempt *attempt = &job->attempts[i];
+
+                fprintf(f, " %s", attempt->method);
+                while (i + 1 < job->n_attempts && ended_alike(attempt, &job->attempts[i + 1]))
+                        fprintf(f, ", %s", job->attempts[++i].method);
+                fputs(": ", f);
+                print_outcome(f, job, attempt);
+                fputc('.', f);
+        }
         if (job->n_attempts == 0)
-                fprintf(f, " The kernel lists no %smethod for it.",
+                fprintf(f, " There is no %smethod for it.",
                         strcmp(job->request.method, "any") == 0        ? ""
                         : strcmp(job->request.method, "function") == 0 ? "function "
                                                                        : "link ");
@@ -212,7 +229,130 @@ static void print_story(FILE *f, const Job *job, const char *lead, const char *n
         fputs(next_step, f);
 }
 
-static void print_error(FILE *f, const Job *job, ResetError error)
+/* Of Why, what stood in the way of all the attempts. */
+static unsigned all_obstacles(const Job *job)
+{
+        unsigned why = 0;
+
+        for (size_t i = 0; i < job->n_attempts; i++)
+                if (job->attempts[i].outcome == ATTEMPT_UNUSABLE)
+                        why |= job->attempts[i].unusable;
+        return why;
+}
+
+static const char *in_use_advice(const Job *job)
+{
+        unsigned why = all_obstacles(job);
+
+        if (why & (WHY_TSM_BOUND | WHY_GUEST))
+                return " Take it away from the guest first.";
+        if (why & WHY_USE_UNKNOWN)
+                return " Look into the journal for the reason and ask again.";
+        if (why & (WHY_STORAGE | WHY_NETWORK | WHY_VFIO_OPEN))
+                return " Have its users let go of it; option when_idle waits for that.";
+        if (why & WHY_HELD || job->n_holders > 0)
+                return " Have its users let go of it: option when_idle waits for that, option in_use resets "
+                       "it all the same.";
+        return " Unbind the driver, or ask with option in_use, which takes it off and puts it back.";
+}
+
+static void print_in_use(FILE *f, const Job *job)
+{
+        fputs("in use", f);
+        if (job->n_holders > 0) {
+                fputs(": ", f);
+                print_holders(f, job->holders, job->n_holders, job->request.uid, &job->target.address);
+        }
+        print_story(f, job, ".", in_use_advice(job));
+}
+
+static bool is_foreign(const Claim *lease, const PlanAsker *asker)
+{
+        return lease->record.uid != asker->uid && strcmp(lease->record.id, asker->presented) != 0;
+}
+
+/* A lease that is named once is not named for each of its devices. */
+static bool is_first_of_lease(Device **devices, size_t index)
+{
+        for (size_t i = 0; i < index; i++)
+                if (devices[i]->lease == devices[index]->lease)
+                        return false;
+        return true;
+}
+
+static void print_leases(FILE *f, const Job *job)
+{
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        char address[PCI_ADDRESS_STRING_MAX];
+        const char *separator = ": ";
+        unsigned n_printed = 0;
+        size_t n;
+
+        if (!target || plan_concerned(target, &devices, &n) < 0)
+                return;
+        for (size_t i = 0; i < n && n_printed < CLAIMS_PRINTED_MAX; i++) {
+                const Claim *lease = devices[i]->lease;
+
+                if (!lease || !is_foreign(lease, &job->request.plan.asker) || !is_first_of_lease(devices, i))
+                        continue;
+                fprintf(f, "%s%s is in lease %s of %s (uid %u)", separator,
+                        pci_address_format(&devices[i]->facts.address, address), lease->record.id,
+                        lease->record.who, lease->record.uid);
+                separator = "; ";
+                n_printed++;
+        }
+}
+
+static void print_leased(FILE *f, const Job *job)
+{
+        if (all_obstacles(job) & WHY_LEASED) {
+                fputs("leased to somebody else", f);
+                print_leases(f, job);
+                print_story(f, job, ".", " Ask whoever has the lease, or wait with option when_idle.");
+        } else {
+                fprintf(f, "lease %s does not hold it (any more).", job->request.plan.asker.lease);
+                print_story(f, job, "", " Take a lease on it, or ask without option lease.");
+        }
+}
+
+static bool concerns(const Claim *claim, Device **devices, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (claim_names(claim, devices[i]))
+                        return true;
+        return false;
+}
+
+static void print_inhibitors(FILE *f, const Job *job, const Claims *claims)
+{
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        const char *separator = ": ";
+        unsigned n_printed = 0;
+        size_t n;
+
+        if (!target || plan_concerned(target, &devices, &n) < 0)
+                return;
+        for (const Claim *claim = claims_next(claims, NULL); claim && n_printed < CLAIMS_PRINTED_MAX;
+             claim = claims_next(claims, claim)) {
+                if (claim->record.kind != CLAIM_INHIBIT_BLOCK || !concerns(claim, devices, n))
+                        continue;
+                fprintf(f, "%s%s (uid %u): %s", separator, claim->record.who, claim->record.uid,
+                        claim->record.why);
+                separator = "; ";
+                n_printed++;
+        }
+}
+
+static void print_inhibited(FILE *f, const Job *job, const Claims *claims)
+{
+        fputs("its reset is inhibited", f);
+        print_inhibitors(f, job, claims);
+        print_story(f, job, ".", " Ask them to let go; see ListInhibitors.");
+}
+
+static void print_error(FILE *f, const Job *job, const Claims *claims, ResetError error)
 {
         switch (error) {
         case RESET_OK:
@@ -230,14 +370,13 @@ static void print_error(FILE *f, const Job *job, ResetError error)
                 print_story(f, job, "no reset can be done now.", "");
                 break;
         case RESET_IN_USE:
-                print_story(f, job, "in use.",
-                            " Have its user let go of it, or for a host driver ask with option in_use.");
+                print_in_use(f, job);
                 break;
         case RESET_LEASED:
-                print_story(f, job, "leased to somebody else.", " ListLeases tells by whom; ask them.");
+                print_leased(f, job);
                 break;
         case RESET_INHIBITED:
-                print_story(f, job, "its reset is inhibited.", " ListInhibitors tells by whom and why.");
+                print_inhibited(f, job, claims);
                 break;
         case RESET_DEVICE_GONE:
                 fputs(DEVICE_GONE_TEXT, f);
@@ -262,7 +401,7 @@ static void print_error(FILE *f, const Job *job, ResetError error)
         }
 }
 
-char *job_error_text(const Job *job, ResetError error)
+char *job_error_text(const Job *job, const Claims *claims, ResetError error)
 {
         char address[PCI_ADDRESS_STRING_MAX];
         _cleanup_free_ char *text = NULL;
@@ -272,6 +411,6 @@ char *job_error_text(const Job *job, ResetError error)
         if (!f)
                 return NULL;
         fprintf(f, "%s: ", pci_address_format(&job->target.address, address));
-        print_error(f, job, error);
+        print_error(f, job, claims, error);
         return fclose(f) == 0 ? steal_pointer(text) : NULL;
 }

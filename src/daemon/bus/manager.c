@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "daemon/bus/calls.h"
+#include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/options.h"
@@ -26,12 +27,12 @@ static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *e
                 r = sd_bus_message_open_container(reply, 'a', "(sossss)");
         for (Device *d = registry_next(bus->registry, NULL); d && r >= 0;
              d = registry_next(bus->registry, d)) {
-                char address[PCI_ADDRESS_STRING_MAX], path[OBJECT_PATH_MAX];
+                char address[PCI_ADDRESS_STRING_MAX], path[OBJECT_PATH_MAX], owner[OWNER_TEXT_MAX];
 
                 r = sd_bus_message_append(
                         reply, "(sossss)", pci_address_format(&d->facts.address, address),
                         device_path(&d->facts.address, path), d->facts.driver,
-                        device_state_to_string(device_state(d)), "",
+                        device_state_to_string(device_state(d)), device_owner(d, owner),
                         names_description(bus->names, d->facts.vendor, d->facts.device, d->facts.class));
         }
         if (r >= 0)
@@ -146,6 +147,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", jobs),
                                 list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job, "s", address), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("PrepareForReset", SD_BUS_ARGS("u", job, "ao", reset_set, "b", start), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", address, "s", result), 0),
         SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,

@@ -32,18 +32,19 @@ static int unknown(const char *key, const Option *options, size_t n, sd_bus_erro
                                  utf8_quote(key, quoted, sizeof(quoted)), known);
 }
 
-static int read_value(sd_bus_message *message, const Option *option, sd_bus_error *error)
+static int read_boolean(sd_bus_message *message, const Option *option)
 {
-        if (option->type == SD_BUS_TYPE_BOOLEAN) {
-                int value, r = sd_bus_message_read(message, "v", "b", &value);
+        int value, r = sd_bus_message_read(message, "b", &value);
 
-                if (r >= 0)
-                        *(bool *) option->target = value;
-                return r;
-        }
+        if (r >= 0)
+                *(bool *) option->target = value;
+        return r;
+}
 
+static int read_number(sd_bus_message *message, const Option *option, sd_bus_error *error)
+{
         uint64_t value;
-        int r = sd_bus_message_read(message, "v", "t", &value);
+        int r = sd_bus_message_read(message, "t", &value);
 
         if (r < 0)
                 return r;
@@ -54,6 +55,44 @@ static int read_value(sd_bus_message *message, const Option *option, sd_bus_erro
                                          option->key, value, option->min, option->max);
         *(uint64_t *) option->target = value;
         return 0;
+}
+
+static int read_fds(sd_bus_message *message, const Option *option, sd_bus_error *error)
+{
+        OptionFds *fds = option->target;
+        int fd, r;
+
+        r = sd_bus_message_enter_container(message, 'a', "h");
+        while (r >= 0 && (r = sd_bus_message_read(message, "h", &fd)) > 0) {
+                if (fds->n == OPTION_FDS_MAX)
+                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                                 "Option '%s' has more than %u descriptors.", option->key,
+                                                 OPTION_FDS_MAX);
+                fds->fds[fds->n++] = fd;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
+static int read_value(sd_bus_message *message, const Option *option, sd_bus_error *error)
+{
+        int r = sd_bus_message_enter_container(message, 'v', option->type);
+
+        if (r < 0)
+                return r;
+        switch (option->type[0]) {
+        case 'b':
+                r = read_boolean(message, option);
+                break;
+        case 't':
+                r = read_number(message, option, error);
+                break;
+        case 'a':
+                r = read_fds(message, option, error);
+                break;
+        default:
+                r = sd_bus_message_read_basic(message, option->type[0], option->target);
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
 static int read_entry(sd_bus_message *message, Option *options, size_t n, sd_bus_error *error)
@@ -77,9 +116,9 @@ static int read_entry(sd_bus_message *message, Option *options, size_t n, sd_bus
         r = sd_bus_message_peek_type(message, &type, &contents);
         if (r < 0)
                 return r;
-        if (!contents || contents[0] != option->type || contents[1] != '\0')
+        if (!contents || strcmp(contents, option->type) != 0)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         "Option '%s' has a value of type '%.16s', it must be '%c'.", key,
+                                         "Option '%s' has a value of type '%.16s', it must be '%s'.", key,
                                          contents ? contents : "", option->type);
         return read_value(message, option, error);
 }

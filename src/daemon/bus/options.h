@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <systemd/sd-bus.h>
 
@@ -14,11 +15,20 @@
  * with a text that is not UTF-8. */
 #define QUOTED_MAX 65U
 
+#define OPTION_FDS_MAX 16U
+
+/* Descriptors belong to the message, which keeps them open. */
+typedef struct OptionFds {
+        int fds[OPTION_FDS_MAX];
+        unsigned n;
+} OptionFds;
+
 typedef struct Option {
         const char *key;
-        char type; /* SD_BUS_TYPE_BOOLEAN into a bool, SD_BUS_TYPE_UINT64 into a uint64_t */
+        const char *type; /* "b" into a bool, "t" into a uint64_t, "s" into a const char * that belongs to
+                           * the message, "h" into an int, "ah" into an OptionFds */
         void *target; /* left alone if the key is missing */
-        uint64_t min, max; /* of a UINT64 */
+        uint64_t min, max; /* of a number */
         bool seen;
 } Option;
 

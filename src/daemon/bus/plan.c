@@ -90,7 +90,7 @@ static int append_method_named(sd_bus_message *message, Bus *bus, Device *device
 
 static int read_plan_options(sd_bus_message *message, PlanOptions *ret, sd_bus_error *error)
 {
-        Option options[] = {{"in_use", SD_BUS_TYPE_BOOLEAN, &ret->in_use}};
+        Option options[] = {{"in_use", "b", &ret->in_use}};
 
         return options_read(message, options, ELEMENTSOF(options), error);
 }

@@ -3,28 +3,27 @@
 /*
  * Reset: a call that waits, minutes maybe, for the end of its job.
  *
- *   handle_reset()      parses; asks the bus whose uid the sender has      ──► on_uid()
- *   on_uid()            looks the device up again, submits the job         ──► bus_authorize()
+ *   handle_reset()      parses; asks the bus whose uid the sender has      ──► identified()
+ *   identified()        looks the device up again, submits the job         ──► bus_authorize()
  *   bus_authorize()     asks polkit for each action of the rung in turn    ──► on_granted()
- *   on_granted()        hands the answer to the job, which goes its way    ──► reset_call_job_event()
- *   reset_call_job_event()  replies when the job has finished
+ *   on_granted()        hands the answer to the job, which goes its way    ──► bus_job_event()
+ *   bus_job_event()     replies when the job has finished
  *
- * A caller that leaves the bus (callers.h) takes its job along unless it has begun.
+ * A caller that leaves the bus takes its job along unless it has begun (pending.h).
  */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
-#include <utlist.h>
 
 #include "daemon/bus/bus.h"
-#include "daemon/bus/callers.h"
 #include "daemon/bus/calls.h"
+#include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
-#include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
-#include "daemon/bus/polkit.h"
+#include "daemon/bus/pending.h"
+#include "daemon/bus/request.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
@@ -37,59 +36,19 @@
 #define TIMEOUT_MIN_USEC     (1 * SECOND_USEC)
 #define TIMEOUT_MAX_USEC     (60 * 60 * SECOND_USEC)
 
-/* Beside the limits on jobs, one on calls that have not become jobs yet. */
-#define CALLS_MAX (JOBS_MAX + 256U)
-
-struct ResetCall {
-        Bus *bus;
-        sd_bus_message *message;
+typedef struct ResetCall {
+        PendingCall pending;
         PciAddress address;
         uint64_t generation; /* of the device that the call named */
+        Request options;
         JobRequest request;
-        uint64_t timeout_usec;
-
-        sd_bus_slot *uid_slot;
         sd_event_source *timer;
         Job *job; /* NULL before it is submitted */
-        PolkitQuery *query;
         unsigned action_cursor;
         const char *action; /* the one that is being asked for */
-        ResetCall *prev, *next;
-};
+} ResetCall;
 
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
-
-static void call_free(ResetCall *call)
-{
-        Bus *bus = call->bus;
-
-        DL_DELETE(bus->calls, call);
-        bus->n_calls--;
-        callers_unwatch(bus);
-        polkit_query_free(call->query);
-        sd_bus_slot_unref(call->uid_slot);
-        sd_event_source_disable_unref(call->timer);
-        sd_bus_message_unref(call->message);
-        free(call);
-}
-
-void reset_calls_free(Bus *bus)
-{
-        ResetCall *call, *next;
-
-        DL_FOREACH_SAFE (bus->calls, call, next)
-                call_free(call);
-}
-
-/* Replies with an error that has no job, and ends the call. */
-static void refuse(ResetCall *call, const char *name, const char *text)
-{
-        char address[PCI_ADDRESS_STRING_MAX];
-
-        (void) sd_bus_reply_method_errorf(call->message, name, "%s: %s",
-                                          pci_address_format(&call->address, address), text);
-        call_free(call);
-}
 
 /* The names of errors that D-Bus has its own word for. */
 static const char *error_name(ResetError error, char buffer[static 64])
@@ -110,11 +69,11 @@ static int reply(ResetCall *call, const Job *job, ResetError error)
         int r;
 
         if (error == RESET_OK) {
-                r = sd_bus_message_new_method_return(call->message, &message);
+                r = sd_bus_message_new_method_return(call->pending.message, &message);
         } else {
-                text = job_error_text(job, error);
+                text = job_error_text(job, call->pending.bus->claims, error);
                 r = sd_bus_message_new_method_error(
-                        call->message, &message,
+                        call->pending.message, &message,
                         &SD_BUS_ERROR_MAKE_CONST(error_name(error, name), text ? text : "Out of memory."));
         }
         if (r >= 0)
@@ -151,18 +110,38 @@ static void on_finished(Bus *bus, Job *job)
         r = reply(call, job, job->error);
         if (r < 0)
                 journal_bus_failed("A reply", r);
-        call_free(call);
+        pending_end(&call->pending);
+}
+
+static int send_prepare(Bus *bus, const Job *job, bool begins)
+{
+        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *message = NULL;
+        int r;
+
+        r = sd_bus_message_new_signal(bus->bus, &message, BUS_PATH, MANAGER_IFACE, "PrepareForReset");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "u", job->id);
+        if (r >= 0)
+                r = append_reset_set(message, job);
+        if (r >= 0)
+                r = sd_bus_message_append(message, "b", begins);
+        return r < 0 ? r : sd_bus_send(bus->bus, message, NULL);
 }
 
 void bus_job_event(Bus *bus, Job *job, JobEvent event)
 {
+        ResetCall *call = job->request.client;
         char path[OBJECT_PATH_MAX];
 
         switch (event) {
         case JOB_EVENT_REQUESTED:
+                call->job = job;
+                break;
         case JOB_EVENT_STARTED:
+                break;
         case JOB_EVENT_PREPARE:
         case JOB_EVENT_RELAX:
+                (void) send_prepare(bus, job, event == JOB_EVENT_PREPARE);
                 break;
         case JOB_EVENT_ANNOUNCED:
                 emit_job_signal(bus, job, true);
@@ -187,7 +166,7 @@ static void on_granted(void *userdata, Grant grant)
         Job *job = call->job;
         int r;
 
-        call->query = NULL;
+        call->pending.query = NULL;
         journal_authorized(job, call->action, grant);
         if (grant == GRANT_YES) {
                 r = ask_next(call);
@@ -220,7 +199,8 @@ static int ask_next(ResetCall *call)
 {
         const Job *job = call->job;
         const Device *device = job_target_device(job);
-        char address[PCI_ADDRESS_STRING_MAX], vendor_id[8], device_id[8], class[12], message[160];
+        char address[PCI_ADDRESS_STRING_MAX], vendor_id[8], device_id[8], class[12], owner[OWNER_TEXT_MAX],
+                message[160];
         _cleanup_free_ char *set = NULL;
         int r;
 
@@ -250,13 +230,13 @@ static int ask_next(ResetCall *call)
                 {"scope", reset_scope_to_string(reset_method_scope(job->method))},
                 {"reset_set", set},
                 {"in_use", job->actions & ACTION_RESET_IN_USE ? "true" : "false"},
-                {"owner", ""},
+                {"owner", device_owner(device, owner)},
                 {"polkit.message", message},
         };
-        r = polkit_ask(call->bus->bus, sd_bus_message_get_sender(call->message), call->action, details,
-                       ELEMENTSOF(details),
-                       sd_bus_message_get_allow_interactive_authorization(call->message) > 0, on_granted,
-                       call, &call->query);
+        r = polkit_ask(call->pending.bus->bus, sd_bus_message_get_sender(call->pending.message),
+                       call->action, details, ELEMENTSOF(details),
+                       sd_bus_message_get_allow_interactive_authorization(call->pending.message) > 0,
+                       on_granted, call, &call->pending.query);
         return r < 0 ? r : 1;
 }
 
@@ -267,7 +247,6 @@ int bus_authorize(Bus *bus, Job *job)
 
         if (!call)
                 return -ENOTCONN;
-        call->job = job;
         call->action_cursor = 0;
         r = ask_next(call);
         /* A rung without an action would be a grant by accident. */
@@ -279,143 +258,142 @@ void bus_forget_authorization(Bus *bus, Job *job)
         ResetCall *call = job->request.client;
 
         if (call)
-                call->query = polkit_query_free(call->query);
+                call->pending.query = polkit_query_free(call->pending.query);
 }
 
 /* The caller has left. Its call ends here; its job too, unless it has begun. */
-static void abandon(ResetCall *call)
+static void abandon(PendingCall *pending)
 {
+        ResetCall *call = (ResetCall *) pending;
+
         if (call->job) {
                 job_detach(call->job);
                 (void) job_cancel(call->job, RESET_CANCELLED);
         }
-        call_free(call);
+        pending_end(pending);
 }
 
-static ResetCall *find_call_of(const Bus *bus, const char *sender)
+static void release(PendingCall *pending)
 {
-        ResetCall *call;
-
-        DL_FOREACH (bus->calls, call) {
-                if (strcmp(sd_bus_message_get_sender(call->message), sender) == 0)
-                        return call;
-        }
-        return NULL;
+        sd_event_source_disable_unref(((ResetCall *) pending)->timer);
 }
 
-void reset_calls_abandon(Bus *bus, const char *sender)
+int bus_job_fds(const Job *job, const int **fds, unsigned *n)
 {
-        ResetCall *call;
+        const ResetCall *call = job->request.client;
 
-        /* From the start each time: a job that ends lets others begin, of which any may fail at once, and
-         * that ends their calls too. */
-        while ((call = find_call_of(bus, sender)))
-                abandon(call);
+        if (!call)
+                return -ENOTCONN;
+        *fds = call->options.groups.fds;
+        *n = call->options.groups.n;
+        return 0;
 }
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
         ResetCall *call = userdata;
+        char address[PCI_ADDRESS_STRING_MAX];
         Job *job = call->job;
 
         if (!job) {
-                refuse(call, BUS_ERROR_PREFIX "TimedOut",
-                       "the time given was over before it was known who asks.");
+                pending_refuse(&call->pending, BUS_ERROR_PREFIX "TimedOut",
+                               "%s: the time given was over before it was known who asks.",
+                               pci_address_format(&call->address, address));
                 return 0;
         }
         /* This replies, unless the reset has begun: then the call ends alone. */
         if (job_cancel(job, RESET_TIMED_OUT) == -EBUSY) {
                 (void) reply(call, job, RESET_TIMED_OUT);
                 job_detach(job);
-                call_free(call);
+                pending_end(&call->pending);
         }
         return 0;
 }
 
-/* The bus has told whose uid the sender has. */
-static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *error)
+static void identified(PendingCall *pending)
 {
-        ResetCall *call = userdata;
-        Bus *bus = call->bus;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        ResetCall *call = (ResetCall *) pending;
+        Bus *bus = pending->bus;
+        char address[PCI_ADDRESS_STRING_MAX];
         Device *device;
-        uint32_t uid;
         int r;
 
-        call->uid_slot = sd_bus_slot_unref(call->uid_slot);
-        if (callers_read_uid(answer, &uid) < 0) {
-                refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
-                       "the bus cannot tell who asks, so nothing is done.");
-                return 0;
-        }
         device = registry_find(bus->registry, &call->address);
         if (!device || device->generation != call->generation) {
-                refuse(call, BUS_ERROR_PREFIX "DeviceGone", DEVICE_GONE_TEXT);
-                return 0;
+                pending_refuse(pending, BUS_ERROR_PREFIX "DeviceGone", "%s: " DEVICE_GONE_TEXT,
+                               pci_address_format(&call->address, address));
+                return;
         }
-        call->request.uid = uid;
-        call->request.client = call;
-        r = jobs_submit(bus->jobs, device, &call->request);
+        r = request_identify(bus, &call->options, pending->uid, &error);
+        if (r >= 0) {
+                call->request.plan = call->options.plan;
+                call->request.uid = pending->uid;
+                call->request.client = call;
+                r = jobs_submit(bus->jobs, device, &call->request);
+        }
         if (r < 0)
-                refuse(call, SD_BUS_ERROR_NO_MEMORY, "out of memory.");
-        return 0;
+                pending_fail(pending, &error, r);
 }
 
-static int start_call(Bus *bus, ResetCall *call)
+static int read_arguments(Bus *bus, sd_bus_message *message, const Device *device, JobRequest *ret_request,
+                          Request *ret_options, uint64_t *ret_timeout_usec, sd_bus_error *error)
 {
-        int r;
-
-        r = callers_watch(bus);
-        if (r >= 0)
-                r = sd_event_add_time_relative(bus->event, &call->timer, CLOCK_BOOTTIME, call->timeout_usec,
-                                               SECOND_USEC, on_timeout, call);
-        if (r >= 0)
-                r = callers_ask_uid(bus, call->message, on_uid, call, &call->uid_slot);
-        return r;
-}
-
-int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
-{
-        uint64_t timeout_usec = TIMEOUT_DEFAULT_USEC;
-        JobRequest request = {};
-        Option options[] = {
-                {"in_use", SD_BUS_TYPE_BOOLEAN, &request.plan.in_use},
-                {"no_wait", SD_BUS_TYPE_BOOLEAN, &request.no_wait},
-                {"timeout_usec", SD_BUS_TYPE_UINT64, &timeout_usec, TIMEOUT_MIN_USEC, TIMEOUT_MAX_USEC},
+        const Option more[] = {
+                {"no_wait", "b", &ret_request->no_wait},
+                {"timeout_usec", "t", ret_timeout_usec, TIMEOUT_MIN_USEC, TIMEOUT_MAX_USEC},
         };
         const char *method;
-        ResetCall *call;
         int r;
 
         r = sd_bus_message_read(message, "s", &method);
         if (r >= 0)
-                r = options_read(message, options, ELEMENTSOF(options), error);
+                r = request_read(bus, message, more, ELEMENTSOF(more), ret_options, error);
         if (r < 0)
                 return r;
-        if (strlen(method) >= sizeof(request.method))
+        if (strlen(method) >= sizeof(ret_request->method))
                 return invalid_method(error, &device->facts.address, method);
+        if (ret_options->plan.when_idle && ret_request->no_wait)
+                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                        "Options 'when_idle' and 'no_wait' contradict each other: the one "
+                                        "waits, the other does not.");
         /* It goes to the journal before it is known to be no method. */
-        (void) utf8_quote(method, request.method, sizeof(request.method));
-        if (bus->n_calls >= CALLS_MAX)
-                return sd_bus_error_setf(
-                        error, BUS_ERROR_PREFIX "LimitsExceeded",
-                        "Too many calls are waiting. Wait until some have ended and ask again.");
+        (void) utf8_quote(method, ret_request->method, sizeof(ret_request->method));
+        return 0;
+}
 
-        call = calloc(1, sizeof(ResetCall));
-        if (!call)
-                return -ENOMEM;
-        call->bus = bus;
-        call->message = sd_bus_message_ref(message);
+int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+{
+        static const PendingKind kind = {
+                .size = sizeof(ResetCall),
+                .room = PENDING_RESETS,
+                .identified = identified,
+                .abandon = abandon,
+                .release = release,
+        };
+        uint64_t timeout_usec = TIMEOUT_DEFAULT_USEC;
+        JobRequest request = {};
+        Request options = {};
+        PendingCall *pending;
+        ResetCall *call;
+        int r;
+
+        r = read_arguments(bus, message, device, &request, &options, &timeout_usec, error);
+        if (r >= 0)
+                r = pending_new(bus, &kind, message, &pending, error);
+        if (r < 0)
+                return r;
+
+        call = (ResetCall *) pending;
         call->address = device->facts.address;
         call->generation = device->generation;
         call->request = request;
-        call->timeout_usec = timeout_usec;
-        DL_APPEND(bus->calls, call);
-        bus->n_calls++;
-
-        r = start_call(bus, call);
+        call->options = options;
+        r = sd_event_add_time_relative(bus->event, &call->timer, CLOCK_BOOTTIME, timeout_usec, SECOND_USEC,
+                                       on_timeout, call);
         if (r < 0) {
-                call_free(call);
+                pending_end(pending);
                 return r;
         }
-        return 1;
+        return pending_begin(pending);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/system/descriptors.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
@@ -17,8 +18,6 @@
 #define PCI_SLOTS   "/sys/bus/pci/slots"
 /* sysfs gives an attribute out in one page at most; those read here are far shorter. */
 #define ATTRIBUTE_MAX 1024U
-/* What pins leave over for everything else. */
-#define RESERVED_DESCRIPTORS 64
 
 static void cleanup_closedir(DIR **d)
 {
@@ -287,16 +286,6 @@ int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *addr
         }
 }
 
-/* The kernel gives out the lowest number that is free, so a high one says how many are taken. Pins are what
- * clients can pile up; without a rest the daemon could not even read what happens to its devices, and would
- * take them for gone. */
-static bool leaves_room(int fd)
-{
-        long max = sysconf(_SC_OPEN_MAX);
-
-        return max < 0 || fd < max - (long) RESERVED_DESCRIPTORS;
-}
-
 int sysfs_pin(const PciAddress *address, uint64_t inode)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -307,7 +296,7 @@ int sysfs_pin(const PciAddress *address, uint64_t inode)
                 return fd;
         if (found != inode)
                 return -ENODEV;
-        if (!leaves_room(fd))
+        if (!descriptor_leaves_room(fd))
                 return -EMFILE;
         return steal_fd(fd);
 }

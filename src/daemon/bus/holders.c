@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/bus/holders.h"
+
+#include "daemon/bus/message.h"
+#include "daemon/bus/path.h"
+
+/* A text with hundreds of holders helps nobody: the machine-readable list has them all. */
+#define PRINTED_MAX 8U
+
+static bool is_visible(const Holder *holder, uint32_t viewer_uid)
+{
+        return holder->pid == 0 || viewer_uid == 0 || holder->uid == viewer_uid;
+}
+
+/* True if both are hidden from the viewer and told as one. */
+static bool is_like(const Holder *a, const Holder *b, uint32_t viewer_uid)
+{
+        return a->kind == b->kind && pci_address_equal(&a->device, &b->device) &&
+               !is_visible(a, viewer_uid) && !is_visible(b, viewer_uid);
+}
+
+/* How many hidden ones the index-th stands for; 0 if an earlier one stands for it. Those of one device are
+ * together. */
+static uint32_t count_like(const Holder *holders, size_t n, size_t index, uint32_t viewer_uid)
+{
+        const Holder *holder = &holders[index];
+        uint32_t count = 0;
+
+        for (size_t i = index; i > 0 && pci_address_equal(&holders[i - 1].device, &holder->device); i--)
+                if (is_like(&holders[i - 1], holder, viewer_uid))
+                        return 0;
+        for (size_t i = index; i < n && pci_address_equal(&holders[i].device, &holder->device); i++)
+                count += is_like(&holders[i], holder, viewer_uid);
+        return count;
+}
+
+static int append_process(sd_bus_message *message, const Holder *holder)
+{
+        int r = append_entry(message, "pid", "u", holder->pid);
+
+        if (r >= 0)
+                r = append_entry(message, "uid", "u", holder->uid);
+        if (r >= 0)
+                r = append_entry(message, "command", "s", holder->command);
+        return r < 0 ? r : append_entry(message, "unit", "s", holder->unit);
+}
+
+/* `count`: 0 for a visible holder. */
+static int append_holder(sd_bus_message *message, const Holder *holder, uint32_t count)
+{
+        char path[OBJECT_PATH_MAX];
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = append_entry(message, "device", "o", device_path(&holder->device, path));
+        if (r >= 0)
+                r = append_entry(message, "kind", "s", holder_kind_to_string(holder->kind));
+        if (r >= 0)
+                r = append_entry(message, "hard", "b", (int) holder_kind_is_hard(holder->kind));
+        if (r >= 0 && count > 0)
+                r = append_entry(message, "count", "u", count);
+        if (r >= 0 && count == 0)
+                r = append_entry(message, "what", "s", holder->what);
+        if (r >= 0 && count == 0 && holder->pid != 0)
+                r = append_process(message, holder);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+int append_holders(sd_bus_message *message, const Holder *holders, size_t n, uint32_t viewer_uid)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                uint32_t count;
+
+                if (is_visible(&holders[i], viewer_uid)) {
+                        r = append_holder(message, &holders[i], 0);
+                        continue;
+                }
+                count = count_like(holders, n, i, viewer_uid);
+                if (count > 0)
+                        r = append_holder(message, &holders[i], count);
+        }
+        return r;
+}
+
+/* The words around what holds the device. */
+static const struct {
+        const char *before, *after;
+} words[] = {
+        [HOLDER_ROOT] = {"", " carries the root file system"},
+        [HOLDER_MOUNT] = {"", " is mounted"},
+        [HOLDER_SWAP] = {"", " is swap space"},
+        [HOLDER_BLOCK] = {"", " is claimed by another program or mounted elsewhere"},
+        [HOLDER_NETWORK] = {"network interface ", " is up and has addresses"},
+        [HOLDER_GUEST] = {"guest ", " has it"},
+        [HOLDER_PROCESS] = {"", " is open"},
+        [HOLDER_INTERFACE] = {"network interface ", " is up"},
+        [HOLDER_HIDDEN] = {"driver ", " is bound and its network interface may be in a container"},
+        [HOLDER_VFIO] = {"", " is open"},
+};
+
+static void print_visible(FILE *f, const Holder *holder)
+{
+        if (holder->pid == 0)
+                fprintf(f, "%s%s%s", words[holder->kind].before, holder->what, words[holder->kind].after);
+        else
+                fprintf(f, "process %u (%s, uid %u%s%s) has %s open", holder->pid, holder->command,
+                        holder->uid, holder->unit[0] ? ", " : "", holder->unit, holder->what);
+}
+
+static void print_hidden(FILE *f, const Holder *holder, uint32_t count)
+{
+        fprintf(f, "%u process%s of others %s it open%s", count, count == 1 ? "" : "es",
+                count == 1 ? "has" : "have", holder->kind == HOLDER_VFIO ? " through VFIO" : "");
+}
+
+void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid, const PciAddress *target)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+        unsigned n_printed = 0, n_left_out = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                bool visible = is_visible(&holders[i], viewer_uid);
+                uint32_t count = visible ? 1 : count_like(holders, n, i, viewer_uid);
+
+                if (count == 0)
+                        continue;
+                if (n_printed == PRINTED_MAX) {
+                        n_left_out += count;
+                        continue;
+                }
+                if (n_printed++ > 0)
+                        fputs("; ", f);
+                if (!pci_address_equal(&holders[i].device, target))
+                        fprintf(f, "of %s: ", pci_address_format(&holders[i].device, address));
+                if (visible)
+                        print_visible(f, &holders[i]);
+                else
+                        print_hidden(f, &holders[i], count);
+        }
+        if (n_left_out > 0)
+                fprintf(f, "; and %u more", n_left_out);
+}
+
+const char *device_owner(const Device *device, char buffer[static OWNER_TEXT_MAX])
+{
+        if (device->owner[0] != '\0')
+                (void) snprintf(buffer, OWNER_TEXT_MAX, "%s", device->owner);
+        else if (device->lease)
+                (void) snprintf(buffer, OWNER_TEXT_MAX, "uid:%u", device->lease->record.uid);
+        else
+                buffer[0] = '\0';
+        return buffer;
+}

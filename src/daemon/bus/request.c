@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/bus/request.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/bus/path.h"
+#include "shared/cleanup.h"
+#include "shared/utf8.h"
+
+_Static_assert(OPTION_FDS_MAX == WORKER_FDS_MAX, "what is taken can be handed on");
+
+#define OPTIONS_MAX    8U
+#define VFIO_DIRECTORY "/dev/vfio/"
+
+/* The number of the group in the path of its node, NULL if it is another node. */
+static const char *group_in_path(const char *path)
+{
+        const char *group = path + strlen(VFIO_DIRECTORY);
+        size_t n;
+
+        if (strncmp(path, VFIO_DIRECTORY, strlen(VFIO_DIRECTORY)) != 0)
+                return NULL;
+        n = strspn(group, "0123456789");
+        return n > 0 && n < IOMMU_GROUP_MAX && group[n] == '\0' ? group : NULL;
+}
+
+/* The VFIO group that a descriptor is of: 0, or -EINVAL if it is none. The caller's file system may call
+ * anything /dev/vfio/12: the device number has to be that of our node. */
+static int vfio_group_of(int fd, char group[static IOMMU_GROUP_MAX])
+{
+        char link[sizeof("/proc/self/fd/") + 12], path[PATH_MAX];
+        struct stat theirs, ours;
+        const char *number;
+        ssize_t n;
+
+        if (fstat(fd, &theirs) < 0 || !S_ISCHR(theirs.st_mode))
+                return -EINVAL;
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof(path) - 1);
+        if (n < 0)
+                return -EINVAL;
+        path[n] = '\0';
+        number = group_in_path(path);
+        if (!number || stat(path, &ours) < 0 || !S_ISCHR(ours.st_mode) || ours.st_rdev != theirs.st_rdev)
+                return -EINVAL;
+        (void) stpcpy(group, number);
+        return 0;
+}
+
+static int identify_groups(Request *request, sd_bus_error *error)
+{
+        PlanAsker *asker = &request->plan.asker;
+
+        for (unsigned i = 0; i < request->groups.n; i++) {
+                if (vfio_group_of(request->groups.fds[i], asker->groups[i]) < 0)
+                        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
+                                                 "Descriptor %u of option 'fds' is not an open VFIO group "
+                                                 "(/dev/vfio/NUMBER).",
+                                                 i);
+                asker->n_groups++;
+        }
+        return 0;
+}
+
+static int no_such_lease(const char *id, sd_bus_error *error)
+{
+        char quoted[QUOTED_MAX];
+
+        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Leased",
+                                 "There is no lease '%s' (any more). ListLeases tells which there are.",
+                                 utf8_quote(id, quoted, sizeof(quoted)));
+}
+
+static const Claim *find_lease(const Bus *bus, const char *id)
+{
+        const Claim *claim = claims_find(bus->claims, id);
+
+        return claim && claim->record.kind == CLAIM_LEASE ? claim : NULL;
+}
+
+static int take_lease(const Bus *bus, Request *request, const char *id, sd_bus_error *error)
+{
+        if (!find_lease(bus, id))
+                return no_such_lease(id, error);
+        (void) snprintf(request->plan.asker.lease, sizeof(request->plan.asker.lease), "%s", id);
+        return 0;
+}
+
+int request_read(Bus *bus, sd_bus_message *message, const Option *more, size_t n_more, Request *ret,
+                 sd_bus_error *error)
+{
+        const char *lease = NULL;
+        Option options[OPTIONS_MAX] = {
+                {"in_use", "b", &ret->plan.in_use},
+                {"when_idle", "b", &ret->plan.when_idle},
+                {"lease", "s", &lease},
+                {"fds", "ah", &ret->groups},
+        };
+        size_t n = 4;
+        int r;
+
+        for (size_t i = 0; i < n_more && n < OPTIONS_MAX; i++)
+                options[n++] = more[i];
+        r = options_read(message, options, n, error);
+        if (r >= 0 && lease)
+                r = take_lease(bus, ret, lease, error);
+        return r < 0 ? r : identify_groups(ret, error);
+}
+
+int request_identify(const Bus *bus, Request *request, uint32_t uid, sd_bus_error *error)
+{
+        PlanAsker *asker = &request->plan.asker;
+        const Claim *lease;
+
+        asker->known = true;
+        asker->uid = uid;
+        if (asker->lease[0] == '\0')
+                return 0;
+        lease = find_lease(bus, asker->lease);
+        if (!lease)
+                return no_such_lease(asker->lease, error);
+        if (lease->record.uid != uid && strcmp(asker->presented, asker->lease) != 0)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Leased",
+                                         "Lease '%s' is uid %u's, not yours. Present a copy of its "
+                                         "descriptor with option lease_fd.",
+                                         asker->lease, lease->record.uid);
+        return 0;
+}
