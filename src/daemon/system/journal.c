@@ -22,17 +22,23 @@ void journal_started(const char *version, size_t n_devices)
 #define NOTHINGS_MAX         1000U
 #define NOTHINGS_WINDOW_USEC (UINT64_C(30) * 1000 * 1000)
 
+static uint64_t now_usec(void)
+{
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+}
+
 static bool may_tell(const Job *job)
 {
         static uint64_t window_usec;
         static unsigned n_told, n_suppressed;
-        struct timespec ts;
         uint64_t now;
 
         if (job->announced)
                 return true;
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        now = (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+        now = now_usec();
         if (window_usec == 0 || now - window_usec > NOTHINGS_WINDOW_USEC) {
                 if (n_suppressed > 0)
                         (void) sd_journal_send(
@@ -177,6 +183,25 @@ void journal_worker_failed(uint32_t job, const char *what, int error)
         (void) sd_journal_send("MESSAGE=The worker of job %u %s: %s", job, what, strerror(-error),
                                "PRIORITY=%i", LOG_ERR, "MESSAGE_ID=" MESSAGE_ID_WORKER_FAILED,
                                "PCIRESETD_JOB=%u", job, "ERRNO=%i", -error, NULL);
+}
+
+void journal_scan_failed(const char *message, int error)
+{
+        static uint64_t told_usec;
+        static unsigned n_suppressed;
+        uint64_t now = now_usec();
+
+        if (told_usec != 0 && now - told_usec < NOTHINGS_WINDOW_USEC) {
+                n_suppressed++;
+                return;
+        }
+        (void) sd_journal_send(
+                "MESSAGE=Who uses devices could not be found out: %s%s%s (%u more like it were "
+                "not reported).",
+                message, message[0] ? ": " : "", strerror(-error), n_suppressed, "PRIORITY=%i", LOG_WARNING,
+                "ERRNO=%i", -error, NULL);
+        told_usec = now;
+        n_suppressed = 0;
 }
 
 void journal_left_behind(const WorkerRecord *record)

@@ -27,6 +27,9 @@ void journal_device_unreadable(const PciAddress *address, int error);
 void journal_events_lost(int error);
 void journal_udev_failed(int error);
 void journal_worker_failed(uint32_t job, const char *what, int error);
+/* A scan for holders came to nothing. `message`: the worker's own words, may be empty. One in half a minute
+ * is told, since anybody can ask for a scan. */
+void journal_scan_failed(const char *message, int error);
 /* Of a worker that nobody heard out: its result, or the method list that is still narrowed. */
 void journal_left_behind(const WorkerRecord *record);
 void journal_record_unusable(const char *name, int error);

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Two kinds of questions, each with a queue of its own, as long as workers of the kind may be started:
+ *
+ *      query ──► waiting ──(next turn)──► a scan: one worker, all waiting queries that fit
+ *                   ▲                        ├─► answered: the handlers of its queries
+ *                   │                        ├─► out of patience: the worker counts as abandoned
+ *                   │                        ├─► failed
+ *                   └─── each alone ─────────┴── of the last two, if there are several queries
+ *
+ * One device that makes a scan fail or hang would make all queries fail that share it. So after a failure
+ * each of them is asked again in a scan of its own; only what fails there is an answer. And as long as an
+ * abandoned worker is stuck, a query for all the devices that it was asked for is not worth another one.
+ */
+
+#include "daemon/system/scans.h"
+
+#include <errno.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "daemon/system/journal.h"
+#include "daemon/system/worker.h"
+#include "shared/cleanup.h"
+
+typedef struct Scan Scan;
+typedef struct Queue Queue;
+
+struct ScanQuery {
+        Queue *queue;
+        Scan *scan; /* that it takes part in; NULL while it waits */
+        ScanTarget *targets;
+        size_t n_targets;
+        bool alone; /* shares its scan with nobody */
+        ScanHandler handler;
+        void *userdata;
+        ScanQuery *prev, *next;
+};
+
+/* One worker. */
+struct Scan {
+        Queue *queue;
+        WorkerMember *members;
+        size_t n_members, n_allocated;
+        ScanQuery *queries;
+        unsigned n_queries; /* as they were when it began */
+        WorkerCall *call;
+        sd_event_source *timer;
+        bool abandoned;
+        Scan *prev, *next;
+};
+
+struct Queue {
+        Scans *scans;
+        bool owners;
+        unsigned running_max;
+        ScanQuery *waiting;
+        Scan *running; /* abandoned ones too */
+        unsigned n_running, n_abandoned;
+};
+
+struct Scans {
+        sd_event *event;
+        const char *worker_program;
+        uint64_t patience_usec;
+        sd_event_source *next_turn;
+        Queue queues[2]; /* by `owners` */
+        unsigned n_queries;
+};
+
+DEFINE_CLEANUP(Scans *, scans_free);
+
+static ScanQuery *query_free(ScanQuery *query)
+{
+        if (!query)
+                return NULL;
+        free(query->targets);
+        free(query);
+        return NULL;
+}
+
+DEFINE_CLEANUP(ScanQuery *, query_free);
+
+static Scan *scan_free(Scan *scan)
+{
+        if (!scan)
+                return NULL;
+        sd_event_source_disable_unref(scan->timer);
+        worker_call_free(scan->call);
+        free(scan->members);
+        free(scan);
+        return NULL;
+}
+
+DEFINE_CLEANUP(Scan *, scan_free);
+
+/* Takes it out of the list that it is in. */
+static void query_remove(ScanQuery *query)
+{
+        if (query->scan)
+                DL_DELETE(query->scan->queries, query);
+        else
+                DL_DELETE(query->queue->waiting, query);
+        query->scan = NULL;
+        query->queue->scans->n_queries--;
+}
+
+static void query_answer(ScanQuery *query, const WorkerScan *answer, int error)
+{
+        _cleanup_(cleanup_query_free) ScanQuery *freed = query;
+
+        query_remove(query);
+        query->handler(query->userdata, error < 0 ? NULL : answer, error);
+}
+
+static void wake(Scans *scans)
+{
+        (void) sd_event_source_set_enabled(scans->next_turn, SD_EVENT_ONESHOT);
+}
+
+static WorkerMember *find_member(const Scan *scan, const PciAddress *address)
+{
+        for (size_t i = 0; i < scan->n_members; i++)
+                if (pci_address_equal(&scan->members[i].address, address))
+                        return &scan->members[i];
+        return NULL;
+}
+
+/* How many members the query would add, or -ENOTUNIQ if it means another device at the same address. */
+static ssize_t count_new(const Scan *scan, const ScanQuery *query)
+{
+        ssize_t n = 0;
+
+        for (size_t i = 0; i < query->n_targets; i++) {
+                const WorkerMember *member = find_member(scan, &query->targets[i].address);
+
+                if (member && member->inode != query->targets[i].inode)
+                        return -ENOTUNIQ;
+                if (!member)
+                        n++;
+        }
+        return n;
+}
+
+static bool has_target(const ScanQuery *query, const WorkerMember *member)
+{
+        for (size_t i = 0; i < query->n_targets; i++)
+                if (query->targets[i].inode == member->inode &&
+                    pci_address_equal(&query->targets[i].address, &member->address))
+                        return true;
+        return false;
+}
+
+/* A worker is stuck that would not have got anywhere with this query either. */
+static bool is_hopeless(const ScanQuery *query)
+{
+        const Queue *queue = query->queue;
+        const Scan *scan;
+
+        if (queue->n_abandoned >= SCANS_ABANDONED_MAX)
+                return true;
+        if (queue->n_abandoned == 0)
+                return false;
+        DL_FOREACH (queue->running, scan) {
+                size_t n = 0;
+
+                while (scan->abandoned && n < scan->n_members && has_target(query, &scan->members[n]))
+                        n++;
+                if (n == scan->n_members)
+                        return true;
+        }
+        return false;
+}
+
+static bool fits(const Scan *scan, const ScanQuery *query)
+{
+        ssize_t n;
+
+        if (!scan->queries)
+                return true;
+        if (query->alone || scan->queries->alone || query->n_targets > SCANS_MERGED_MAX ||
+            is_hopeless(query))
+                return false;
+        n = count_new(scan, query);
+        return n == 0 || (n > 0 && scan->n_members + (size_t) n <= SCANS_MERGED_MAX);
+}
+
+static int make_room(Scan *scan, size_t n)
+{
+        WorkerMember *members;
+
+        if (n <= scan->n_allocated)
+                return 0;
+        members = reallocarray(scan->members, n, sizeof(*members));
+        if (!members)
+                return -ENOMEM;
+        scan->members = members;
+        scan->n_allocated = n;
+        return 0;
+}
+
+/* Moves a query that waits into a scan that has not begun. */
+static int join(Scan *scan, ScanQuery *query)
+{
+        int r = make_room(scan, scan->n_members + query->n_targets);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < query->n_targets; i++) {
+                const ScanTarget *target = &query->targets[i];
+
+                if (find_member(scan, &target->address))
+                        continue;
+                scan->members[scan->n_members++] = (WorkerMember){
+                        .address = target->address,
+                        .inode = target->inode,
+                        .vendor = target->vendor,
+                        .device = target->device,
+                        .class = target->class,
+                };
+        }
+        DL_DELETE(query->queue->waiting, query);
+        DL_APPEND(scan->queries, query);
+        query->scan = scan;
+        scan->n_queries++;
+        return 0;
+}
+
+static void put_back(Scan *scan, bool alone)
+{
+        ScanQuery *query;
+
+        while ((query = scan->queries)) {
+                DL_DELETE(scan->queries, query);
+                query->scan = NULL;
+                query->alone = query->alone || alone;
+                DL_APPEND(query->queue->waiting, query);
+        }
+        wake(scan->queue->scans);
+}
+
+static void answer_all(Scan *scan, const WorkerScan *answer, int error)
+{
+        /* A handler may cancel others of them. */
+        while (scan->queries)
+                query_answer(scan->queries, answer, error);
+}
+
+static void fail(Scan *scan, const char *message, int error)
+{
+        journal_scan_failed(message, error);
+        if (scan->n_queries > 1)
+                put_back(scan, true);
+        else
+                answer_all(scan, NULL, error);
+}
+
+static void on_phase(void *userdata, WorkerEventType type)
+{
+        /* Only a reset has phases. A worker that tells one is caught by what comes last, if anything. */
+}
+
+/* The answer has to be about the devices that were asked for, in their order. */
+static bool is_about(const WorkerScan *answer, const Scan *scan)
+{
+        size_t member = 0;
+
+        if (answer->n_uses != scan->n_members)
+                return false;
+        for (size_t i = 0; i < scan->n_members; i++)
+                if (!pci_address_equal(&answer->uses[i].device, &scan->members[i].address))
+                        return false;
+        for (size_t i = 0; i < answer->n_holders; i++) {
+                while (member < scan->n_members &&
+                       !pci_address_equal(&answer->holders[i].device, &scan->members[member].address))
+                        member++;
+                if (member == scan->n_members)
+                        return false;
+        }
+        return true;
+}
+
+static int judge(const Scan *scan, const WorkerEvent *last, int error, const char **ret_message)
+{
+        *ret_message = "";
+        if (error < 0)
+                return error;
+        if (!last->scan)
+                return -EBADMSG;
+        *ret_message = last->scan->message;
+        if (last->scan->error != 0)
+                return -last->scan->error;
+        return is_about(last->scan, scan) ? 0 : -EBADMSG;
+}
+
+static void on_done(void *userdata, WorkerEvent *last, int error)
+{
+        _cleanup_(cleanup_scan_free) Scan *scan = userdata;
+        Queue *queue = scan->queue;
+        const char *message;
+
+        scan->call = NULL; /* frees itself */
+        DL_DELETE(queue->running, scan);
+        if (scan->abandoned)
+                queue->n_abandoned--;
+        else
+                queue->n_running--;
+        wake(queue->scans);
+        if (scan->abandoned)
+                return;
+
+        error = judge(scan, last, error, &message);
+        if (error < 0)
+                fail(scan, message, error);
+        else
+                answer_all(scan, last->scan, 0);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Scan *scan = userdata;
+        Queue *queue = scan->queue;
+
+        scan->abandoned = true;
+        queue->n_running--;
+        queue->n_abandoned++;
+        wake(queue->scans);
+        fail(scan, "", -ETIMEDOUT);
+        return 0;
+}
+
+static int start(Scan *scan)
+{
+        const WorkerHandler handler = {.phase = on_phase, .done = on_done, .userdata = scan};
+        Queue *queue = scan->queue;
+        Scans *scans = queue->scans;
+        WorkerRequest request = {
+                .operation = WORKER_SCAN,
+                .method = WORKER_SCAN_METHOD,
+                .owners = queue->owners,
+                .members = scan->members,
+                .n_members = scan->n_members,
+        };
+        int r;
+
+        r = sd_event_add_time_relative(scans->event, &scan->timer, CLOCK_MONOTONIC, scans->patience_usec, 0,
+                                       on_timer, scan);
+        if (r < 0)
+                return r;
+        return worker_call_start(scans->event, scans->worker_program, &request, NULL, &handler, &scan->call);
+}
+
+/* Starts one worker for what waits, as far as it fits together. On failure whoever it was for has been
+ * told. */
+static int begin(Queue *queue)
+{
+        _cleanup_(cleanup_scan_free) Scan *scan = calloc(1, sizeof(Scan));
+        ScanQuery *query, *next;
+        int r = 0;
+
+        if (!scan) {
+                query_answer(queue->waiting, NULL, -ENOMEM);
+                return -ENOMEM;
+        }
+        scan->queue = queue;
+        DL_FOREACH_SAFE (queue->waiting, query, next) {
+                if (fits(scan, query))
+                        r = join(scan, query);
+                if (r < 0)
+                        break;
+        }
+        if (r < 0 && !scan->queries) {
+                query_answer(queue->waiting, NULL, r);
+                return r;
+        }
+        r = start(scan);
+        if (r < 0) {
+                journal_scan_failed("", r);
+                answer_all(scan, NULL, r);
+                return r;
+        }
+        DL_APPEND(queue->running, scan);
+        queue->n_running++;
+        (void) steal_pointer(scan);
+        return 0;
+}
+
+static void advance(Queue *queue)
+{
+        while (queue->waiting) {
+                if (is_hopeless(queue->waiting)) {
+                        query_answer(queue->waiting, NULL, -EBUSY);
+                        continue;
+                }
+                if (queue->n_running >= queue->running_max)
+                        break;
+                if (begin(queue) < 0) {
+                        /* Whoever asks again at once must not keep us here. */
+                        wake(queue->scans);
+                        break;
+                }
+        }
+}
+
+static int on_next_turn(sd_event_source *source, void *userdata)
+{
+        Scans *scans = userdata;
+
+        for (size_t i = 0; i < ELEMENTSOF(scans->queues); i++)
+                advance(&scans->queues[i]);
+        return 0;
+}
+
+int scans_new(sd_event *event, const char *worker_program, Scans **ret)
+{
+        _cleanup_(cleanup_scans_free) Scans *scans = calloc(1, sizeof(Scans));
+        int r;
+
+        if (!scans)
+                return -ENOMEM;
+        scans->event = sd_event_ref(event);
+        scans->worker_program = worker_program;
+        scans->patience_usec = SCANS_PATIENCE_USEC;
+        scans->queues[0] = (Queue){.scans = scans, .running_max = SCANS_RUNNING_MAX};
+        scans->queues[1] = (Queue){.scans = scans, .owners = true, .running_max = SCANS_RUNNING_OWNERS_MAX};
+        r = sd_event_add_defer(event, &scans->next_turn, on_next_turn, scans);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(scans->next_turn, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = steal_pointer(scans);
+        return 0;
+}
+
+static void queue_done(Queue *queue)
+{
+        ScanQuery *query, *next;
+        Scan *scan, *next_scan;
+
+        DL_FOREACH_SAFE (queue->running, scan, next_scan) {
+                put_back(scan, false);
+                scan_free(scan);
+        }
+        DL_FOREACH_SAFE (queue->waiting, query, next)
+                query_free(query);
+}
+
+Scans *scans_free(Scans *scans)
+{
+        if (!scans)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTSOF(scans->queues); i++)
+                queue_done(&scans->queues[i]);
+        sd_event_source_disable_unref(scans->next_turn);
+        sd_event_unref(scans->event);
+        free(scans);
+        return NULL;
+}
+
+static bool targets_are_valid(const ScanTarget *targets, size_t n)
+{
+        if (n == 0 || n > WORKER_MEMBERS_MAX)
+                return false;
+        for (size_t i = 1; i < n; i++)
+                for (size_t j = 0; j < i; j++)
+                        if (pci_address_equal(&targets[i].address, &targets[j].address))
+                                return false;
+        return true;
+}
+
+int scans_query(Scans *scans, const ScanTarget *targets, size_t n, bool owners, ScanHandler handler,
+                void *userdata, ScanQuery **ret)
+{
+        _cleanup_(cleanup_query_free) ScanQuery *query = NULL;
+        Queue *queue = &scans->queues[owners];
+
+        if (!targets_are_valid(targets, n))
+                return -EINVAL;
+        if (scans->n_queries >= SCANS_QUERIES_MAX)
+                return -EBUSY;
+        query = calloc(1, sizeof(*query));
+        if (!query)
+                return -ENOMEM;
+        query->targets = reallocarray(NULL, n, sizeof(*targets));
+        if (!query->targets)
+                return -ENOMEM;
+        memcpy(query->targets, targets, n * sizeof(*targets));
+        query->n_targets = n;
+        query->queue = queue;
+        query->handler = handler;
+        query->userdata = userdata;
+        if (is_hopeless(query))
+                return -EBUSY;
+
+        DL_APPEND(queue->waiting, query);
+        scans->n_queries++;
+        wake(scans);
+        *ret = steal_pointer(query);
+        return 0;
+}
+
+ScanQuery *scan_query_cancel(ScanQuery *query)
+{
+        if (!query)
+                return NULL;
+        query_remove(query);
+        return query_free(query);
+}
+
+bool scans_looks_at(const Scans *scans, const PciAddress *address)
+{
+        for (size_t i = 0; i < ELEMENTSOF(scans->queues); i++) {
+                const Scan *scan;
+
+                DL_FOREACH (scans->queues[i].running, scan)
+                        if (find_member(scan, address))
+                                return true;
+        }
+        return false;
+}
+
+void scans_set_patience(Scans *scans, uint64_t usec)
+{
+        scans->patience_usec = usec;
+}

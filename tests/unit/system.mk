@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The daemon's edges to the machine.
+system_unit_tests = \
+	tests/unit/test-scans
+check_PROGRAMS += $(system_unit_tests) tests/unit/scripted-worker
+unit_tests += $(system_unit_tests)
+
+SYSTEM_UNIT_CPPFLAGS = $(UNIT_CPPFLAGS) -DSCRIPTED_WORKER='"$(abs_top_builddir)/tests/unit/scripted-worker"'
+SYSTEM_UNIT_CFLAGS = $(AM_CFLAGS) $(SYSTEM_CFLAGS) $(CHECK_CFLAGS)
+SYSTEM_UNIT_LIBS = libsystem.a libdomain.a $(UNIT_LIBS) $(SYSTEMD_LIBS) $(UDEV_LIBS)
+
+tests_unit_scripted_worker_SOURCES = tests/unit/scripted-worker.c
+tests_unit_scripted_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_scripted_worker_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_scripted_worker_LDADD = libshared.a $(JSON_LIBS)
+
+tests_unit_test_scans_SOURCES = tests/unit/test-scans.c
+tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_scans_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_scans_LDADD = $(SYSTEM_UNIT_LIBS)
