@@ -4,10 +4,10 @@
  * Wires the parts together and runs the loop.
  *
  *      bus ──► jobs ──► lanes            bus: calls in, replies and signals out
- *       ▲       │ ▲                      jobs, lanes, registry, plan: the domain, which asks for what it
+ *       ▲       │ ▲                      jobs, lanes, registry, claims, plan: the domain, which asks for what it
  *       │       │ └── workers            needs through the ports below
- *       │       ▼                        udev, sysfs, workers, records: the edges to the machine
- *    registry ◄── udev, sysfs
+ *       │       ▼                        udev, sysfs, survey, workers, records, lease store: the edges to the
+ *    registry ◄── udev, sysfs, survey    machine
  */
 
 #include <errno.h>
@@ -28,12 +28,15 @@
 #include "daemon/system/journal.h"
 #include "daemon/system/names.h"
 #include "daemon/system/record.h"
+#include "daemon/system/scans.h"
+#include "daemon/system/survey.h"
 #include "daemon/system/sysfs.h"
 #include "daemon/system/udev.h"
 #include "daemon/system/worker.h"
 #include "shared/cleanup.h"
 
 typedef struct Run Run;
+typedef struct Delay Delay;
 
 typedef struct Daemon {
         const char *worker_program;
@@ -43,18 +46,30 @@ typedef struct Daemon {
         Claims *claims;
         Names *names;
         Jobs *jobs;
+        Scans *scans;
+        Survey *survey;
         Records *records;
         UdevSource *udev;
         Bus *bus;
+        RegistryListener published; /* the bus, which hears of devices after those who decide on them */
         Run *runs;
+        Delay *delays;
 } Daemon;
 
-/* A running job and the call to its worker. */
+/* A running job and the call to its worker; or one that waits for a scan, without a call of its own. */
 struct Run {
         Daemon *daemon;
         uint32_t job;
         WorkerCall *call;
         Run *prev, *next;
+};
+
+/* A job that gives others time to let go. */
+struct Delay {
+        Daemon *daemon;
+        uint32_t job;
+        sd_event_source *timer;
+        Delay *prev, *next;
 };
 
 static int port_refresh(void *userdata, Device *device)
@@ -112,14 +127,70 @@ static void on_worker_done(void *userdata, WorkerEvent *last, int error)
                 worker_result_free(result);
 }
 
+static void on_scanned(void *userdata, int error)
+{
+        Run *asked = userdata;
+        Daemon *daemon = asked->daemon;
+        Job *job = jobs_find(daemon->jobs, asked->job);
+
+        DL_DELETE(daemon->runs, asked);
+        free(asked);
+        if (job)
+                job_scanned(job, error);
+}
+
 static int port_scan(void *userdata, Job *job, Device **devices, size_t n)
 {
+        _cleanup_free_ Run *asked = calloc(1, sizeof(Run));
+        Daemon *daemon = userdata;
+        int r;
+
+        if (!asked)
+                return -ENOMEM;
+        asked->daemon = daemon;
+        asked->job = job->id;
+        r = survey_ask(daemon->survey, devices, n, on_scanned, asked, NULL);
+        if (r <= 0)
+                return r;
+        DL_APPEND(daemon->runs, asked);
+        (void) steal_pointer(asked);
+        return 1;
+}
+
+static void delay_free(Delay *delay)
+{
+        DL_DELETE(delay->daemon->delays, delay);
+        sd_event_source_disable_unref(delay->timer);
+        free(delay);
+}
+
+static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Delay *delay = userdata;
+        Job *job = jobs_find(delay->daemon->jobs, delay->job);
+
+        delay_free(delay);
+        if (job)
+                job_delay_over(job);
         return 0;
 }
 
 static int port_delay(void *userdata, Job *job, uint64_t usec)
 {
-        return 0;
+        Delay *delay = calloc(1, sizeof(Delay));
+        Daemon *daemon = userdata;
+        int r;
+
+        if (!delay)
+                return -ENOMEM;
+        delay->daemon = daemon;
+        delay->job = job->id;
+        DL_APPEND(daemon->delays, delay);
+        r = sd_event_add_time_relative(daemon->event, &delay->timer, CLOCK_MONOTONIC, usec, 0, on_delay_over,
+                                       delay);
+        if (r < 0)
+                delay_free(delay);
+        return r;
 }
 
 static int port_start_worker(void *userdata, Job *job, const WorkerRequest *request)
@@ -223,14 +294,47 @@ static void on_record_ended(void *userdata, void *job, WorkerResult *result)
         job_worker_done(job, result);
 }
 
+static void on_device_added(void *userdata, Device *device)
+{
+        Daemon *daemon = userdata;
+
+        claims_device_added(daemon->claims, device);
+        jobs_device_added(daemon->jobs, device);
+        survey_hint(daemon->survey, &device->facts.address, true);
+        daemon->published.added(daemon->published.userdata, device);
+}
+
+static void on_device_removed(void *userdata, Device *device)
+{
+        Daemon *daemon = userdata;
+
+        daemon->published.removed(daemon->published.userdata, device);
+}
+
+static void on_device_changed(void *userdata, Device *device, unsigned changes)
+{
+        Daemon *daemon = userdata;
+
+        if (changes & DEVICE_CHANGED_DRIVER)
+                survey_hint(daemon->survey, &device->facts.address, false);
+        daemon->published.changed(daemon->published.userdata, device, changes);
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+                jobs_wake(daemon->jobs, device);
+}
+
 static void daemon_done(Daemon *daemon)
 {
         Run *run, *next;
+        Delay *delay, *next_delay;
 
         /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
          * their records tell the next daemon. */
         daemon->bus = bus_free(daemon->bus);
         daemon->udev = udev_source_free(daemon->udev);
+        daemon->survey = survey_free(daemon->survey);
+        daemon->scans = scans_free(daemon->scans);
+        DL_FOREACH_SAFE (daemon->delays, delay, next_delay)
+                delay_free(delay);
         DL_FOREACH_SAFE (daemon->runs, run, next) {
                 worker_call_free(run->call);
                 free(run);
@@ -303,7 +407,12 @@ static int set_up(Daemon *daemon)
                 .ended = on_record_ended,
                 .userdata = daemon,
         };
-        RegistryListener listener;
+        const RegistryListener listener = {
+                .added = on_device_added,
+                .removed = on_device_removed,
+                .changed = on_device_changed,
+                .userdata = daemon,
+        };
         BusParts parts;
         Bus *bus = NULL;
         int r;
@@ -311,6 +420,10 @@ static int set_up(Daemon *daemon)
         r = set_up_event(daemon);
         if (r >= 0)
                 r = set_up_domain(daemon);
+        if (r >= 0)
+                r = scans_new(daemon->event, daemon->worker_program, &daemon->scans);
+        if (r >= 0)
+                r = survey_new(daemon->event, daemon->registry, daemon->scans, &daemon->survey);
         if (r >= 0)
                 r = names_new(&daemon->names);
         if (r >= 0)
@@ -323,8 +436,10 @@ static int set_up(Daemon *daemon)
         if (r < 0)
                 return r;
 
-        listener = bus_registry_listener(bus);
+        daemon->published = bus_registry_listener(bus);
         registry_set_listener(daemon->registry, &listener);
+        for (const Device *d = registry_next(daemon->registry, NULL); d; d = registry_next(daemon->registry, d))
+                survey_hint(daemon->survey, &d->facts.address, true);
         parts = (BusParts){
                 .registry = daemon->registry,
                 .proven = daemon->proven,

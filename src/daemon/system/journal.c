@@ -178,6 +178,12 @@ void journal_udev_failed(int error)
                                "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
 }
 
+void journal_survey_failed(int error)
+{
+        (void) sd_journal_send("MESSAGE=It cannot be looked who uses devices: %s", strerror(-error),
+                               "PRIORITY=%i", LOG_WARNING, "ERRNO=%i", -error, NULL);
+}
+
 void journal_worker_failed(uint32_t job, const char *what, int error)
 {
         (void) sd_journal_send("MESSAGE=The worker of job %u %s: %s", job, what, strerror(-error),

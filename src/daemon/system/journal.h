@@ -26,6 +26,7 @@ void journal_noreply(const char *sender, const char *member, unsigned n_suppress
 void journal_device_unreadable(const PciAddress *address, int error);
 void journal_events_lost(int error);
 void journal_udev_failed(int error);
+void journal_survey_failed(int error);
 void journal_worker_failed(uint32_t job, const char *what, int error);
 /* A scan for holders came to nothing. `message`: the worker's own words, may be empty. One in half a minute
  * is told, since anybody can ask for a scan. */
