@@ -106,6 +106,19 @@ static void on_worker_phase(void *userdata, WorkerEventType type)
                 job_worker_phase(job, type);
 }
 
+/* A reset that took its devices away has brought others back, of which udev has not told yet. */
+static void follow_members(Daemon *daemon, const Job *job)
+{
+        PciAddress *addresses = calloc(job->n_members, sizeof(PciAddress));
+        size_t n = addresses ? job->n_members : 0;
+
+        for (size_t i = 0; i < n; i++)
+                addresses[i] = job->members[i].address;
+        for (size_t i = 0; i < n; i++)
+                udev_source_refresh(daemon->udev, &addresses[i]);
+        free(addresses);
+}
+
 static void on_worker_done(void *userdata, WorkerEvent *last, int error)
 {
         WorkerResult *result = steal_pointer(last->result);
@@ -121,6 +134,8 @@ static void on_worker_done(void *userdata, WorkerEvent *last, int error)
                 records_remove_unheard(daemon->records, run->job);
         DL_DELETE(daemon->runs, run);
         free(run);
+        if (job && reset_method_scope(job->method) != RESET_SCOPE_FUNCTION)
+                follow_members(daemon, job);
         if (job)
                 job_worker_done(job, result);
         else

@@ -302,8 +302,9 @@ static bool is_expected(const Job *job, const JobMember *member, const Device *d
 
 void job_follow(Job *job, Device *device)
 {
-        bool takes_away = strcmp(job->method, RESET_METHOD_SLOT) == 0 ||
-                          strcmp(job->method, RESET_METHOD_RESCAN) == 0;
+        /* A hotplug port may take a link reset for an unplugging, too (pciehp before Linux 7.1). */
+        bool takes_away = reset_method_scope(job->method) == RESET_SCOPE_LINK ||
+                          reset_method_scope(job->method) == RESET_SCOPE_POWER;
 
         for (size_t i = 0; takes_away && i < job->n_members; i++) {
                 JobMember *member = &job->members[i];

@@ -178,6 +178,14 @@ int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret)
         return 0;
 }
 
+void udev_source_refresh(UdevSource *source, const PciAddress *address)
+{
+        int r = refresh(source, address);
+
+        if (r < 0)
+                journal_udev_failed(r);
+}
+
 UdevSource *udev_source_free(UdevSource *source)
 {
         if (!source)

@@ -18,6 +18,9 @@ typedef struct UdevSource UdevSource;
 
 /* Starts listening, then scans once. The registry must outlive the source. */
 int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret);
+/* Looks at one device at once, before its events have come: a reset may have taken it away and brought it back. */
+void udev_source_refresh(UdevSource *source, const PciAddress *address);
+
 UdevSource *udev_source_free(UdevSource *source);
 
 /* How often everything was read again since events were lost. */
