@@ -103,6 +103,8 @@ domain_unit_tests = \
 	tests/unit/test-driver \
 	tests/unit/test-claims \
 	tests/unit/test-jobs \
+	tests/unit/test-jobs-held \
+	tests/unit/test-jobs-waiting \
 	tests/unit/test-lane \
 	tests/unit/test-method \
 	tests/unit/test-plan \
@@ -114,7 +116,7 @@ check_PROGRAMS += $(domain_unit_tests)
 unit_tests += $(domain_unit_tests)
 
 check_LIBRARIES += libworld.a
-libworld_a_SOURCES = tests/unit/world.c tests/unit/world.h
+libworld_a_SOURCES = tests/unit/job-world.c tests/unit/job-world.h tests/unit/world.c tests/unit/world.h
 libworld_a_CPPFLAGS = $(UNIT_CPPFLAGS)
 libworld_a_CFLAGS = $(UNIT_CFLAGS)
 
@@ -172,3 +174,13 @@ tests_unit_test_plan_use_SOURCES = tests/unit/test-plan-use.c
 tests_unit_test_plan_use_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_use_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_use_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_jobs_held_SOURCES = tests/unit/test-jobs-held.c
+tests_unit_test_jobs_held_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jobs_held_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_jobs_held_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_jobs_waiting_SOURCES = tests/unit/test-jobs-waiting.c
+tests_unit_test_jobs_waiting_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jobs_waiting_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_jobs_waiting_LDADD = libworld.a libdomain.a $(UNIT_LIBS)

@@ -9,175 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/domain/jobs.h"
+#include "job-world.h"
 #include "unit.h"
-#include "world.h"
-
-#define SEEN_MAX 64U
-
-static World world;
-static Proven *proven;
-static Jobs *jobs;
-static uint32_t last_id;
-
-/* What the ports were called with. */
-static struct {
-        Job *asked[SEEN_MAX];
-        size_t n_asked;
-        char ran[SEEN_MAX][64]; /* "ADDRESS METHOD" of each worker */
-        Job *running[SEEN_MAX];
-        size_t n_ran;
-        unsigned announced, finished, forgotten;
-        ResetError error;
-        Job last;
-        int pins; /* held */
-} seen;
-
-static int refresh(void *userdata, Device *device)
-{
-        return 0;
-}
-
-static int scan(void *userdata, Job *job, Device **devices, size_t n)
-{
-        return 0;
-}
-
-static int delay(void *userdata, Job *job, uint64_t usec)
-{
-        return 0;
-}
-
-static int pin(void *userdata, const PciAddress *address, uint64_t inode)
-{
-        Device *device = registry_find(world.registry, address);
-
-        if (!device || device->facts.inode != inode)
-                return -ENODEV;
-        seen.pins++;
-        return 100;
-}
-
-static void unpin(void *userdata, int handle)
-{
-        ck_assert_int_eq(handle, 100);
-        seen.pins--;
-}
-
-static int authorize(void *userdata, Job *job)
-{
-        seen.asked[seen.n_asked++ % SEEN_MAX] = job;
-        return 0;
-}
-
-static void forget_authorization(void *userdata, Job *job)
-{
-        seen.forgotten++;
-}
-
-static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
-{
-        char address[PCI_ADDRESS_STRING_MAX];
-
-        (void) snprintf(seen.ran[seen.n_ran], sizeof(seen.ran[0]), "%s %s",
-                        pci_address_format(&request->members[0].address, address), request->method);
-        seen.running[seen.n_ran++] = job;
-        return 0;
-}
-
-static void event(void *userdata, Job *job, JobEvent what)
-{
-        if (what == JOB_EVENT_ANNOUNCED)
-                seen.announced++;
-        if (what == JOB_EVENT_FINISHED) {
-                seen.finished++;
-                seen.error = job->error;
-                seen.last = *job;
-        }
-}
-
-static uint64_t now_realtime(void *userdata)
-{
-        return 1;
-}
-
-static uint32_t new_id(void *userdata)
-{
-        return ++last_id;
-}
-
-static void setup(void)
-{
-        const JobPorts ports = {
-                .refresh = refresh,
-                .scan = scan,
-                .delay = delay,
-                .pin = pin,
-                .unpin = unpin,
-                .authorize = authorize,
-                .forget_authorization = forget_authorization,
-                .start_worker = start_worker,
-                .event = event,
-                .now_realtime = now_realtime,
-                .new_id = new_id,
-        };
-
-        memset(&seen, 0, sizeof(seen));
-        world_init(&world);
-        world_add_bridge(&world, "0000:00:01.0", NULL);
-        world_add(&world, "0000:01:00.0", "0000:00:01.0", "", "acpi flr bus");
-        world_add_bridge(&world, "0000:00:02.0", NULL);
-        world_add(&world, "0000:02:00.0", "0000:00:02.0", "", "flr");
-        ck_assert_int_eq(proven_new(&proven), 0);
-        ck_assert_int_eq(jobs_new(world.registry, proven, &ports, &jobs), 0);
-}
-
-static void teardown(void)
-{
-        jobs_free(jobs);
-        /* Whatever happened, nothing stays held. */
-        ck_assert_int_eq(seen.pins, 0);
-        for (Device *d = registry_next(world.registry, NULL); d; d = registry_next(world.registry, d))
-                ck_assert_int_eq(device_state(d), jobs ? device_state(d) : DEVICE_IDLE);
-        proven_free(proven);
-        world_done(&world);
-}
-
-static void submit_as(uint32_t uid, const char *address, const char *method, bool in_use, bool no_wait)
-{
-        JobRequest request = {.uid = uid, .plan = {.in_use = in_use}, .no_wait = no_wait, .client = &seen};
-
-        (void) snprintf(request.method, sizeof(request.method), "%s", method);
-        ck_assert_int_eq(jobs_submit(jobs, world_find(&world, address), &request), 0);
-}
-
-static void submit(const char *address, const char *method)
-{
-        submit_as(1001, address, method, false, false);
-}
-
-static void answer(Grant grant)
-{
-        ck_assert_uint_gt(seen.n_asked, 0);
-        job_authorized(seen.asked[seen.n_asked - 1], grant);
-}
-
-static void worker_says(size_t i, WorkerOutcome outcome, int error, Verdict verdict)
-{
-        WorkerResult *result = calloc(1, sizeof(WorkerResult));
-
-        result->outcome = outcome;
-        result->error = error;
-        result->verdict = verdict;
-        result->written = outcome == WORKER_DONE || outcome == WORKER_FAILED;
-        result->started_usec = 100;
-        result->finished_usec = 300;
-        job_worker_done(seen.running[i], result);
-}
 
 START_TEST(the_plain_way)
 {
-        Device *device = world_find(&world, "0000:01:00.0");
+        Device *device = world_find(&seen.world, "0000:01:00.0");
 
         submit("0000:01:00.0", "flr");
         ck_assert_uint_eq(seen.n_asked, 1);
@@ -196,8 +33,8 @@ START_TEST(the_plain_way)
         ck_assert_int_eq(device_state(device), DEVICE_IDLE);
         ck_assert_str_eq(device->last_reset.method, "flr");
         ck_assert_uint_eq(device->last_reset.duration_usec, 200);
-        ck_assert_uint_eq(proven_get(proven, 0x8086, 0x10d3, "flr").ok, 1);
-        ck_assert_uint_eq(proven_get(proven, 0x8086, 0x10d3, "flr").median_usec, 200);
+        ck_assert_uint_eq(proven_get(seen.proven, 0x8086, 0x10d3, "flr").ok, 1);
+        ck_assert_uint_eq(proven_get(seen.proven, 0x8086, 0x10d3, "flr").median_usec, 200);
 }
 END_TEST
 
@@ -254,7 +91,7 @@ START_TEST(a_ladder_that_ends_tells_the_worst)
         worker_says(1, WORKER_DONE, 0, VERDICT_DEAD);
         ck_assert_int_eq(seen.error, RESET_DEVICE_DEAD);
         ck_assert_uint_eq(seen.n_ran, 2);
-        ck_assert_uint_eq(proven_get(proven, 0x8086, 0x10d3, "flr").dead, 1);
+        ck_assert_uint_eq(proven_get(seen.proven, 0x8086, 0x10d3, "flr").dead, 1);
 }
 END_TEST
 
@@ -281,7 +118,7 @@ END_TEST
 START_TEST(a_successor_is_never_touched)
 {
         submit("0000:01:00.0", "flr");
-        world_replace(&world, "0000:01:00.0");
+        world_replace(&seen.world, "0000:01:00.0");
         answer(GRANT_YES);
         ck_assert_int_eq(seen.error, RESET_DEVICE_GONE);
         ck_assert_uint_eq(seen.n_ran, 0);
@@ -293,7 +130,7 @@ START_TEST(what_is_gone_is_gone)
         PciAddress address = at("0000:01:00.0");
 
         submit("0000:01:00.0", "flr");
-        registry_remove(world.registry, &address, 0);
+        registry_remove(seen.world.registry, &address, 0);
         answer(GRANT_YES);
         ck_assert_int_eq(seen.error, RESET_DEVICE_GONE);
         ck_assert_uint_eq(seen.n_ran, 0);
@@ -303,7 +140,7 @@ END_TEST
 START_TEST(a_driver_that_comes_meanwhile_is_not_run_over)
 {
         submit("0000:02:00.0", "flr");
-        world_bind(&world, "0000:02:00.0", "e1000e");
+        world_bind(&seen.world, "0000:02:00.0", "e1000e");
         answer(GRANT_YES);
         ck_assert_int_eq(seen.error, RESET_IN_USE);
         ck_assert_uint_eq(seen.n_ran, 0);
@@ -314,7 +151,7 @@ START_TEST(a_changed_device_is_asked_about_again)
 {
         submit_as(1001, "0000:02:00.0", "flr", true, false);
         ck_assert_uint_eq(seen.asked[0]->actions, ACTION_RESET);
-        world_bind(&world, "0000:02:00.0", "e1000e");
+        world_bind(&seen.world, "0000:02:00.0", "e1000e");
         answer(GRANT_YES);
         ck_assert_uint_eq(seen.n_ran, 0);
         ck_assert_uint_eq(seen.n_asked, 2);
@@ -330,7 +167,7 @@ START_TEST(a_device_that_changes_for_ever_is_refused)
         submit_as(1001, "0000:02:00.0", "flr", true, false);
         for (unsigned i = 0; i < JOB_QUESTIONS_PER_RUNG_MAX; i++) {
                 ck_assert_uint_eq(seen.finished, 0);
-                world_bind(&world, "0000:02:00.0", i % 2 ? "igb" : "e1000e");
+                world_bind(&seen.world, "0000:02:00.0", i % 2 ? "igb" : "e1000e");
                 answer(GRANT_YES);
         }
         ck_assert_int_eq(seen.error, RESET_ACCESS_DENIED);
@@ -346,7 +183,7 @@ START_TEST(a_driver_bound_while_it_queues_stops_it)
         submit("0000:02:00.0", "flr");
         answer(GRANT_YES);
         ck_assert_uint_eq(seen.n_ran, 1);
-        world_bind(&world, "0000:02:00.0", "e1000e");
+        world_bind(&seen.world, "0000:02:00.0", "e1000e");
         worker_says(0, WORKER_DONE, 0, VERDICT_OK);
         ck_assert_uint_eq(seen.n_ran, 1);
         ck_assert_uint_eq(seen.finished, 2);
@@ -369,7 +206,7 @@ START_TEST(one_after_the_other_in_one_lane)
         ck_assert_str_eq(seen.ran[2], "0000:01:00.0 acpi");
         worker_says(1, WORKER_DONE, 0, VERDICT_OK);
         worker_says(2, WORKER_DONE, 0, VERDICT_OK);
-        ck_assert_ptr_null(jobs_next(jobs, NULL));
+        ck_assert_ptr_null(jobs_next(seen.jobs, NULL));
 }
 END_TEST
 
@@ -445,8 +282,8 @@ END_TEST
 /* A reset that an earlier daemon began holds its lane until its worker ends. */
 START_TEST(what_runs_already_is_waited_for)
 {
-        const Device *device = world_find(&world, "0000:01:00.0"),
-                     *bridge = world_find(&world, "0000:00:01.0");
+        const Device *device = world_find(&seen.world, "0000:01:00.0"),
+                     *bridge = world_find(&seen.world, "0000:00:01.0");
         WorkerMember member = {.address = device->facts.address, .inode = device->facts.inode};
         WorkerRequest request = {
                 .job = 77, .uid = 1002, .method = "acpi", .members = &member, .n_members = 1};
@@ -454,9 +291,9 @@ START_TEST(what_runs_already_is_waited_for)
 
         request.has_bridge = true;
         request.bridge = (WorkerMember){.address = bridge->facts.address, .inode = bridge->facts.inode};
-        ck_assert_int_eq(jobs_adopt(jobs, &request, &job), 0);
-        ck_assert_int_eq(jobs_adopt(jobs, &request, &job), -EBADMSG);
-        ck_assert_ptr_eq(jobs_find(jobs, 77), job);
+        ck_assert_int_eq(jobs_adopt(seen.jobs, &request, &job), 0);
+        ck_assert_int_eq(jobs_adopt(seen.jobs, &request, &job), -EBADMSG);
+        ck_assert_ptr_eq(jobs_find(seen.jobs, 77), job);
         ck_assert_int_eq(device_state(device), DEVICE_RESETTING);
 
         submit("0000:01:00.0", "flr");
@@ -477,11 +314,11 @@ START_TEST(every_job_ends)
 
         srandom((unsigned) _i + 1);
         for (unsigned step = 0; step < 600; step++) {
-                Job *job = jobs_next(jobs, NULL);
+                Job *job = jobs_next(seen.jobs, NULL);
                 const char *device = devices[random() % 2];
 
                 for (long skip = random() % 8; job && skip > 0; skip--)
-                        job = jobs_next(jobs, job) ? jobs_next(jobs, job) : job;
+                        job = jobs_next(seen.jobs, job) ? jobs_next(seen.jobs, job) : job;
                 seen.n_ran = 0;
                 switch (random() % 8) {
                 case 0:
@@ -490,11 +327,11 @@ START_TEST(every_job_ends)
                         submitted++;
                         break;
                 case 2:
-                        if (world_find(&world, device)->n_resetting == 0)
-                                world_replace(&world, device);
+                        if (world_find(&seen.world, device)->n_resetting == 0)
+                                world_replace(&seen.world, device);
                         break;
                 case 3:
-                        world_bind(&world, device, random() % 2 ? "e1000e" : "");
+                        world_bind(&seen.world, device, random() % 2 ? "e1000e" : "");
                         break;
                 default:
                         if (!job)
@@ -510,7 +347,7 @@ START_TEST(every_job_ends)
                         }
                 }
         }
-        for (Job *job; (job = jobs_next(jobs, NULL));) {
+        for (Job *job; (job = jobs_next(seen.jobs, NULL));) {
                 seen.n_ran = 0;
                 seen.running[0] = job;
                 if (job_has_begun(job))
@@ -520,7 +357,7 @@ START_TEST(every_job_ends)
         }
         ck_assert_uint_eq(seen.finished, submitted);
         for (size_t i = 0; i < 2; i++)
-                ck_assert_int_eq(device_state(world_find(&world, devices[i])), DEVICE_IDLE);
+                ck_assert_int_eq(device_state(world_find(&seen.world, devices[i])), DEVICE_IDLE);
 }
 END_TEST
 
@@ -530,7 +367,7 @@ int main(void)
         TCase *tcase = tcase_create("job");
 
         tcase_set_timeout(tcase, 60);
-        tcase_add_checked_fixture(tcase, setup, teardown);
+        tcase_add_checked_fixture(tcase, job_world_init, job_world_done);
         tcase_add_test(tcase, the_plain_way);
         tcase_add_loop_test(tcase, a_no_writes_nothing, 0, sizeof(refusals) / sizeof(refusals[0]));
         tcase_add_test(tcase, the_ladder_is_climbed_rung_by_rung);

@@ -120,6 +120,9 @@ static JobMember member_of(const Device *device)
                 .inode = device->facts.inode,
                 .vendor = device->facts.vendor,
                 .device = device->facts.device,
+                .has_subsystem = true,
+                .subsystem_vendor = device->facts.subsystem_vendor,
+                .subsystem_device = device->facts.subsystem_device,
                 .pin = -1,
         };
 }
@@ -295,6 +298,9 @@ void job_unmark(Job *job)
 
 static bool is_expected(const Job *job, const JobMember *member, const Device *device)
 {
+        if (member->has_subsystem && (member->subsystem_vendor != device->facts.subsystem_vendor ||
+                                      member->subsystem_device != device->facts.subsystem_device))
+                return false;
         return pci_address_equal(&member->address, &device->facts.address) &&
                member->vendor == device->facts.vendor && member->device == device->facts.device &&
                member->generation != device->generation && job_has_begun(job);

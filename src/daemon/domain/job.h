@@ -97,6 +97,8 @@ typedef struct JobMember {
         uint64_t generation;
         uint64_t inode;
         uint16_t vendor, device; /* to know it again when it comes back */
+        bool has_subsystem; /* not of a job that an earlier daemon began */
+        uint16_t subsystem_vendor, subsystem_device;
         int pin; /* what JobPorts.pin gave, -1: none */
 } JobMember;
 
@@ -171,7 +173,8 @@ typedef struct JobPorts {
          * job_scanned() will tell when that is done, 0 if there is nothing to find out, or negative errno.
          */
         int (*scan)(void *userdata, Job *job, Device **devices, size_t n);
-        /* job_delay_over() in so many microseconds, unless the job has ended by then. */
+        /* job_delay_over() in so many microseconds, unless the job has ended by then. A further call for the
+         * same job takes the place of the last one. */
         int (*delay)(void *userdata, Job *job, uint64_t usec);
         /* Holds the device's directory fast and checks that it still has this inode. Returns a handle >= 0,
          * -ENODEV if it is another device, or another negative errno. */

@@ -180,9 +180,9 @@ static int add(Registry *registry, const DeviceFacts *facts)
 static void drop(Registry *registry, Device *device)
 {
         HASH_DEL(registry->devices, device);
+        untie(registry, device);
         if (registry->listener.removed)
                 registry->listener.removed(registry->listener.userdata, device);
-        untie(registry, device);
         device_forget_use(device);
         free(device);
 }

@@ -23,8 +23,8 @@ typedef enum DeviceChange {
         DEVICE_CHANGED_CLAIMS = 1 << 8, /* its lease, or who inhibits its reset */
 } DeviceChange;
 
-/* Called after the registry is whole again, except `removed`, which is called while the device, now no
- * longer found by address, can still be read. */
+/* Called after the registry is whole again; a device that was removed can still be read meanwhile, but is
+ * no more found by address nor part of the tree. */
 typedef struct RegistryListener {
         void (*added)(void *userdata, Device *device);
         void (*removed)(void *userdata, Device *device);

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "job-world.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PIN 100
+
+JobWorld seen;
+
+static int refresh(void *userdata, Device *device)
+{
+        return 0;
+}
+
+static int scan(void *userdata, Job *job, Device **devices, size_t n)
+{
+        seen.n_scans++;
+        seen.scanning = job;
+        if (seen.on_scan)
+                seen.on_scan();
+        return seen.scan_result;
+}
+
+static int delay(void *userdata, Job *job, uint64_t usec)
+{
+        seen.n_delays++;
+        seen.delayed = job;
+        seen.delay_usec = usec;
+        return seen.delay_result;
+}
+
+static int pin(void *userdata, const PciAddress *address, uint64_t inode)
+{
+        Device *device = registry_find(seen.world.registry, address);
+
+        if (!device || device->facts.inode != inode)
+                return -ENODEV;
+        if (seen.pins_left == 0)
+                return -EMFILE;
+        seen.pins_left--;
+        seen.pins++;
+        return PIN;
+}
+
+static void unpin(void *userdata, int handle)
+{
+        ck_assert_int_eq(handle, PIN);
+        seen.pins--;
+}
+
+static int authorize(void *userdata, Job *job)
+{
+        seen.asked[seen.n_asked++ % SEEN_MAX] = job;
+        return 0;
+}
+
+static void forget_authorization(void *userdata, Job *job)
+{
+        seen.forgotten++;
+}
+
+static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        (void) snprintf(seen.ran[seen.n_ran], sizeof(seen.ran[0]), "%s %s",
+                        pci_address_format(&request->members[0].address, address), request->method);
+        seen.running[seen.n_ran++] = job;
+        seen.request = *request;
+        seen.first = request->members[0];
+        seen.request.members = NULL;
+        return 0;
+}
+
+static void event(void *userdata, Job *job, JobEvent what)
+{
+        bool *prepared = &seen.prepared[job->id];
+
+        switch (what) {
+        case JOB_EVENT_ANNOUNCED:
+                seen.announced++;
+                break;
+        case JOB_EVENT_PREPARE:
+                ck_assert(!*prepared);
+                *prepared = true;
+                seen.n_prepared++;
+                break;
+        case JOB_EVENT_RELAX:
+                ck_assert(*prepared);
+                *prepared = false;
+                seen.n_relaxed++;
+                break;
+        case JOB_EVENT_FINISHED:
+                ck_assert(!*prepared);
+                seen.finished++;
+                seen.error = job->error;
+                seen.last = *job;
+                break;
+        case JOB_EVENT_REQUESTED:
+        case JOB_EVENT_CHANGED:
+        case JOB_EVENT_STARTED:
+                break;
+        }
+}
+
+static uint64_t now_realtime(void *userdata)
+{
+        return 1;
+}
+
+static uint32_t new_id(void *userdata)
+{
+        return ++seen.last_id;
+}
+
+static void on_added(void *userdata, Device *device)
+{
+        claims_device_added(seen.claims, device);
+        jobs_device_added(seen.jobs, device);
+}
+
+static void on_removed(void *userdata, Device *device)
+{
+        jobs_wake(seen.jobs, device);
+}
+
+static void on_changed(void *userdata, Device *device, unsigned changes)
+{
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+                jobs_wake(seen.jobs, device);
+}
+
+void job_world_init(void)
+{
+        const RegistryListener listener = {.added = on_added, .removed = on_removed, .changed = on_changed};
+        const JobPorts ports = {
+                .refresh = refresh,
+                .scan = scan,
+                .delay = delay,
+                .pin = pin,
+                .unpin = unpin,
+                .authorize = authorize,
+                .forget_authorization = forget_authorization,
+                .start_worker = start_worker,
+                .event = event,
+                .now_realtime = now_realtime,
+                .new_id = new_id,
+        };
+
+        seen = (JobWorld){.pins_left = -1};
+        world_init(&seen.world);
+        ck_assert_int_eq(claims_new(seen.world.registry, &seen.claims), 0);
+        ck_assert_int_eq(proven_new(&seen.proven), 0);
+        ck_assert_int_eq(jobs_new(seen.world.registry, seen.proven, &ports, &seen.jobs), 0);
+        registry_set_listener(seen.world.registry, &listener);
+
+        world_add_bridge(&seen.world, "0000:00:01.0", NULL);
+        world_add(&seen.world, "0000:01:00.0", "0000:00:01.0", "", "acpi flr bus");
+        world_add_bridge(&seen.world, "0000:00:02.0", NULL);
+        world_add(&seen.world, "0000:02:00.0", "0000:00:02.0", "", "flr");
+}
+
+void job_world_done(void)
+{
+        /* Whatever happened, nothing stays held. */
+        for (Job *job; (job = jobs_next(seen.jobs, NULL));)
+                if (job_has_begun(job))
+                        job_worker_done(job, NULL);
+                else
+                        ck_assert_int_eq(job_cancel(job, RESET_CANCELLED), 0);
+        ck_assert_int_eq(seen.pins, 0);
+        ck_assert_uint_eq(seen.n_prepared, seen.n_relaxed);
+        for (Device *d = registry_next(seen.world.registry, NULL); d;
+             d = registry_next(seen.world.registry, d)) {
+                ck_assert_uint_eq(d->n_queued, 0);
+                ck_assert_uint_eq(d->n_resetting, 0);
+        }
+        jobs_free(seen.jobs);
+        registry_set_listener(seen.world.registry, NULL);
+        claims_free(seen.claims);
+        proven_free(seen.proven);
+        world_done(&seen.world);
+}
+
+void submit_request(const char *address, const char *method, JobRequest request)
+{
+        request.client = &seen;
+        if (request.uid == 0)
+                request.uid = 1001;
+        (void) snprintf(request.method, sizeof(request.method), "%s", method);
+        ck_assert_int_eq(jobs_submit(seen.jobs, world_find(&seen.world, address), &request), 0);
+}
+
+void submit_as(uint32_t uid, const char *address, const char *method, bool in_use, bool no_wait)
+{
+        submit_request(address, method,
+                       (JobRequest){.uid = uid, .plan = {.in_use = in_use}, .no_wait = no_wait});
+}
+
+void submit(const char *address, const char *method)
+{
+        submit_request(address, method, (JobRequest){});
+}
+
+void submit_patient(const char *address, const char *method)
+{
+        submit_request(address, method, (JobRequest){.plan = {.when_idle = true}});
+}
+
+void answer(Grant grant)
+{
+        ck_assert_uint_gt(seen.n_asked, 0);
+        job_authorized(seen.asked[(seen.n_asked - 1) % SEEN_MAX], grant);
+}
+
+static WorkerResult *new_result(WorkerOutcome outcome)
+{
+        WorkerResult *result = calloc(1, sizeof(WorkerResult));
+
+        ck_assert_ptr_nonnull(result);
+        result->outcome = outcome;
+        return result;
+}
+
+void worker_says(size_t i, WorkerOutcome outcome, int error, Verdict verdict)
+{
+        WorkerResult *result = new_result(outcome);
+
+        result->error = error;
+        result->verdict = verdict;
+        result->written = outcome == WORKER_DONE || outcome == WORKER_FAILED;
+        result->started_usec = 100;
+        result->finished_usec = 300;
+        job_worker_done(seen.running[i], result);
+}
+
+void worker_refuses(size_t i, const char *why)
+{
+        WorkerResult *result = new_result(WORKER_REFUSED);
+
+        (void) snprintf(result->why, sizeof(result->why), "%s", why);
+        job_worker_done(seen.running[i], result);
+}
+
+void hold(const char *address, HolderKind kind)
+{
+        world_hold(&seen.world, address, kind);
+        registry_notify(seen.world.registry, world_find(&seen.world, address), DEVICE_CHANGED_USE);
+}
+
+void let_go(const char *address)
+{
+        world_let_go(&seen.world, address);
+        registry_notify(seen.world.registry, world_find(&seen.world, address), DEVICE_CHANGED_USE);
+}
+
+void unplug(const char *address)
+{
+        PciAddress parsed = at(address);
+
+        registry_remove(seen.world.registry, &parsed, 0);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * A world for jobs, in which polkit, scans, workers and time are the test's own. What happens to devices
+ * reaches claims and jobs as in the daemon. At its end nothing may be held: no pin, no mark on a device, no
+ * PREPARE without its RELAX.
+ */
+
+#include "daemon/domain/claims.h"
+#include "daemon/domain/jobs.h"
+#include "world.h"
+
+#define SEEN_MAX 64U
+
+typedef struct JobWorld {
+        World world;
+        Claims *claims;
+        Proven *proven;
+        Jobs *jobs;
+        uint32_t last_id;
+
+        /* What the ports were called with. */
+        Job *asked[SEEN_MAX];
+        size_t n_asked;
+        char ran[SEEN_MAX][64]; /* "ADDRESS METHOD" of each worker */
+        Job *running[SEEN_MAX];
+        WorkerRequest request; /* the last one, without its members */
+        WorkerMember first; /* of those */
+        size_t n_ran;
+        unsigned announced, finished, forgotten, n_scans, n_delays, n_prepared, n_relaxed;
+        uint64_t delay_usec;
+        Job *scanning, *delayed; /* the last ones */
+        ResetError error; /* of the last job that ended, */
+        Job last; /* and the job itself */
+        int pins; /* held */
+        bool prepared[4096]; /* by job */
+
+        /* What they answer. */
+        int scan_result; /* positive: job_scanned() is the test's to call */
+        void (*on_scan)(void);
+        int pins_left; /* before -EMFILE, negative: any number */
+        int delay_result;
+} JobWorld;
+
+extern JobWorld seen;
+
+/* 00:01.0 port ── 01:00.0 with acpi, flr and bus; 00:02.0 port ── 02:00.0 with flr. */
+void job_world_init(void);
+void job_world_done(void);
+
+/* `in_use`, `no_wait` and the like are set in `request`; uid 1001 if it names none. */
+void submit_request(const char *address, const char *method, JobRequest request);
+void submit_as(uint32_t uid, const char *address, const char *method, bool in_use, bool no_wait);
+void submit(const char *address, const char *method);
+/* Asks for when_idle. */
+void submit_patient(const char *address, const char *method);
+
+/* Answers the last question. */
+void answer(Grant grant);
+/* The worker with this index ends so. */
+void worker_says(size_t i, WorkerOutcome outcome, int error, Verdict verdict);
+void worker_refuses(size_t i, const char *why);
+
+/* As world_…(), and tells of it, as a scan would. */
+void hold(const char *address, HolderKind kind);
+void let_go(const char *address);
+void unplug(const char *address);
