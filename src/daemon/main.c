@@ -192,12 +192,16 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
 
 static int port_delay(void *userdata, Job *job, uint64_t usec)
 {
-        Delay *delay = calloc(1, sizeof(Delay));
+        Delay *delay = calloc(1, sizeof(Delay)), *old;
         Daemon *daemon = userdata;
         int r;
 
         if (!delay)
                 return -ENOMEM;
+        /* Of an earlier rung, which was let go before its time. */
+        DL_SEARCH_SCALAR(daemon->delays, old, job, job->id);
+        if (old)
+                delay_free(old);
         delay->daemon = daemon;
         delay->job = job->id;
         DL_APPEND(daemon->delays, delay);
@@ -324,6 +328,7 @@ static void on_device_removed(void *userdata, Device *device)
         Daemon *daemon = userdata;
 
         daemon->published.removed(daemon->published.userdata, device);
+        jobs_wake(daemon->jobs, device);
 }
 
 static void on_device_changed(void *userdata, Device *device, unsigned changes)

@@ -330,7 +330,7 @@ static void check_idle(const char *address)
         ck_assert_int_eq(device_state(world_find(&seen.world, address)), DEVICE_IDLE);
 }
 
-static const char *const taking[] = {"slot", "rescan"};
+static const char *const taking[] = {"slot", "rescan", "subordinate"};
 
 START_TEST(devices_that_come_back_are_followed)
 {
@@ -370,13 +370,13 @@ START_TEST(strangers_are_not_followed)
 {
         DeviceFacts facts;
 
-        start_taking(taking[_i % 2]);
+        start_taking(taking[_i % 3]);
         facts = world_find(&seen.world, A)->facts;
         unplug(A);
         facts.inode = ++seen.world.last_inode;
-        facts.vendor += _i / 2 == 0;
-        facts.device += _i / 2 == 1;
-        facts.subsystem_device += _i / 2 == 2;
+        facts.vendor += _i / 3 == 0;
+        facts.device += _i / 3 == 1;
+        facts.subsystem_device += _i / 3 == 2;
         ck_assert_int_eq(registry_apply(seen.world.registry, &facts), 0);
         check_idle(A);
         ck_assert_ptr_null(job_target_device(seen.running[0]));
@@ -536,9 +536,9 @@ int main(void)
         tcase_add_loop_test(tcase, each_reason_of_a_worker, 0, sizeof(reasons) / sizeof(reasons[0]));
         tcase_add_test(tcase, a_worker_that_finds_somebody);
         tcase_add_test(tcase, who_does_not_wait_ends);
-        tcase_add_loop_test(tcase, devices_that_come_back_are_followed, 0, 2);
-        tcase_add_loop_test(tcase, devices_that_stay_away, 0, 2);
-        tcase_add_loop_test(tcase, strangers_are_not_followed, 0, 6);
+        tcase_add_loop_test(tcase, devices_that_come_back_are_followed, 0, 3);
+        tcase_add_loop_test(tcase, devices_that_stay_away, 0, 3);
+        tcase_add_loop_test(tcase, strangers_are_not_followed, 0, 9);
         tcase_add_test(tcase, other_methods_follow_nobody);
         tcase_add_test(tcase, who_has_not_begun_follows_nobody);
         tcase_add_test(tcase, the_ladder_goes_on_with_who_came_back);
