@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * pcireset-worker: does one reset and ends.
+ * pcireset-worker: does one reset, or looks once at who uses devices, and ends.
  *
  * It is given a connected stream socket as standard input, by the daemon or by systemd (Accept=yes,
  * StandardInput=socket), and relies on nothing else: no arguments, no environment, no other descriptor. All
  * paths are constants. What it is asked comes from outside and is checked as such
  * (shared/worker-protocol.h).
  *
- * From the moment the request is read it goes on to its end: a daemon that is gone, or a signal that would
- * end the process, must not leave a device with somebody's method list overwritten.
+ * From the moment a reset's request is read it goes on to its end: a daemon that is gone, or a signal that
+ * would end the process, must not leave a device with somebody's method list overwritten.
  */
 
 #include <errno.h>
@@ -24,6 +24,7 @@
 #include "worker/channel.h"
 #include "worker/clock.h"
 #include "worker/device.h"
+#include "worker/holders.h"
 #include "worker/log.h"
 #include "worker/record.h"
 #include "worker/reset.h"
@@ -33,6 +34,7 @@
 
 DEFINE_CLEANUP(WorkerRequest *, worker_request_free);
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
+DEFINE_CLEANUP(WorkerScan *, worker_scan_free);
 DEFINE_CLEANUP(Record *, record_close);
 
 typedef struct Worker {
@@ -111,7 +113,24 @@ static int run_request(const Worker *worker, const WorkerRequest *request, Worke
         return reset_run(devices_fd, request, worker->fds.fds, &events, ret);
 }
 
-static int serve_request(Worker *worker, const WorkerRequest *request)
+/* Nothing is written and nothing has to be put back, so there is no record, and signals end it. */
+static int serve_scan(const Worker *worker, const WorkerRequest *request)
+{
+        _cleanup_(cleanup_worker_scan_free) WorkerScan *scan = NULL;
+        _cleanup_free_ char *line = NULL;
+        int r;
+
+        if (!channel_has_peer(worker->fd))
+                return -EPIPE;
+        r = holders_scan(NULL, request, NULL, &scan);
+        if (r >= 0)
+                r = worker_event_format(&(WorkerEvent){.type = WORKER_EVENT_SCAN, .scan = scan}, &line);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_INTERNAL, r, "out of memory");
+        return channel_send(worker->fd, line, RESULT_TIMEOUT_USEC);
+}
+
+static int serve_reset(Worker *worker, const WorkerRequest *request)
 {
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
         int r;
@@ -167,8 +186,11 @@ static int serve(Worker *worker)
                               "other descriptors came than the request says");
 
         worker->job = request->job;
+        if (request->operation == WORKER_SCAN)
+                return serve_scan(worker, request);
+
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
-        return serve_request(worker, request);
+        return serve_reset(worker, request);
 }
 
 int main(int argc, char *argv[])
