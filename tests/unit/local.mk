@@ -10,6 +10,7 @@ worker_unit_tests = \
 	tests/unit/test-config-space \
 	tests/unit/test-device \
 	tests/unit/test-health \
+	tests/unit/test-holders \
 	tests/unit/test-json \
 	tests/unit/test-record \
 	tests/unit/test-reset \
@@ -45,6 +46,14 @@ tests_unit_test_health_SOURCES = tests/unit/test-health.c
 tests_unit_test_health_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_health_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_health_LDADD = libworker.a $(UNIT_LIBS)
+
+# Functions of the test stand for what is in no file.
+tests_unit_test_holders_SOURCES = tests/unit/test-holders.c
+tests_unit_test_holders_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=look_claim -Wl,--wrap=eventfd -Wl,--wrap=getifaddrs -Wl,--wrap=freeifaddrs
+tests_unit_test_holders_LDADD = libworker.a $(UNIT_LIBS)
 
 tests_unit_test_json_SOURCES = tests/unit/test-json.c
 tests_unit_test_json_CPPFLAGS = $(UNIT_CPPFLAGS)
