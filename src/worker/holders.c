@@ -23,8 +23,10 @@
 #include <time.h>
 
 #include "shared/cleanup.h"
+#include "shared/driver.h"
 #include "worker/attribute.h"
 #include "worker/holders-look.h"
+#include "worker/xen.h"
 
 #define LOOK_SECONDS 30
 
@@ -211,12 +213,16 @@ static int open_member(Look *look, Member *member)
         return 0;
 }
 
-/* Drivers that do not use a device for the host but hand it on. */
-static bool driver_is_assignable(const char *driver)
+/* Xenstore knows which guest has a device of pciback's, and where nobody can be asked it counts as taken. */
+static int look_at_guest(Look *look, size_t member)
 {
-        return strstr(driver, "vfio") || strcmp(driver, "pciback") == 0 || strcmp(driver, "pci-stub") == 0 ||
-               strcmp(driver, "pci-pf-stub") == 0 || strncmp(driver, "uio", strlen("uio")) == 0 ||
-               strcmp(driver, "igb_uio") == 0;
+        char domain[HOLDER_WHAT_MAX];
+        int r;
+
+        r = xen_guest_of(&look->members[member].expected->address, domain, sizeof(domain));
+        if (r == 0)
+                return 0;
+        return look_add(look, member, HOLDER_GUEST, NULL, r > 0 ? domain : "unknown");
 }
 
 /* What a device's binding alone says. */
@@ -224,13 +230,13 @@ static int look_at_bindings(Look *look)
 {
         for (size_t i = 0; i < look->n_members; i++) {
                 const Member *member = &look->members[i];
+                DriverKind kind = driver_kind(member->driver);
                 int r = 0;
 
-                if (strcmp(member->driver, "pciback") == 0)
-                        /* Xenstore knows the guest's name; the one place to ask it. */
-                        r = look_add(look, i, HOLDER_GUEST, NULL, "unknown");
-                else if (member->class >> 16 == CLASS_NETWORK && member->driver[0] != '\0' &&
-                         !member->has_interface && !driver_is_assignable(member->driver))
+                if (kind == DRIVER_PCIBACK)
+                        r = look_at_guest(look, i);
+                else if (kind == DRIVER_HOST && member->class >> 16 == CLASS_NETWORK &&
+                         !member->has_interface)
                         r = look_add(look, i, HOLDER_HIDDEN, NULL, member->driver);
                 if (r < 0)
                         return r;
@@ -249,7 +255,7 @@ static int look_at_vfio_counts(Look *look)
                 uint64_t count;
                 int r;
 
-                if (!strstr(member->driver, "vfio"))
+                if (driver_kind(member->driver) != DRIVER_ASSIGNABLE)
                         continue;
                 for (size_t k = 0; k < member->n_holders; k++)
                         found |= member->holders[k].kind == HOLDER_VFIO;

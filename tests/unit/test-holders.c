@@ -194,6 +194,17 @@ int __wrap_eventfd(unsigned count, int flags)
         return open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static int guest; /* what the function returns */
+
+int __wrap_xen_guest_of(const PciAddress *address, char *domain, size_t size);
+int __wrap_xen_guest_of(const PciAddress *address, char *domain, size_t size)
+{
+        ck_assert(pci_address_equal(address, &members[0].address));
+        if (guest > 0)
+                (void) snprintf(domain, size, "hvm (domid 3)");
+        return guest;
+}
+
 typedef struct Address {
         const char *interface;
         const char *text;
@@ -299,6 +310,7 @@ static void setup(void)
         request = (WorkerRequest){.operation = WORKER_SCAN, .members = members, .n_members = 1};
         claimed = NULL;
         claim_error = 0;
+        guest = -ENOSYS;
         n_claims = 0;
         n_addresses = 0;
 
@@ -894,6 +906,24 @@ START_TEST(what_only_the_driver_tells)
 }
 END_TEST
 
+static const struct {
+        int guest;
+        const char *wanted;
+} guests[] = {
+        {0, ""},
+        {1, "guest hvm (domid 3);"},
+        {-ENOENT, "guest unknown;"},
+        {-ETIMEDOUT, "guest unknown;"},
+};
+
+START_TEST(xen_guests)
+{
+        set_driver("pciback");
+        guest = guests[_i].guest;
+        expect(guests[_i].wanted);
+}
+END_TEST
+
 /* ---- owners ---- */
 
 static void add_seat(void)
@@ -1151,6 +1181,7 @@ static void add_the_rest(Suite *suite)
         tcase_add_test(network, interfaces_below_others);
         tcase_add_test(network, ports_of_open_vswitch);
         tcase_add_loop_test(network, what_only_the_driver_tells, 0, (int) ELEMENTSOF(hidden));
+        tcase_add_loop_test(network, xen_guests, 0, (int) ELEMENTSOF(guests));
         tcase_add_loop_test(owner, who_owns_it, 0, (int) ELEMENTSOF(owners));
         tcase_add_test(owner, nobody_at_the_seat);
         tcase_add_test(bounds, the_hard_ones_are_kept);

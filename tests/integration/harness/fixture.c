@@ -24,7 +24,8 @@ int __lsan_is_turned_off(void)
 #define CASE_TIMEOUT_SEC 120.0
 
 /* What systemd/pciresetd.service leaves it. */
-#define UNIT_CAPABILITIES (UINT64_C(1) << CAP_SYS_ADMIN)
+#define UNIT_CAPABILITIES                                                                                   \
+        (UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_SYS_PTRACE | UINT64_C(1) << CAP_DAC_READ_SEARCH)
 
 const MockDevice mock_port = {.address = PORT, .is_bridge = true, .driver = "pcieport"};
 const MockDevice mock_card = {.address = CARD, .parent = PORT, .methods = "flr pm bus"};
