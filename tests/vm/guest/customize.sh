@@ -22,4 +22,9 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 
+# Xen's daemons are started by the cases that are about them.
+for service in xen xendomains; do
+	chroot "$root" update-rc.d "$service" disable
+done
+
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import demo, flavour, registry, shell, snapshot
+from . import demo, flavour, registry, shell, snapshot, xen
 from .bed import Bed
 from .cache import Cache, say
 from .runner import Runner
@@ -28,7 +28,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stage", type=Path, default=default, metavar="DIR",
                         help="tree made by `make install DESTDIR=DIR` (default: %(default)s)")
     parser.add_argument("--bed", choices=sorted(flavour.FLAVOURS), default="stock",
-                        help="which kernel and QEMU: the release's own, or newer ones (default: %(default)s)")
+                        help="which machine: with the release's own kernel and QEMU, with newer ones, or a Xen host, "
+                        "which can only be used for tests (default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare", help="fetch and build everything into the cache")
     commands.add_parser("snapshot", help="also boot the machine once and save its state")
@@ -63,17 +64,24 @@ def _test(args: argparse.Namespace) -> int:
         print("\n".join(case.name for case in cases))
         return 0
     # A pattern that matches nothing must not look like success.
-    tap = Tap("vm" if args.bed == "stock" else f"vm-{args.bed}", max(1, len(cases)))
+    tap = Tap(flavour.FLAVOURS[args.bed].tier, max(1, len(cases)))
     try:
         if not cases:
             tap.bail_out(f"no case matches {' '.join(args.patterns)}")
             return tap.summary()
-        bench = _bench(args)
-        snapshot.save_if_missing(bench)
-        Runner(bench, args.stage, _rules(), args.verbose).run(cases, tap)
+        _runner(args).run(cases, tap)
     except Exception as error:
         tap.bail_out(" ".join(str(error).split())[:500])
     return tap.summary()
+
+
+def _runner(args: argparse.Namespace) -> Runner:
+    if args.bed == flavour.XEN.name:
+        _check_tools()
+        return xen.XenRunner(xen.prepare(Cache()), args.stage, _rules(), args.verbose)
+    bench = _bench(args)
+    snapshot.save_if_missing(bench)
+    return Runner(bench, args.stage, _rules(), args.verbose)
 
 
 def _with_machine(args: argparse.Namespace, interactive: bool) -> int:
@@ -95,11 +103,13 @@ def _dispatch(args: argparse.Namespace) -> int:
     if args.command == "prepare":
         _bench(args)
         return 0
-    if args.command == "snapshot":
+    if args.command == "snapshot" and args.bed != flavour.XEN.name:
         snapshot.save_if_missing(_bench(args))
         return 0
     if args.command == "test":
         return _test(args)
+    if args.bed == flavour.XEN.name:
+        raise RuntimeError("the Xen host can only be used for tests")
     return _with_machine(args, interactive=args.command == "shell")
 
 

@@ -5,7 +5,8 @@ Theory of operation: `stock` is the release's own kernel and QEMU, and all cases
 run there. `new` has both from the release's backports, more devices that only
 the newer QEMU has, cases for those, and as many of the common cases as time
 allows: newer kernels lock and report in other ways. Everything else, from the
-root file system to the program, is the same.
+root file system to the program, is the same. `xen` is the image of `stock`
+started as a Xen host, another machine (xen.py), with cases of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from . import topology
 @dataclass(frozen=True)
 class Flavour:
     name: str
+    # The name of the tests.
+    tier: str
     # Kernel and QEMU from the backports instead of the release.
     backports: bool = False
     # QEMU arguments that come before all devices.
@@ -27,9 +30,9 @@ class Flavour:
     acpi_symbols: tuple[str, ...] = ()
     # Devices that are there beyond the common ones.
     additions: tuple[topology.Device, ...] = ()
-    # Directories with cases of this bed, and the files of cases/ that it runs too (none named: all).
+    # Directories with cases of this bed, and the files of cases/ that it runs too (None: all).
     cases: tuple[str, ...] = ()
-    common: tuple[str, ...] = ()
+    common: tuple[str, ...] | None = None
 
     def kind(self, kind: str) -> str:
         """The name of a kind of cache entry; each bed has its own, so that none pushes another out."""
@@ -37,11 +40,13 @@ class Flavour:
 
     def files(self, vm: Path) -> list[Path]:
         own = [path for directory in self.cases for path in sorted((vm / directory).glob("*.py"))]
-        names = [vm / "cases" / f"{name}.py" for name in self.common] or sorted((vm / "cases").glob("*.py"))
-        return own + names
+        if self.common is None:
+            return own + sorted((vm / "cases").glob("*.py"))
+        return own + [vm / "cases" / f"{name}.py" for name in self.common]
 
 
-STOCK = Flavour("stock")
-NEW = Flavour("new", backports=True, machine=topology.NEWER_MACHINE, acpi_symbols=("ADD_TO_NODES",),
+STOCK = Flavour("stock", "vm")
+NEW = Flavour("new", "vm-new", backports=True, machine=topology.NEWER_MACHINE, acpi_symbols=("ADD_TO_NODES",),
               additions=topology.NEWER, cases=("cases-new",), common=("bed", "reset", "lanes", "hotplug", "failure"))
-FLAVOURS = {flavour.name: flavour for flavour in (STOCK, NEW)}
+XEN = Flavour("xen", "xen", additions=topology.XEN, cases=("cases-xen",), common=())
+FLAVOURS = {flavour.name: flavour for flavour in (STOCK, NEW, XEN)}

@@ -39,6 +39,7 @@ class Image:
     root: Path
     vmlinux: Path
     initramfs: Path
+    hypervisor: Path
 
 
 def packages() -> list[str]:
@@ -67,7 +68,7 @@ def prepare(cache: Cache, flavour: Flavour) -> Image:
         linux = backports.prepare(cache) / "kernel.deb" if flavour.backports else base / "kernel.deb"
         cache.get(kind, key, "making the disk image", lambda work: _build_image(base, linux, work))
     entry = cache.get(kind, key, "", lambda work: None)
-    return Image(key, entry / "root.img", entry / "vmlinux", entry / "initramfs.cpio")
+    return Image(key, entry / "root.img", entry / "vmlinux", entry / "initramfs.cpio", entry / "xen")
 
 
 def _build_base(cache: Cache, work: Path) -> None:
@@ -102,23 +103,27 @@ def _build_image(base: Path, package: Path, work: Path) -> None:
     linux = kernel.Kernel.unpack(package, work / "kernel")
     linux.write_vmlinux(work / "vmlinux")
     index = kernel.ModuleIndex(linux)
-    early, wanted = (linux.expand(index.closure(names)) for names in (
-        lists["initramfs"], lists["initramfs"] + lists["root"]))
+    early, inner, wanted = (linux.expand(index.closure(names)) for names in (
+        lists["initramfs"], lists["inner"], lists["initramfs"] + lists["root"]))
 
     subprocess.run(["dpkg", "-x", base / "busybox.deb", work / "busybox"], check=True)
     kernel.write_initramfs(work / "initramfs.cpio", linux, early,
                            work / "busybox/bin/busybox", GUEST / "init")
+    kernel.write_initramfs(work / "inner.cpio", linux, inner,
+                           work / "busybox/bin/busybox", GUEST / "inner-init")
+    kernel.write_hypervisor(base / "hypervisor.deb", work / "xen", work / "hypervisor")
 
-    _overlay(work / "overlay.tar", linux, wanted)
+    _overlay(work, linux, wanted)
     _make_filesystem(base / "rootfs.tar", work / "overlay.tar", work)
-    for leftover in ("kernel", "busybox"):
+    for leftover in ("kernel", "busybox", "hypervisor"):
         shutil.rmtree(work / leftover)
-    (work / "overlay.tar").unlink()
+    for leftover in ("overlay.tar", "inner.cpio"):
+        (work / leftover).unlink()
 
 
-def _overlay(path: Path, linux: kernel.Kernel, modules: list[str]) -> None:
+def _overlay(work: Path, linux: kernel.Kernel, modules: list[str]) -> None:
     """Our own files and the modules, as a tar with root as the owner of all."""
-    with tarfile.open(path, "w") as tar:
+    with tarfile.open(work / "overlay.tar", "w") as tar:
         def add(source: Path, name: str, mode: int = 0o644) -> None:
             info = tar.gettarinfo(source, arcname=name)
             info.uid = info.gid = 0
@@ -132,6 +137,9 @@ def _overlay(path: Path, linux: kernel.Kernel, modules: list[str]) -> None:
         for source in sorted((GUEST / "etc").rglob("*")):
             if source.is_file():
                 add(source, f"etc/{source.relative_to(GUEST / 'etc')}")
+        # What a guest of this machine boots, if this machine is a Xen host.
+        add(linux.vmlinuz, "usr/lib/bed/inner-vmlinuz")
+        add(work / "inner.cpio", "usr/lib/bed/inner.cpio")
         link = tarfile.TarInfo("etc/systemd/system/multi-user.target.wants/bed-agent.service")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/systemd/system/bed-agent.service"
         tar.addfile(link)

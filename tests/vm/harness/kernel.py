@@ -10,6 +10,7 @@ mounted go into the initramfs in the order of loading, without modprobe.
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import struct
 import subprocess
@@ -37,6 +38,10 @@ class Kernel:
     def modules(self) -> Path:
         return self.tree / "lib/modules" / self.version
 
+    @property
+    def vmlinuz(self) -> Path:
+        return self.tree / f"boot/vmlinuz-{self.version}"
+
     def expand(self, names: list[str]) -> list[str]:
         """Decompress these modules where they are, if they were compressed; returns their new names."""
         expanded = []
@@ -47,7 +52,14 @@ class Kernel:
         return expanded
 
     def write_vmlinux(self, path: Path) -> None:
-        path.write_bytes(_payload((self.tree / f"boot/vmlinuz-{self.version}").read_bytes()))
+        path.write_bytes(_payload(self.vmlinuz.read_bytes()))
+
+
+def write_hypervisor(package: Path, path: Path, work: Path) -> None:
+    """Xen in the form that QEMU starts (multiboot): unpacked."""
+    subprocess.run(["dpkg", "-x", package, work], check=True)
+    (image,) = (work / "boot").glob("xen-*.gz")
+    path.write_bytes(gzip.decompress(image.read_bytes()))
 
 
 def _payload(image: bytes) -> bytes:
@@ -101,7 +113,7 @@ def _name(path: str) -> str:
 
 
 def read_module_list(path: Path) -> dict[str, list[str]]:
-    lists: dict[str, list[str]] = {"initramfs": [], "root": []}
+    lists: dict[str, list[str]] = {"initramfs": [], "root": [], "inner": []}
     for line in path.read_text().splitlines():
         if line and not line.startswith("#"):
             where, name = line.split()

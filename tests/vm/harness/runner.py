@@ -48,15 +48,15 @@ EVIDENCE = (
 # What a kernel says whose timer was not served.
 STALLED = "rcu_preempt kthread timer wakeup didn't happen"
 
-# Restoring takes a second; the first time the program is installed.
-MACHINE_TIMEOUT = 120.0
-
 
 class CaseTimeout(Exception):
     pass
 
 
 class Runner:
+    # Restoring takes a second; the first time the program is installed.
+    machine_timeout = 120.0
+
     def __init__(self, bench: snapshot.Bench, stage: Path, rules: list[Path], verbose: bool) -> None:
         self._bench, self._stage, self._rules, self._verbose = bench, stage, rules, verbose
         self._machine: Machine | None = None
@@ -85,7 +85,7 @@ class Runner:
         self._stalled = False
         try:
             if case.fresh or case.group != self._group or not self._bed:
-                with _deadline(MACHINE_TIMEOUT):
+                with _deadline(self.machine_timeout):
                     self._new_machine(case)
             assert self._bed
             with _deadline(case.timeout):
@@ -107,14 +107,19 @@ class Runner:
 
     def _new_machine(self, case: Case) -> None:
         self._end_machine()
-        if case.daemon:
-            self._machine, self._guest = snapshot.restore(self._bench, self._installed())
-        else:
-            self._machine, self._guest = snapshot.start(self._bench)
+        self._start(case)
+        assert self._machine and self._guest
         if self._verbose:
             self._follower = SerialFollower(self._machine)
         self._bed = Bed(self._machine, self._guest, self._stage, self._rules, delivered=case.daemon)
         self._group = case.group
+
+    def _start(self, case: Case) -> None:
+        """Get a machine, with the program installed if the case wants it."""
+        if case.daemon:
+            self._machine, self._guest = snapshot.restore(self._bench, self._installed())
+        else:
+            self._machine, self._guest = snapshot.start(self._bench)
 
     def _installed(self) -> Path:
         """The saved state of a machine with the program, made when it is first needed."""

@@ -114,13 +114,18 @@ def _boot_and_save(bench: Bench, path: Path) -> None:
         machine.stop()
 
 
-def _settle(bench: Bench, guest: Guest) -> None:
-    """Bring a freshly booted machine into the state that all cases start from."""
+def wait_running(guest: Guest) -> None:
+    """Until systemd has started everything, and polkit, which waits to be called, runs."""
     state = guest.run("systemctl is-system-running --wait", timeout=BOOT_TIMEOUT).stdout.strip()
     if state != "running":
         failed = guest.run("systemctl --failed --no-legend; journalctl -b -p err --no-pager").stdout
         raise GuestError(f"the machine came up {state}:\n{failed}")
     guest.run("systemctl start polkit.service", timeout=60, check=True)
+
+
+def _settle(bench: Bench, guest: Guest) -> None:
+    """Bring a freshly booted machine into the state that all cases start from."""
+    wait_running(guest)
     # The console's login is not a unit that anybody waits for.
     guest.run("until pgrep -x bash; do sleep 0.1; done", timeout=60, check=True)
     _release_endpoints(guest, bench.setup.flavour)

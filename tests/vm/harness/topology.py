@@ -121,6 +121,11 @@ NEWER = (
     Device("port-cxl", "cxl-rp", "cxl", 0, 0, {"port": "0", "chassis": "200", "slot": "200"}),
 )
 NEWER_MACHINE = ("-M", "cxl=on,cxl-fmw.0.targets.0=cxl,cxl-fmw.0.size=4G")
+
+# A Xen host has the card, and is never saved, so that the controller can be there from the start.
+XEN = (Device("nvme", "nvme", NVME_PORT, 0, 0, {"serial": "nvme", "drive": "medium-nvme"}),)
+XEN_COMMON = tuple(DEVICES[role] for role in ("port-card", NVME_PORT, "multi0", "multi1"))
+
 # A root bus has the name of its bridge.
 ROOTS = {ROOT: "/sys/devices/pci0000:00", "cxl": f"/sys/devices/pci0000:{CXL_BUS:02x}"}
 
