@@ -465,6 +465,7 @@ static int set_up(Daemon *daemon)
                 .proven = daemon->proven,
                 .jobs = daemon->jobs,
                 .claims = daemon->claims,
+                .survey = daemon->survey,
         };
         return bus_publish(bus, &parts);
 }

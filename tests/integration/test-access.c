@@ -64,6 +64,7 @@ static const struct {
         {MANAGER_INTERFACE, "ListJobs", READ},
         {DEVICE_INTERFACE, "GetMethods", READ},
         {DEVICE_INTERFACE, "Plan", READ},
+        {DEVICE_INTERFACE, "GetHolders", READ},
         {DEVICE_INTERFACE, "Reset", CHANGE},
         {JOB_INTERFACE, "Cancel", CHANGE},
         {"org.freedesktop.DBus.Peer", "Ping", READ},

@@ -72,6 +72,7 @@ int bus_publish(Bus *bus, const BusParts *parts)
         bus->proven = parts->proven;
         bus->jobs = parts->jobs;
         bus->claims = parts->claims;
+        bus->survey = parts->survey;
 
         r = guard_install(bus);
         if (r >= 0)

@@ -14,6 +14,7 @@
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/names.h"
+#include "daemon/system/survey.h"
 
 typedef struct Bus Bus;
 
@@ -27,6 +28,7 @@ typedef struct BusParts {
         const Proven *proven;
         Jobs *jobs;
         Claims *claims;
+        Survey *survey;
 } BusParts;
 
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */

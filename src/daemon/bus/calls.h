@@ -11,9 +11,16 @@
 
 /* plan.c: what could be done. */
 int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
-int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+/* Reads the live facts of everything that a plan for the device may look at. */
+int refresh_concerned(Device *device, sd_bus_error *error);
+/* The a{sv} that Plan answers with. */
+int append_plan(sd_bus_message *message, const Bus *bus, const Plan *plan, uint32_t viewer_uid);
 /* Sets InvalidMethod. */
 int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method);
+
+/* look.c: have it looked up who uses the devices. */
+int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 
 /* reset.c: waits for its job. */
 int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);

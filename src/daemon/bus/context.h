@@ -11,6 +11,7 @@
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/names.h"
+#include "daemon/system/survey.h"
 
 typedef struct Bus Bus;
 typedef struct PendingCall PendingCall;
@@ -25,6 +26,7 @@ struct Bus {
         const Proven *proven;
         Jobs *jobs;
         Claims *claims;
+        Survey *survey;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */

@@ -21,7 +21,7 @@
 
 typedef enum Rule {
         RULE_DENY,
-        RULE_READ, /* free for everybody: changes nothing and asks no hardware */
+        RULE_READ, /* free for everybody: changes nothing, and what it costs is bounded */
         RULE_CHANGE, /* its handler asks polkit */
 } Rule;
 
@@ -38,6 +38,7 @@ static const struct {
         {MANAGER_IFACE, "ListJobs", RULE_READ},
         {DEVICE_IFACE, "GetMethods", RULE_READ},
         {DEVICE_IFACE, "Plan", RULE_READ},
+        {DEVICE_IFACE, "GetHolders", RULE_READ},
         {DEVICE_IFACE, "Reset", RULE_CHANGE},
         {JOB_IFACE, "Cancel", RULE_CHANGE},
         {"org.freedesktop.DBus.Properties", "Get", RULE_READ},

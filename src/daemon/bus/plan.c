@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* GetMethods and Plan: what could be done. Nothing here changes anything or asks the hardware. */
+/*
+ * GetMethods, and how a plan is told: what could be done. Nothing here changes anything or asks the
+ * hardware. Who uses the devices is taken as it is known; Plan has it looked up first (look.c).
+ */
 
 #include <errno.h>
 #include <string.h>
 
 #include "daemon/bus/calls.h"
+#include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/message.h"
 #include "daemon/bus/options.h"
@@ -22,7 +26,7 @@ static int refresh(void *userdata, Device *device)
         return sysfs_refresh(device);
 }
 
-static int refresh_concerned(Device *device, sd_bus_error *error)
+int refresh_concerned(Device *device, sd_bus_error *error)
 {
         char address[PCI_ADDRESS_STRING_MAX];
         int r = plan_for_each_concerned(device, refresh, NULL);
@@ -88,22 +92,16 @@ static int append_method_named(sd_bus_message *message, Bus *bus, Device *device
         return r < 0 ? r : append_method(message, bus, device, &plan->rungs[0]);
 }
 
-static int read_plan_options(sd_bus_message *message, PlanOptions *ret, sd_bus_error *error)
-{
-        Option options[] = {{"in_use", "b", &ret->in_use}};
-
-        return options_read(message, options, ELEMENTSOF(options), error);
-}
-
 int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
 {
         _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
         const char *own[PLAN_OWN_METHODS_MAX];
         PlanOptions options = {};
+        Option in_use = {"in_use", "b", &options.in_use};
         size_t n_own;
         int r;
 
-        r = read_plan_options(message, &options, error);
+        r = options_read(message, &in_use, 1, error);
         if (r < 0)
                 return r;
         r = refresh_concerned(device, error);
@@ -135,23 +133,50 @@ static int append_set(sd_bus_message *message, const Rung *rung)
         return r < 0 ? r : close_array_entry(message);
 }
 
-static int append_holder(sd_bus_message *message, const Holder *holder)
-{
-        char path[OBJECT_PATH_MAX];
-
-        return sd_bus_message_append(message, "a{sv}", 3, "device", "o", device_path(&holder->device, path),
-                                     "kind", "s", holder_kind_to_string(holder->kind), "what", "s",
-                                     holder->what);
-}
-
-static int append_holders(sd_bus_message *message, const Rung *rung)
+static int append_set_holders(sd_bus_message *message, const Rung *rung, uint32_t viewer_uid)
 {
         int r;
 
         r = open_array_entry(message, "holders", "a{sv}");
         for (size_t i = 0; i < rung->n_set && r >= 0; i++)
-                for (size_t j = 0; j < rung->set[i]->use.n_holders && r >= 0; j++)
-                        r = append_holder(message, &rung->set[i]->use.holders[j]);
+                r = append_holders(message, rung->set[i]->use.holders, rung->set[i]->use.n_holders,
+                                   viewer_uid);
+        return r < 0 ? r : close_array_entry(message);
+}
+
+static int append_lease(sd_bus_message *message, const ClaimRecord *lease)
+{
+        int r = append_entry(message, "lease", "s", lease->id);
+
+        if (r >= 0)
+                r = append_entry(message, "uid", "u", lease->uid);
+        return r < 0 ? r : append_entry(message, "who", "s", lease->who);
+}
+
+static int append_owner(sd_bus_message *message, const Device *member)
+{
+        char path[OBJECT_PATH_MAX], owner[OWNER_TEXT_MAX];
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = append_entry(message, "device", "o", device_path(&member->facts.address, path));
+        if (r >= 0)
+                r = append_entry(message, "owner", "s", device_owner(member, owner));
+        if (r >= 0 && member->lease)
+                r = append_lease(message, &member->lease->record);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* Of the members that have one. */
+static int append_owners(sd_bus_message *message, const Rung *rung)
+{
+        char owner[OWNER_TEXT_MAX];
+        int r;
+
+        r = open_array_entry(message, "owners", "a{sv}");
+        for (size_t i = 0; i < rung->n_set && r >= 0; i++)
+                if (device_owner(rung->set[i], owner)[0] != '\0')
+                        r = append_owner(message, rung->set[i]);
         return r < 0 ? r : close_array_entry(message);
 }
 
@@ -174,19 +199,37 @@ static int append_lost(sd_bus_message *message, const Rung *rung)
         return r < 0 ? r : close_array_entry(message);
 }
 
-static int append_rung(sd_bus_message *message, const Rung *rung)
+/* What it has taken so far on this hardware, else what the kernel's own waits add up to. */
+static uint64_t expected_usec(const Bus *bus, const Rung *rung)
+{
+        const DeviceFacts *target = &rung->set[0]->facts;
+        ProvenFacts proven = proven_get(bus->proven, target->vendor, target->device, rung->method);
+
+        return proven.tries > 0 ? proven.median_usec : rung->expected_usec;
+}
+
+static int append_rung(sd_bus_message *message, const Bus *bus, const Rung *rung, uint32_t viewer_uid)
 {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0)
-                r = sd_bus_message_append(message, "{sv}{sv}{sv}", "method", "s", rung->method, "usable",
-                                          "b", rung->why == 0, "expected_usec", "t", rung->expected_usec);
+                r = append_entry(message, "method", "s", rung->method);
+        if (r >= 0)
+                r = append_entry(message, "scope", "s", reset_scope_to_string(rung->scope));
+        if (r >= 0)
+                r = append_entry(message, "usable", "b", rung->why == 0);
+        if (r >= 0)
+                r = append_entry(message, "expected_usec", "t", expected_usec(bus, rung));
         if (r >= 0)
                 r = append_set(message, rung);
         if (r >= 0)
-                r = append_holders(message, rung);
+                r = append_set_holders(message, rung, viewer_uid);
+        if (r >= 0)
+                r = append_owners(message, rung);
         if (r >= 0)
                 r = append_codes(message, "why", rung->why, why_next);
+        if (r >= 0)
+                r = append_codes(message, "busy", rung->busy, why_next);
         if (r >= 0)
                 r = append_codes(message, "actions", rung->actions, action_next);
         if (r >= 0)
@@ -194,7 +237,7 @@ static int append_rung(sd_bus_message *message, const Rung *rung)
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
-static int append_plan(sd_bus_message *message, const Plan *plan)
+int append_plan(sd_bus_message *message, const Bus *bus, const Plan *plan, uint32_t viewer_uid)
 {
         int r;
 
@@ -202,38 +245,10 @@ static int append_plan(sd_bus_message *message, const Plan *plan)
         if (r >= 0)
                 r = open_array_entry(message, "rungs", "a{sv}");
         for (size_t i = 0; i < plan->n_rungs && r >= 0; i++)
-                r = append_rung(message, &plan->rungs[i]);
+                r = append_rung(message, bus, &plan->rungs[i], viewer_uid);
         if (r >= 0)
                 r = close_array_entry(message);
         return r < 0 ? r : sd_bus_message_close_container(message);
-}
-
-int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
-{
-        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
-        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
-        PlanOptions options = {};
-        const char *method;
-        int r;
-
-        r = sd_bus_message_read(message, "s", &method);
-        if (r >= 0)
-                r = read_plan_options(message, &options, error);
-        if (r < 0)
-                return r;
-        r = refresh_concerned(device, error);
-        if (r < 0)
-                return r;
-        r = plan_make(device, method, &options, &plan);
-        if (r == -EINVAL)
-                return invalid_method(error, &device->facts.address, method);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = append_plan(reply, plan);
-        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method)
