@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "bench-holders.h"
 #include "harness/fixture.h"
 
 #define READ_ROUNDS  "400"
@@ -72,6 +73,18 @@ START_TEST(idle)
 }
 END_TEST
 
+START_TEST(holders)
+{
+        const char *directory = getenv("PCIRESETD_BENCH_OUTPUT");
+        _cleanup_free_ char *output = NULL, *path = textf("%s/holders.json", directory);
+
+        ck_assert_msg(directory, "PCIRESETD_BENCH_OUTPUT is not set");
+        fixture_devices();
+        output = holders_measure();
+        file_write(path, output, strlen(output));
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("bench");
@@ -79,5 +92,6 @@ int main(void)
         program_add(&program, reads);
         program_add(&program, reset_overhead);
         program_add(&program, idle);
+        program_add(&program, holders);
         return program_run(&program);
 }
