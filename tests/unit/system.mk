@@ -2,6 +2,7 @@
 #
 # The daemon's edges to the machine.
 system_unit_tests = \
+	tests/unit/test-lease-store \
 	tests/unit/test-scans
 check_PROGRAMS += $(system_unit_tests) tests/unit/scripted-worker
 unit_tests += $(system_unit_tests)
@@ -14,6 +15,11 @@ tests_unit_scripted_worker_SOURCES = tests/unit/scripted-worker.c
 tests_unit_scripted_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_scripted_worker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_scripted_worker_LDADD = libshared.a $(JSON_LIBS)
+
+tests_unit_test_lease_store_SOURCES = tests/unit/test-lease-store.c
+tests_unit_test_lease_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_lease_store_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_lease_store_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_scans_SOURCES = tests/unit/test-scans.c
 tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

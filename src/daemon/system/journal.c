@@ -244,6 +244,19 @@ void journal_record_unusable(const char *name, int error)
                 strerror(-error), "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
 }
 
+void journal_claim_unusable(const char *name, int error)
+{
+        (void) sd_journal_send("MESSAGE=%s among the stored claims is unusable: %s", name, strerror(-error),
+                               "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
+}
+
+void journal_claim_orphaned(const ClaimRecord *record)
+{
+        (void) sd_journal_send("MESSAGE=The claim %s of uid %u on %zu device(s) ended while no daemon ran.",
+                               record->id, record->uid, record->n_devices, "PRIORITY=%i", LOG_NOTICE,
+                               "PCIRESETD_UID=%u", record->uid, NULL);
+}
+
 void journal_authorization_kept(void)
 {
         (void) sd_journal_send(

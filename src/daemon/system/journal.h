@@ -8,6 +8,7 @@
  * PCIRESETD_VERDICT, ERRNO. The messages of a reset's way carry a MESSAGE_ID (shared/message-ids.h).
  */
 
+#include "daemon/domain/claim.h"
 #include "daemon/domain/job.h"
 #include "shared/worker-record.h"
 
@@ -34,6 +35,10 @@ void journal_scan_failed(const char *message, int error);
 /* Of a worker that nobody heard out: its result, or the method list that is still narrowed. */
 void journal_left_behind(const WorkerRecord *record);
 void journal_record_unusable(const char *name, int error);
+/* A file of a claim's: what is wrong with it. */
+void journal_claim_unusable(const char *name, int error);
+/* Its descriptor was closed while no daemon ran. */
+void journal_claim_orphaned(const ClaimRecord *record);
 /* A rule of polkit's lets it keep an authorisation of ours. */
 void journal_authorization_kept(void);
 void journal_bus_failed(const char *what, int error);
