@@ -28,18 +28,34 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders reset jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders reset run inhibit jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
                 [[ ${words[i]} == -* ]] || typed+=("${words[i]}")
         done
 
+        # Behind `--` is a command, with a completion of its own. COMP_WORDS has more words than `words`: it is split at
+        # colons, too.
+        if [[ ${typed[0]} == @(run|inhibit) ]]; then
+                for ((i = 1; i < COMP_CWORD; i++)); do
+                        [[ ${COMP_WORDS[i]} == -- ]] || continue
+                        _command_offset $((i + 1))
+                        return
+                done
+        fi
+
         case ${typed[0]} in
         reset) options+=' --in-use --when-idle --timeout= --no-wait --lease=' ;;
+        run) options+=' --who= --why=' ;;
+        inhibit) options+=' --who= --why= --mode=' ;;
         plan | methods) options+=' --in-use' ;;
         esac
 
+        if [[ $cur == --mode=* ]]; then
+                COMPREPLY=($(compgen -W 'block delay' -- "${cur#*=}"))
+                return
+        fi
         if [[ $cur == -* ]]; then
                 COMPREPLY=($(compgen -W "$options" -- "$cur"))
                 [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
@@ -48,7 +64,7 @@ _pcireset() {
 
         case ${#typed[@]}:${typed[0]} in
         0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        1:show | 1:methods | 1:plan | 1:holders | 1:reset)
+        1:show | 1:methods | 1:plan | 1:holders | 1:reset | *:run | *:inhibit)
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;

@@ -27,6 +27,11 @@ typedef enum ExitCode {
         EXIT_TIMED_OUT = 8,
         EXIT_CANCELLED = 9,
         EXIT_UNREACHABLE = 10,
+
+        /* Of the verbs that run a command, whose own exit status may be any: as env(1). */
+        EXIT_NOT_RUN = 125, /* it was not tried, for any of the reasons above */
+        EXIT_COMMAND_NOT_EXECUTED = 126,
+        EXIT_COMMAND_NOT_FOUND = 127,
 } ExitCode;
 
 typedef struct Client {
@@ -40,10 +45,17 @@ typedef struct Client {
         const char *lease; /* the id of one, NULL: not given */
         const char *who, *why; /* to be told to others, NULL: not given */
         const char *mode; /* `block` or `delay`, NULL: not given */
-        char **command; /* to be run, NULL-terminated; NULL if the verb runs none */
+        bool runs_command; /* the verb is one that does */
+        char **command; /* NULL-terminated; NULL as long as it is not known */
 
         /* What the verb works on, for messages. Empty if it works on no single device. */
         const char *verb;
         char address[PCI_ADDRESS_STRING_MAX];
         const char *method; /* as given, or `any`; NULL if the verb has none */
 } Client;
+
+/* The exit code for a failure before or beside what the verb does. */
+static inline ExitCode failure_code(const Client *client, ExitCode code)
+{
+        return client->runs_command ? EXIT_NOT_RUN : code;
+}

@@ -115,8 +115,8 @@ static bool names_pid(const char *message, uint64_t pid)
         return false;
 }
 
-/* Is the holder in the message already? Those of other users have nothing but a kind. What somebody says about
- * himself does not count: it could hide the rest. */
+/* Is the holder in the message already? Those of other users have nothing but a kind. What somebody says
+ * about himself does not count: it could hide the rest. */
 static bool is_told(const char *message, json_object *holder)
 {
         uint64_t pid = json_get_unsigned(holder, "pid");

@@ -32,6 +32,7 @@ typedef enum Arguments {
         ARGUMENTS_OTHER, /* the verb's own business */
         ARGUMENTS_DEVICE, /* the first one is an address */
         ARGUMENTS_DEVICE_METHOD, /* and the second one a method, `any` if it is missing */
+        ARGUMENTS_DEVICES_COMMAND, /* all are addresses; behind `--` is a command */
 } Arguments;
 
 typedef struct Verb {
@@ -50,6 +51,10 @@ static const Verb verbs[] = {
         {"plan", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, OPTION_IN_USE, verb_plan},
         {"holders", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_holders},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
+        {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
+         OPTION_WHO | OPTION_WHY, verb_run},
+        {"inhibit", " [ADDRESS...] -- COMMAND [ARGUMENT...]", 0, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
+         OPTION_WHO | OPTION_WHY | OPTION_MODE, verb_inhibit},
         {"jobs", "", 0, 0, ARGUMENTS_OTHER, 0, verb_jobs},
         {"cancel", " JOB", 1, 1, ARGUMENTS_OTHER, 0, verb_cancel},
         {"leases", "", 0, 0, ARGUMENTS_OTHER, 0, verb_leases},
@@ -70,6 +75,10 @@ static void print_help(void)
                 "  plan ADDRESS [METHOD]    what a reset would do; changes nothing\n"
                 "  holders ADDRESS          who uses the device now\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
+                "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
+                "                           run a command that has the devices for itself\n"
+                "  inhibit [ADDRESS...] -- COMMAND [ARGUMENT...]\n"
+                "                           forbid or delay resets while a command runs\n"
                 "  jobs                     resets that are on their way\n"
                 "  cancel JOB               end a reset that has not begun\n"
                 "  leases                   who has taken devices for himself\n"
@@ -87,6 +96,8 @@ static void print_help(void)
                 "  --timeout=SECONDS        reset: give up waiting after so long (1 to 3600; else 900)\n"
                 "  --no-wait                reset: fail instead of queueing behind another reset\n"
                 "  --lease=ID               reset: under this lease of the caller's\n"
+                "  --who=TEXT, --why=TEXT   run, inhibit: what others are told\n"
+                "  --mode=MODE              inhibit: block (the default) or delay\n"
                 "  --no-ask-password        never ask for a password\n"
                 "  --help, --version\n"
                 "\n"
@@ -97,6 +108,8 @@ static void print_help(void)
                 "  3  not authorised                9  cancelled or interrupted\n"
                 "  4  no such device, or it is gone 10  pciresetd unreachable or vanished\n"
                 "  5  not usable now: in use, leased, inhibited, not usable, invalid method, limits\n"
+                "run and inhibit exit as the command does; with 125 if it was not run, 126 if it could not\n"
+                "be executed, 127 if it was not found, 128 and more if a signal ended it.\n"
                 "\n"
                 "See pcireset(1).\n",
                 stdout);
@@ -104,8 +117,8 @@ static void print_help(void)
 
 static ExitCode usage_error(const Client *client, const char *complaint)
 {
-        return report_failure(client, EXIT_USAGE, CLIENT_ERROR("Usage"), "See `pcireset --help`.", "%s",
-                              complaint);
+        return report_failure(client, failure_code(client, EXIT_USAGE), CLIENT_ERROR("Usage"),
+                              "See `pcireset --help`.", "%s", complaint);
 }
 
 static const Verb *find_verb(const char *name)
@@ -138,24 +151,63 @@ static void take_method(Client *client, CommandLine *line, const char *text)
                         client->method, client->address);
 }
 
-/* Holds the arguments against what the verb wants, and takes address and method over. */
-static void check_arguments(Client *client, CommandLine *line, const Verb *verb, int n, char **arguments)
+static void check_number(CommandLine *line, const Verb *verb, int n, char **arguments)
 {
-        PciAddress address;
-
         if (n < verb->min)
                 command_line_complain(line, "`%s` needs more arguments: pcireset %s%s", verb->name,
                                       verb->name, verb->synopsis);
         else if (n > verb->max)
                 command_line_complain(line, "\"%s\" is one argument too many: pcireset %s%s",
                                       arguments[verb->max], verb->name, verb->synopsis);
-        if (line->complaint || verb->arguments == ARGUMENTS_OTHER ||
-            !check_address(line, arguments[0], &address))
-                return;
+}
 
-        (void) pci_address_format(&address, client->address);
-        if (verb->arguments == ARGUMENTS_DEVICE_METHOD)
+static void take_device(Client *client, CommandLine *line, char **arguments)
+{
+        PciAddress address;
+
+        if (check_address(line, arguments[0], &address))
+                (void) pci_address_format(&address, client->address);
+}
+
+/* The verb reads the addresses again; for messages there is only one if it is about one device. */
+static void take_devices_and_command(Client *client, CommandLine *line, const Verb *verb, int n,
+                                     char **arguments)
+{
+        PciAddress address;
+
+        if (!line->behind_dashes || !line->behind_dashes[0])
+                command_line_complain(line, "the command is missing: pcireset %s%s", verb->name,
+                                      verb->synopsis);
+        for (int i = 0; i < n && !line->complaint; i++)
+                (void) check_address(line, arguments[i], &address);
+        if (!line->complaint && n == 1)
+                (void) pci_address_format(&address, client->address);
+        client->command = line->behind_dashes;
+}
+
+/* Holds the arguments against what the verb wants, and takes over what they say. */
+static void check_arguments(Client *client, CommandLine *line, const Verb *verb)
+{
+        int n = line->n_words - 1;
+        char **arguments = line->words + 1;
+
+        check_number(line, verb, n, arguments);
+        if (line->complaint)
+                return;
+        switch (verb->arguments) {
+        case ARGUMENTS_OTHER:
+                break;
+        case ARGUMENTS_DEVICE:
+                take_device(client, line, arguments);
+                break;
+        case ARGUMENTS_DEVICE_METHOD:
+                take_device(client, line, arguments);
                 take_method(client, line, arguments[1]);
+                break;
+        case ARGUMENTS_DEVICES_COMMAND:
+                take_devices_and_command(client, line, verb, n, arguments);
+                break;
+        }
 }
 
 /* NULL with a complaint, or because there is no memory for one. */
@@ -163,7 +215,8 @@ static const Verb *check_line(Client *client, CommandLine *line)
 {
         const Verb *verb;
 
-        command_line_join(line);
+        if (line->n_words == 0)
+                command_line_join(line);
         if (line->n_words == 0) {
                 command_line_complain(line, "what to do is missing: a verb, such as list, show or reset");
                 return NULL;
@@ -174,8 +227,11 @@ static const Verb *check_line(Client *client, CommandLine *line)
                 return NULL;
         }
         client->verb = verb->name;
+        client->runs_command = verb->arguments == ARGUMENTS_DEVICES_COMMAND;
+        if (!client->runs_command)
+                command_line_join(line);
         command_line_check_options(line, verb->name, verb->options);
-        check_arguments(client, line, verb, line->n_words - 1, line->words + 1);
+        check_arguments(client, line, verb);
         return verb;
 }
 
@@ -215,7 +271,9 @@ static int run(Client *client, int argc, char **argv)
                 return -ENOMEM;
 
         r = client_connect(client);
-        return r != EXIT_OK ? r : verb->run(client, line.words + 1);
+        if (r != EXIT_OK)
+                return r < 0 ? r : (int) failure_code(client, (ExitCode) r);
+        return verb->run(client, line.words + 1);
 }
 
 static void client_done(Client *client)
@@ -235,11 +293,12 @@ int main(int argc, char **argv)
         r = run(&client, argc, argv);
 
         if (r < 0)
-                r = (int) report_failure(&client, EXIT_OTHER, CLIENT_ERROR("Failed"), NULL,
-                                         "%s%s%s failed: %s", client.verb, *client.address ? " " : "",
+                r = (int) report_failure(&client, failure_code(&client, EXIT_OTHER), CLIENT_ERROR("Failed"),
+                                         NULL, "%s%s%s failed: %s", client.verb, *client.address ? " " : "",
                                          client.address, strerror(-r));
         closed = close_stdout();
-        if (closed < 0 && r == EXIT_OK) {
+        /* What a command has written is its own affair. */
+        if (closed < 0 && r == EXIT_OK && !client.runs_command) {
                 (void) fprintf(stderr, "pcireset: the output could not be written: %s\n", strerror(-closed));
                 r = EXIT_OTHER;
         }

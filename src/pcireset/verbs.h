@@ -3,7 +3,8 @@
 
 /*
  * The verbs. Each takes what was written behind it, NULL-terminated and of the number that main.c's table
- * allows; addresses and methods among it have been checked and are in the client. Returns as client.h says.
+ * allows; addresses and methods among it have been checked and are in the client. Returns as client.h says;
+ * those that run a command return its exit status, or EXIT_NOT_RUN and what follows it.
  */
 
 #include "pcireset/client.h"
@@ -14,6 +15,8 @@ int verb_methods(Client *client, char **arguments);
 int verb_plan(Client *client, char **arguments);
 int verb_holders(Client *client, char **arguments);
 int verb_reset(Client *client, char **arguments);
+int verb_run(Client *client, char **arguments);
+int verb_inhibit(Client *client, char **arguments);
 int verb_jobs(Client *client, char **arguments);
 int verb_cancel(Client *client, char **arguments);
 int verb_leases(Client *client, char **arguments);

@@ -16,5 +16,5 @@ tests_client_json_get_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 tests_client_json_get_LDADD = $(JSON_LIBS)
 
 dist_check_SCRIPTS += tests/client/test-client.sh
-EXTRA_DIST += tests/client/claims.sh
+EXTRA_DIST += tests/client/claims.sh tests/client/run.sh
 integration_tests += tests/client/test-client.sh

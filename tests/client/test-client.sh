@@ -397,10 +397,10 @@ interrupt() { # SIGNAL WORD SCENE [OPTION…]: sends the signal once the daemon 
         end_of "$client"
 }
 
-# A terminal of its own for the client, on which somebody presses Ctrl-C once the daemon has said that the call
-# is waiting. What the client shows is shown, its exit status is returned.
-terminal() { # SCENE
-        timeout -k 5 60 python3 - "$work/daemon" env --default-signal="$not_ignored" "$PCIRESET" reset 01:00.0 "$1" <<'END'
+# A terminal of its own for a command, on which somebody presses Ctrl-C once the file says `waiting`. What is
+# shown is shown, the exit status is returned.
+press_ctrl_c() { # FILE COMMAND…
+        timeout -k 5 60 python3 - "$@" <<'END'
 import os, pty, select, sys
 said, *command = sys.argv[1:]
 pid, master = pty.fork()
@@ -408,7 +408,7 @@ if pid == 0:
     os.execvp(command[0], command)
 pressed = False
 while True:
-    if not pressed and "waiting" in open(said).read():
+    if not pressed and os.path.exists(said) and "waiting" in open(said).read():
         os.write(master, b"\003")
         pressed = True
     if select.select([master], [], [], 0.1)[0]:
@@ -438,7 +438,8 @@ test_interrupt() {
         interrupt HUP waiting in_queued
         check "SIGHUP" exits 9
         : >"$work/daemon"
-        terminal in_queued >"$work/out" 2>"$work/err"
+        press_ctrl_c "$work/daemon" env --default-signal="$not_ignored" "$PCIRESET" reset 01:00.0 in_queued \
+                >"$work/out" 2>"$work/err"
         status=$?
         check "Ctrl-C on a terminal" all "exits 9" "out_has 'nothing was reset'"
         trap '' HUP
@@ -519,6 +520,8 @@ test_output() {
 
 # shellcheck source=tests/client/claims.sh
 . "$here/claims.sh"
+# shellcheck source=tests/client/run.sh
+. "$here/run.sh"
 
 test_usage
 test_unreachable
@@ -533,6 +536,11 @@ test_holders
 test_claims
 test_refusals_with_holders
 test_reset_options
+test_run
+test_run_failures
+test_run_signals
+test_run_streams
+test_inhibit
 test_interrupt
 test_vanish
 test_monitor
