@@ -10,8 +10,14 @@ one connection in a known order, and a call costs milliseconds. Each line of
 the FIFO is one JSON request {"n", "path", "interface", "member", "signature",
 "arguments", "flags", "repeat"}; each line of output is a reply, an error or a
 signal, with CLOCK_MONOTONIC times. A variant is written [signature, value].
+
+A file descriptor in a request is written as the path of a file, which is opened
+and stays open, or as {"fd": N} for one that came in a reply, where it is shown
+the same way. {"n", "close": N} closes one; {"n", "vfio": GROUP, "device": ADDRESS}
+makes this process a VFIO user of the device.
 """
 
+import array
 import json
 import os
 import select
@@ -23,7 +29,8 @@ import time
 CALL, REPLY, ERROR, SIGNAL = 1, 2, 3, 4
 BASIC = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d", "h": "I"}
 ALIGN = {"y": 1, "n": 2, "q": 2, "x": 8, "t": 8, "d": 8, "(": 8, "{": 8, "g": 1, "v": 1}
-FIELDS = {1: "path", 2: "interface", 3: "member", 4: "error", 5: "serial", 6: "destination", 7: "sender", 8: "signature"}
+FIELDS = {1: "path", 2: "interface", 3: "member", 4: "error", 5: "serial", 6: "destination", 7: "sender", 8: "signature",
+          9: "fds"}
 
 
 def first_type(signature):
@@ -47,9 +54,36 @@ def types(signature):
         signature = signature[len(one):]
 
 
+class Descriptors:
+    """What this process has opened or been given, by path or number."""
+
+    def __init__(self):
+        self.by_path = {}
+
+    def get(self, value):
+        if isinstance(value, dict):
+            return value["fd"]
+        if value not in self.by_path:
+            mode = os.O_RDWR if os.access(value, os.W_OK) else os.O_RDONLY
+            self.by_path[value] = os.open(value, mode | os.O_CLOEXEC | os.O_NONBLOCK)
+        return self.by_path[value]
+
+    def use_vfio(self, group, device):
+        """As a hypervisor does it (linux/vfio.h): container, IOMMU, and the device's descriptor."""
+        import fcntl
+        container, opened = self.get("/dev/vfio/vfio"), self.get(group)
+        fcntl.ioctl(opened, 0x3B68, struct.pack("i", container))  # VFIO_GROUP_SET_CONTAINER
+        fcntl.ioctl(container, 0x3B66, 1)  # VFIO_SET_IOMMU: VFIO_TYPE1_IOMMU
+        return fcntl.ioctl(opened, 0x3B6A, device.encode() + b"\0")  # VFIO_GROUP_GET_DEVICE_FD
+
+
+DESCRIPTORS = Descriptors()
+
+
 class Writer:
     def __init__(self):
         self.data = bytearray()
+        self.fds = []
 
     def align(self, size):
         self.data += b"\0" * (-len(self.data) % size)
@@ -57,7 +91,10 @@ class Writer:
     def put(self, kind, value):
         first = kind[0]
         self.align(ALIGN.get(first, 4))
-        if first in BASIC:
+        if first == "h":
+            self.data += struct.pack("<I", len(self.fds))
+            self.fds.append(DESCRIPTORS.get(value))
+        elif first in BASIC:
             self.data += struct.pack("<" + BASIC[first], value)
         elif first in "so":
             text = value.encode()
@@ -84,14 +121,16 @@ class Writer:
 
 
 class Reader:
-    def __init__(self, data, order):
-        self.data, self.order, self.at = data, order, 0
+    def __init__(self, data, order, fds=()):
+        self.data, self.order, self.at, self.fds = data, order, 0, fds
 
     def get(self, kind):
         first = kind[0]
         self.at += -self.at % ALIGN.get(first, 4)
         if first in BASIC:
             value = self._unpack(BASIC[first])
+            if first == "h":
+                return {"fd": self.fds[value]}
             return bool(value) if first == "b" else value
         if first in "sog":
             size = self._unpack("B" if first == "g" else "I")
@@ -122,18 +161,20 @@ class Bus:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect("/run/dbus/system_bus_socket")
         self.socket.sendall(b"\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\r\n")
-        self._line()
+        self._line(b"OK")
+        self.socket.sendall(b"NEGOTIATE_UNIX_FD\r\n")
+        self._line(b"AGREE_UNIX_FD")
         self.socket.sendall(b"BEGIN\r\n")
-        self.serial, self.pending, self.buffer = 0, {}, b""
+        self.serial, self.pending, self.buffer, self.fds = 0, {}, b"", []
         hello = {"n": 0, "path": "/org/freedesktop/DBus", "interface": "org.freedesktop.DBus", "member": "Hello",
                  "destination": "org.freedesktop.DBus"}
         self.call(hello)
 
-    def _line(self):
+    def _line(self, expected):
         line = b""
         while not line.endswith(b"\r\n"):
             line += self.socket.recv(1)
-        if not line.startswith(b"OK"):
+        if not line.startswith(expected):
             raise RuntimeError(f"the bus said {line!r}")
 
     def call(self, request):
@@ -147,6 +188,8 @@ class Bus:
             fields.append([2, ["s", request["interface"]]])
         if signature:
             fields.append([8, ["g", signature]])
+        if body.fds:
+            fields.append([9, ["u", len(body.fds)]])
         data = b""
         for _ in range(request.get("repeat", 1)):
             self.serial += 1
@@ -156,12 +199,18 @@ class Bus:
             head.put("a(yv)", fields)
             head.align(8)
             data += head.data + body.data
+        if body.fds:
+            sent = self.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", body.fds))])
+            data = data[sent:]
         self.socket.sendall(data)
         if request.get("flags", 0) & 1:
             say(sent=time.monotonic(), n=request["n"])
 
     def receive(self):
-        data = self.socket.recv(1 << 16)
+        data, control, _, _ = self.socket.recvmsg(1 << 16, socket.CMSG_SPACE(16 * 4), socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in control:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self.fds += array.array("i", content[:len(content) // 4 * 4])
         if not data:
             say(gone=time.monotonic())
             sys.exit(1)
@@ -179,7 +228,8 @@ class Bus:
         reader = Reader(head, order)
         reader.at = 12
         fields = {FIELDS.get(code, code): value for code, value in reader.get("a(yv)")}
-        content = Reader(body, order)
+        count = fields.get("fds", 0)
+        content, self.fds = Reader(body, order, self.fds[:count]), self.fds[count:]
         arguments = [content.get(one) for one in types(fields.get("signature", ""))]
         if head[1] == SIGNAL:
             say(signal=fields["member"], path=fields["path"], interface=fields["interface"], arguments=arguments,
@@ -195,6 +245,17 @@ def say(**what):
     print(json.dumps(what), flush=True)
 
 
+def serve(bus, request):
+    if "close" in request:
+        os.close(request["close"])
+        say(reply=[], sent=time.monotonic(), n=request["n"])
+    elif "vfio" in request:
+        fd = DESCRIPTORS.use_vfio(request["vfio"], request["device"])
+        say(reply=[{"fd": fd}], sent=time.monotonic(), n=request["n"])
+    else:
+        bus.call(request)
+
+
 def main():
     fifo = os.open(sys.argv[1], os.O_RDWR)
     bus, lines = Bus(), b""
@@ -205,7 +266,7 @@ def main():
         if fifo in ready:
             *complete, lines = (lines + os.read(fifo, 1 << 16)).split(b"\n")
             for line in complete:
-                bus.call(json.loads(line))
+                serve(bus, json.loads(line))
 
 
 if __name__ == "__main__":

@@ -27,4 +27,10 @@ for service in xen xendomains; do
 	chroot "$root" update-rc.d "$service" disable
 done
 
+# It starts when a case wants it.
+for unit in libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirt-guests.service \
+	virtlogd.service virtlogd.socket virtlockd.service virtlockd.socket; do
+	rm -f "$root"/etc/systemd/system/*.wants/"$unit"
+done
+
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin

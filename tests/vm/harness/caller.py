@@ -94,6 +94,9 @@ class Caller:
                    "arguments": arguments or [], "flags": flags, "repeat": repeat}
         if destination:
             request["destination"] = destination
+        return self._send(request)
+
+    def _send(self, request: dict[str, Any]) -> Pending:
         self._bed.guest.poke(self._fifo, json.dumps(request) + "\n")
         return Pending(self, self._number)
 
@@ -104,8 +107,37 @@ class Caller:
     def refused(self, member: str, signature: str = "", arguments: list[Any] | None = None, **where: Any) -> DBusError:
         return self.start(member, signature, arguments, **where).error()
 
+    def close(self, descriptor: dict[str, int]) -> None:
+        """Close a descriptor that came in a reply."""
+        self._number += 1
+        self._send({"n": self._number, "close": descriptor["fd"]}).result()
+
+    def use_vfio(self, group: str, address: str) -> dict[str, int]:
+        """Open a device as a hypervisor does; returns its descriptor."""
+        self._number += 1
+        return self._send({"n": self._number, "vfio": group, "device": address}).result()
+
+    def acquire_start(self, *addresses: str, who: str = "a case", why: str = "to see") -> Pending:
+        return self.start("Acquire", "asssa{sv}", [list(addresses), who, why, {}])
+
+    def acquire(self, *addresses: str) -> tuple[dict[str, int], str]:
+        """A lease: its descriptor and its id."""
+        descriptor, name = self.acquire_start(*addresses).result()
+        return descriptor, name
+
+    def leases(self) -> dict[str, dict[str, Any]]:
+        return {row["id"]: row for row in self.call("ListLeases", "a{sv}", [{}])}
+
+    def plan(self, address: str, method: str = "any", **options: Any) -> list[dict[str, Any]]:
+        typed = {key: ["b", value] for key, value in options.items()}
+        return self.call("Plan", "ssa{sv}", [address, method, typed])["rungs"]
+
+    def holders(self, address: str) -> list[dict[str, Any]]:
+        return self.call("GetHolders", "a{sv}", [{}], path=self._bed.device_path(address), interface=DEVICE)
+
     def reset_start(self, address: str, method: str = "any", flags: int = 0, **options: Any) -> Pending:
-        typed = {key: ["b" if isinstance(value, bool) else "t", value] for key, value in options.items()}
+        kinds = {bool: "b", int: "t", str: "s", dict: "h", list: "ah"}
+        typed = {key: [kinds[type(value)], value] for key, value in options.items()}
         return self.start("Reset", "ssa{sv}", [address, method, typed], flags=flags)
 
     def reset(self, address: str, method: str = "any", **options: Any) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _bench(args: argparse.Namespace) -> snapshot.Bench:
 
 
 def _rules() -> list[Path]:
-    return sorted((REPO / "policy/examples").glob("*.rules"))
+    return [*sorted((REPO / "policy/examples").glob("*.rules")), *sorted((REPO / "tests/vm/rules").glob("*.rules"))]
 
 
 def _test(args: argparse.Namespace) -> int:

@@ -143,9 +143,11 @@ class Machine:
         self.plugged[role] = device
 
     def plug_nvme(self, role: str = "nvme", port: str = topology.NVME_PORT) -> None:
-        """An NVMe controller with an empty medium."""
-        self.qmp("blockdev-add", driver="null-co", **{"node-name": f"medium-{role}", "size": 16 << 20,
-                                                      "read-zeroes": True})
+        """An NVMe controller with an empty medium, which keeps what is written to it."""
+        medium = self.dir / f"{role}.img"
+        with open(medium, "wb") as file:
+            file.truncate(16 << 20)
+        self.qmp("blockdev-add", driver="file", filename=str(medium), **{"node-name": f"medium-{role}"})
         self.plug("nvme", port, role, serial=role, drive=f"medium-{role}")
 
     def unplug(self, role: str, timeout: float = 20.0) -> None:

@@ -14,7 +14,7 @@ guest is asked, by walking the chain (see bed.py).
                                  └─ sw-down3   empty
     00:04.3  port-virtio   virtio              has FLR, and AER for injection
     00:04.4  port-nic      nic
-    00:04.5  port-nic2     nic2
+    00:04.5  port-nic2     nic2                in a slot whose power can be switched off and on again
     00:04.6  port-empty0   empty
     00:04.7  port-empty1   empty
     00:05.0  port-empty2   empty
@@ -67,6 +67,9 @@ def _port(role: str, slot: int, function: int) -> Device:
     options = {"chassis": str(number), "slot": str(number)}
     if function == 0:
         options["multifunction"] = "on"
+    if role == "port-nic2":
+        # Otherwise QEMU takes the device away for good when its power is switched off.
+        options["power_controller_present"] = "off"
     return Device(role, "pcie-root-port", ROOT, slot, function, options)
 
 

@@ -45,6 +45,7 @@ def _definitions() -> list[str]:
     lines += [f"r:bed/{name}_done {function} ret=$retval:s32" for name, function in METHODS.items()]
     lines += [f"p:bed/reset pci_reset_function {PCI_DEV}", "r:bed/reset_done pci_reset_function ret=$retval:s32",
               f"p:bed/sbr pci_bridge_secondary_bus_reset {PCI_DEV}",
+              f"p:bed/remove pci_stop_and_remove_bus_device {PCI_DEV}",
               f"p:bed/reset_method reset_method_store {DEVICE} value=+0(%dx):string"]
     return lines
 

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Who uses a device and who has it: what the kernel knows, the daemon knows, and it holds root to it."""
+
+from harness import service
+from harness.bed import Bed
+from harness.caller import Caller
+from harness.registry import case
+
+OPEN = "import os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); print('open', flush=True); time.sleep(600)"
+IN_USE = "org.pciresetd1.Error.InUse"
+
+
+def plug(bed: Bed) -> str:
+    address = bed.plug_nvme()
+    bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
+
+    def unplug() -> None:
+        bed.machine.unplug("nvme")
+        bed.wait_device("nvme", present=False)
+    bed.defer(unplug)
+    return address
+
+
+def quiet(bed: Bed, caller: Caller, address: str) -> None:
+    """Neither udev nor the daemon looks at it any more."""
+    bed.guest.run("udevadm settle", timeout=30)
+    bed.wait_until(lambda: caller.property(address, "Driver") == "nvme" and not caller.property(address, "InUse"), 15,
+                   f"{address} to be idle")
+
+
+def refused_for(caller: Caller, address: str, kind: str, what: str, **options: bool) -> None:
+    error = caller.reset_refused(address, "flr", **options)
+    assert error.name == IN_USE and what in error.text, error
+    assert any(h["kind"] == kind and what in h["what"] for h in error.evidence["holders"]), error.evidence
+
+
+@case("a mounted file system is refused, even to root with in_use, and not after umount", timeout=120)
+def mounted(bed: Bed) -> None:
+    address, root, trace = plug(bed), Caller(bed, "root"), bed.trace()
+    quiet(bed, root, address)
+    bed.guest.run("mkfs.ext4 -q /dev/nvme0n1 && mkdir -p /mnt/nvme && mount /dev/nvme0n1 /mnt/nvme", timeout=60, check=True)
+    bed.defer(lambda: bed.guest.run("umount /mnt/nvme"))
+    refused_for(root, address, "mount", "/mnt/nvme")
+    refused_for(root, address, "mount", "/mnt/nvme", in_use=True)
+    assert any(h["kind"] == "mount" and h["hard"] for h in Caller(bed, "bob").holders(address))
+    bed.wait_until(lambda: root.property(address, "InUse"), 10, "the property to follow")
+    assert trace.writes() == [], trace.events()
+    bed.guest.run("umount /mnt/nvme", check=True)
+    quiet(bed, root, address)
+    result = root.reset(address, "flr")
+    assert result["verdict"] == "ok" and [e.address for e in trace.resets()] == [address], result
+    bed.guest.run("mount /dev/nvme0n1 /mnt/nvme && ls -d /mnt/nvme/lost+found", check=True)
+
+
+@case("a mount that only another namespace sees, swap, and device-mapper count too", timeout=120)
+def hidden_use(bed: Bed) -> None:
+    address, root, trace = plug(bed), Caller(bed, "root"), bed.trace()
+    quiet(bed, root, address)
+    bed.guest.run("mkfs.ext4 -q /dev/nvme0n1 && mkdir -p /mnt/nvme", timeout=60, check=True)
+    inside = bed.guest.start(["unshare", "-m", "--propagation", "private", "sh", "-c",
+                              "mount /dev/nvme0n1 /mnt/nvme && echo mounted && sleep 600"])
+    inside.wait_output("mounted\n", 20)
+    assert "/mnt/nvme" not in bed.guest.read_text("/proc/1/mountinfo")
+    refused_for(root, address, "block", "nvme0n1", in_use=True)
+    inside.kill()
+    inside.wait(10)
+
+    bed.guest.run("mkswap -q /dev/nvme0n1 && swapon /dev/nvme0n1", timeout=30, check=True)
+    refused_for(root, address, "swap", "nvme0n1", in_use=True)
+    bed.guest.run("swapoff /dev/nvme0n1", timeout=30, check=True)
+    assert trace.writes() == [], trace.events()
+    quiet(bed, root, address)
+    assert root.reset(address, "flr")["verdict"] == "ok"
+
+
+@case("a process with a device node open is named to whom it concerns, and only counted to others", timeout=90)
+def named(bed: Bed) -> None:
+    address, root, alice, bob = plug(bed), Caller(bed, "root"), Caller(bed), Caller(bed, "bob")
+    quiet(bed, root, address)
+    process = bed.guest.start(["python3", "-c", OPEN, "/dev/nvme0"])
+    process.wait_output("open\n", 10)
+    (holder,) = root.holders(address)
+    assert (holder["kind"], holder["pid"], holder["what"]) == ("process", process.pid, "/dev/nvme0"), holder
+    assert holder["command"] == "python3" and holder["uid"] == 0 and holder["hard"] is False, holder
+    for other in (alice, bob):
+        (seen,) = other.holders(address)
+        assert seen["kind"] == "process" and seen["count"] == 1 and "pid" not in seen, seen
+    error = alice.reset_refused(address, "flr")
+    assert error.name == IN_USE and str(process.pid) not in error.text, error
+    assert alice.reset(address, "flr", in_use=True)["verdict"] == "ok"
+    process.kill()
+
+
+@case("an interface that is up with an address is refused; one in a container's namespace counts as in use", timeout=90)
+def network(bed: Bed) -> None:
+    address = bed.addr("nic")
+    bed.bind(address, "e1000e")
+    bed.defer(lambda: bed.unbind(address))
+    name = bed.guest.list(f"{bed.path('nic')}/net")[0]
+    root, trace = Caller(bed, "root"), bed.trace()
+    bed.wait_until(lambda: root.property(address, "Driver") == "e1000e", 10, "the driver on the bus")
+    bed.guest.run(f"ip addr add 192.0.2.1/24 dev {name} && ip link set {name} up", check=True)
+    error = root.reset_refused(address, "bus", in_use=True)
+    assert error.name == IN_USE and "192.0.2.1" in error.text, error
+    bed.guest.run(f"ip addr flush dev {name}; ip link add br0 type bridge; ip link set {name} master br0; "
+                  f"ip addr add 192.0.2.2/24 dev br0; ip link set br0 up", check=True)
+    bed.defer(lambda: bed.guest.run("ip link del br0"))
+    error = root.reset_refused(address, "bus", in_use=True)
+    assert error.name == IN_USE and "br0" in error.text, error
+    bed.guest.run("ip link del br0; ip netns add away", check=True)
+    bed.defer(lambda: bed.guest.run("ip netns del away"))
+    bed.guest.run(f"ip link set {name} netns away", check=True)
+    assert any(h["kind"] == "hidden" for h in root.holders(address)), root.holders(address)
+    assert trace.writes() == [], trace.events()
+
+
+@case("when_idle starts when the holder dies, and nothing is polled meanwhile", timeout=90)
+def when_idle(bed: Bed) -> None:
+    address, root, alice, trace = plug(bed), Caller(bed, "root"), Caller(bed), bed.trace()
+    quiet(bed, root, address)
+    process = bed.guest.start(["python3", "-c", OPEN, "/dev/nvme0"])
+    process.wait_output("open\n", 10)
+    call = alice.reset_start(address, "flr", when_idle=True)
+    alice.wait_phase(address, "waiting_idle")
+    pid = service.main_pid(bed)
+
+    def switches() -> int:
+        status = bed.guest.read_text(f"/proc/{pid}/status")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("voluntary_ctxt")))
+    before = switches()
+    bed.guest.run("sleep 3")
+    assert switches() - before <= 1, "the daemon wakes up while it waits"
+    assert not call.answered() and trace.writes() == [], trace.events()
+    process.kill()
+    result = call.result(20)
+    assert result["verdict"] == "ok" and len(trace.resets(address)) == 1, result
+
+
+@case("leases outlive the daemon, and end with the last copy of their descriptor", timeout=90)
+def leases(bed: Bed) -> None:
+    one, two = bed.addr("multi0"), bed.addr("nic2")
+    for address in (one, two):
+        bed.unbind(address)
+    alice, bob = Caller(bed), Caller(bed, "bob")
+    descriptor, kept = alice.acquire(one)
+    _, orphaned = bob.acquire(two)
+    assert set(alice.leases()) == {kept, orphaned}
+    bed.guest.run("systemctl stop pciresetd", timeout=30, check=True)
+    bob.leave()
+    service.start(bed)
+    bed.wait_until(lambda: set(alice.leases()) == {kept}, 10, "the orphan to be released")
+    row = alice.leases()[kept]
+    assert row["uid"] == 1001 and row["devices"] == [one] and alice.property(one, "Lease") == kept, row
+    root = Caller(bed, "root")
+    error = root.start("Acquire", "asssa{sv}", [[two, one], "root", "", {}]).error()
+    assert error.name == "org.pciresetd1.Error.Leased" and one in error.text, error
+    assert alice.property(two, "Lease") == "", "all or none"
+    alice.close(descriptor)
+    bed.wait_until(lambda: alice.leases() == {}, 10, "the lease to end")
+
+
+@case("pcireset run holds a lease while its command runs, and the command's child keeps it")
+def run(bed: Bed) -> None:
+    address = bed.addr("nic2")
+    bed.unbind(address)
+    alice = Caller(bed)
+    done = bed.guest.run(f"pcireset run {address} -- sh -c 'pcireset leases; sleep 20 >/dev/null 2>&1 & exit 7'", user="alice", timeout=30)
+    assert done.rc == 7 and address in done.stdout, done
+    assert len(alice.leases()) == 1, "the child holds it"
+    bed.guest.run("pkill -u alice -x sleep", check=True)
+    bed.wait_until(lambda: alice.leases() == {}, 10, "the lease to end with the child")
+
+
+@case("a delay inhibitor is told before, and has its time; a blocking one forbids")
+def inhibitors(bed: Bed) -> None:
+    address = bed.addr("nic2")
+    bed.unbind(address)
+    alice, root, trace = Caller(bed), Caller(bed, "root"), bed.trace()
+    root.listen()
+    descriptor = root.start("Inhibit", "assssa{sv}", [[address], "a monitor", "to let go", "delay", {}]).result()
+    call = alice.reset_start(address, "pm")
+    bed.wait_until(lambda: bool(root.signals("PrepareForReset")), 10, "the signal")
+    job, devices, begins = root.signals("PrepareForReset")[0].arguments
+    assert devices == [bed.device_path(address)] and begins is True
+    assert alice.wait_phase(address, "inhibited")["id"] == job and trace.writes() == []
+    root.close(descriptor)
+    assert call.result(20)["verdict"] == "ok"
+    bed.wait_until(lambda: [s.arguments[2] for s in root.signals("PrepareForReset")] == [True, False], 10, "the end")
+    descriptor = root.start("Inhibit", "assssa{sv}", [[address], "a flasher", "writes firmware", "block", {}]).result()
+    trace.clear()
+    error = alice.reset_refused(address, "pm")
+    assert error.name == "org.pciresetd1.Error.Inhibited" and trace.writes() == [], error
+    root.close(descriptor)
+    bed.wait_until(lambda: alice.call("ListInhibitors", "a{sv}", [{}]) == [], 10, "the inhibitor to end")
+
+
+@case("libvirtd detaches, resets and reattaches a device beside the daemon; each notices the other", timeout=240)
+def libvirt(bed: Bed) -> None:
+    address = bed.addr("nic")
+    node = "pci_" + address.replace(":", "_").replace(".", "_")
+    bed.bind(address, "e1000e")
+    bed.guest.poke(f"/sys/bus/pci/devices/{address}/driver_override", "\n")
+    bed.defer(lambda: bed.unbind(address))
+    alice = Caller(bed)
+    bed.guest.run("systemctl start libvirtd", timeout=120, check=True)
+    bed.defer(lambda: bed.guest.run("systemctl stop libvirtd libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket", timeout=60))
+    virsh = "virsh -q -c qemu:///system"
+    bed.guest.run(f"{virsh} nodedev-detach {node}", timeout=60, check=True)
+    bed.wait_until(lambda: alice.property(address, "Driver") == "vfio-pci", 10, "the daemon to see the detached device")
+    assert alice.reset(address, "bus")["verdict"] == "ok"
+    trace = bed.trace()
+    bed.guest.run(f"{virsh} nodedev-reset {node}", timeout=60, check=True)
+    assert alice.reset(address, "pm")["verdict"] == "ok", trace.events()
+    bed.guest.run(f"{virsh} nodedev-reattach {node}", timeout=60, check=True)
+    bed.wait_until(lambda: alice.property(address, "Driver") == "e1000e", 15, "the daemon to see the device back")
+    assert alice.reset_refused(address, "bus").name == IN_USE
