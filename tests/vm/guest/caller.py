@@ -18,6 +18,7 @@ makes this process a VFIO user of the device.
 """
 
 import array
+import ctypes
 import json
 import os
 import select
@@ -70,11 +71,16 @@ class Descriptors:
 
     def use_vfio(self, group, device):
         """As a hypervisor does it (linux/vfio.h): container, IOMMU, and the device's descriptor."""
-        import fcntl
+        ioctl = ctypes.CDLL(None, use_errno=True).ioctl
         container, opened = self.get("/dev/vfio/vfio"), self.get(group)
-        fcntl.ioctl(opened, 0x3B68, struct.pack("i", container))  # VFIO_GROUP_SET_CONTAINER
-        fcntl.ioctl(container, 0x3B66, 1)  # VFIO_SET_IOMMU: VFIO_TYPE1_IOMMU
-        return fcntl.ioctl(opened, 0x3B6A, device.encode() + b"\0")  # VFIO_GROUP_GET_DEVICE_FD
+        for fd, request, argument in (
+                (opened, 0x3B68, ctypes.byref(ctypes.c_int(container))),  # VFIO_GROUP_SET_CONTAINER
+                (container, 0x3B66, ctypes.c_ulong(1)),  # VFIO_SET_IOMMU: VFIO_TYPE1_IOMMU
+                (opened, 0x3B6A, ctypes.c_char_p(device.encode()))):  # VFIO_GROUP_GET_DEVICE_FD
+            result = ioctl(fd, ctypes.c_ulong(request), argument)
+            if result < 0:
+                raise OSError(ctypes.get_errno(), f"ioctl {request:#x} of {group} for {device}")
+        return result
 
 
 DESCRIPTORS = Descriptors()

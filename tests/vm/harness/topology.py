@@ -157,7 +157,8 @@ def _path(role: str, extra: dict[str, Device] | None) -> list[str]:
 
 def arguments(additions: tuple[Device, ...] = ()) -> list[str]:
     """QEMU's command line for all of it; parents come first."""
-    result: list[str] = []
+    # What SR-IOV of a controller that is plugged in later needs; it cannot be plugged in itself.
+    result = ["-device", "nvme-subsys,id=subsystem"]
     for device in (*DEVICES.values(), *additions):
         result += ["-device", device.argument()]
     return result
