@@ -4,10 +4,9 @@
  * Wires the parts together and runs the loop.
  *
  *      bus ──► jobs ──► lanes            bus: calls in, replies and signals out
- *       ▲       │ ▲                      jobs, lanes, registry, claims, plan: the domain, which asks for what it
- *       │       │ └── workers            needs through the ports below
- *       │       ▼                        udev, sysfs, survey, workers, records, lease store: the edges to the
- *    registry ◄── udev, sysfs, survey    machine
+ *       ▲       │ ▲                      jobs, lanes, registry, claims, plan: the domain, which asks for
+ * what it │       │ └── workers            needs through the ports below │       ▼ udev, sysfs, survey,
+ * workers, records, lease store: the edges to the registry ◄── udev, sysfs, survey    machine
  */
 
 #include <errno.h>
@@ -26,6 +25,7 @@
 #include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/record.h"
 #include "daemon/system/scans.h"
@@ -48,6 +48,7 @@ typedef struct Daemon {
         Jobs *jobs;
         Scans *scans;
         Survey *survey;
+        LeaseStore *leases;
         Records *records;
         UdevSource *udev;
         Bus *bus;
@@ -342,6 +343,37 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
                 jobs_wake(daemon->jobs, device);
 }
 
+static void on_claim_released(void *userdata, const char *id)
+{
+        Daemon *daemon = userdata;
+        const Claim *claim = claims_find(daemon->claims, id);
+
+        if (!claim)
+                return;
+        journal_claim_released(&claim->record);
+        claims_remove(daemon->claims, id);
+}
+
+static int on_claim_found(void *userdata, const ClaimRecord *record)
+{
+        const Claim *claim;
+
+        return claims_add(((Daemon *) userdata)->claims, record, &claim);
+}
+
+/* Claims that outlived the last daemon. */
+static int take_over_claims(Daemon *daemon)
+{
+        const LeaseHandler handler = {
+                .released = on_claim_released,
+                .found = on_claim_found,
+                .userdata = daemon,
+        };
+        int r = lease_store_new(daemon->event, LEASE_STORE_DIR, &handler, &daemon->leases);
+
+        return r < 0 ? r : lease_store_load(daemon->leases);
+}
+
 static void daemon_done(Daemon *daemon)
 {
         Run *run, *next;
@@ -350,6 +382,7 @@ static void daemon_done(Daemon *daemon)
         /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
          * their records tell the next daemon. */
         daemon->bus = bus_free(daemon->bus);
+        daemon->leases = lease_store_free(daemon->leases);
         daemon->udev = udev_source_free(daemon->udev);
         daemon->survey = survey_free(daemon->survey);
         daemon->scans = scans_free(daemon->scans);
@@ -451,6 +484,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = udev_source_new(daemon->event, daemon->registry, &daemon->udev);
         if (r >= 0)
+                r = take_over_claims(daemon);
+        if (r >= 0)
                 r = records_new(daemon->event, WORKER_RECORD_DIR, &records, &daemon->records);
         daemon->bus = bus;
         if (r < 0)
@@ -458,7 +493,8 @@ static int set_up(Daemon *daemon)
 
         daemon->published = bus_registry_listener(bus);
         registry_set_listener(daemon->registry, &listener);
-        for (const Device *d = registry_next(daemon->registry, NULL); d; d = registry_next(daemon->registry, d))
+        for (const Device *d = registry_next(daemon->registry, NULL); d;
+             d = registry_next(daemon->registry, d))
                 survey_hint(daemon->survey, &d->facts.address, true);
         parts = (BusParts){
                 .registry = daemon->registry,
@@ -466,6 +502,7 @@ static int set_up(Daemon *daemon)
                 .jobs = daemon->jobs,
                 .claims = daemon->claims,
                 .survey = daemon->survey,
+                .leases = daemon->leases,
         };
         return bus_publish(bus, &parts);
 }

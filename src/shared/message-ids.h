@@ -15,8 +15,13 @@
 #define MESSAGE_ID_NOREPLY  "e29617eb02dc478b81997ffc2987e3ca" /* a call without reply was dropped */
 #define MESSAGE_ID_EVENTS_LOST                                                                              \
         "849a3b49fe6a4f53b64920ebf4d06fe9" /* udev events were lost, all was read again */
-#define MESSAGE_ID_ADOPTED     "93c479026e6446059ef8777d515fd6e2" /* a reset of an earlier daemon still runs */
-#define MESSAGE_ID_LEFT_BEHIND "4f49c178135c48ad92429a13181ed356" /* a worker ended that nobody heard out   \
-                                                                   */
+#define MESSAGE_ID_ADOPTED "93c479026e6446059ef8777d515fd6e2" /* a reset of an earlier daemon still runs */
+#define MESSAGE_ID_LEFT_BEHIND                                                                              \
+        "4f49c178135c48ad92429a13181ed356" /* a worker ended that nobody heard out                          \
+                                            */
 #define MESSAGE_ID_WORKER_FAILED                                                                            \
         "29337e5f079a408c9f03101fc44b4d65" /* a worker could not be used or ended badly */
+#define MESSAGE_ID_LEASE_TAKEN    "44fe8df151c542daba06053e0b4dc917" /* somebody has a lease now */
+#define MESSAGE_ID_LEASE_RELEASED "fab2e094bf0f401789409f7727a1bb05" /* a lease has ended */
+#define MESSAGE_ID_INHIBITED      "5bd86ec9898e4225a28daee187d2d4c3" /* somebody forbids or delays resets */
+#define MESSAGE_ID_UNINHIBITED    "c2890a28c9434cd2a73d7f514e17611e" /* and does so no more */

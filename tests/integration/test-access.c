@@ -62,6 +62,10 @@ static const struct {
         {MANAGER_INTERFACE, "Plan", READ},
         {MANAGER_INTERFACE, "Reset", CHANGE},
         {MANAGER_INTERFACE, "ListJobs", READ},
+        {MANAGER_INTERFACE, "Acquire", CHANGE},
+        {MANAGER_INTERFACE, "ListLeases", READ},
+        {MANAGER_INTERFACE, "Inhibit", CHANGE},
+        {MANAGER_INTERFACE, "ListInhibitors", READ},
         {DEVICE_INTERFACE, "GetMethods", READ},
         {DEVICE_INTERFACE, "Plan", READ},
         {DEVICE_INTERFACE, "GetHolders", READ},
@@ -98,6 +102,10 @@ static void append_arguments(sd_bus_message *message, const char *interface, con
                         r = sd_bus_message_append(message, "s", property);
                 if (r >= 0 && strcmp(member, "Set") == 0)
                         r = sd_bus_message_append(message, "v", "s", "x");
+        } else if (strcmp(member, "Acquire") == 0) {
+                r = sd_bus_message_append(message, "asssa{sv}", 1, CARD2, "test", "to see", 0);
+        } else if (strcmp(member, "Inhibit") == 0) {
+                r = sd_bus_message_append(message, "assssa{sv}", 1, CARD2, "test", "to see", "block", 0);
         } else {
                 bool first = true;
 
@@ -213,6 +221,7 @@ static const struct {
         const char *interface, *member;
 } noreply_cases[] = {
         {MANAGER_INTERFACE, "Reset"},    {DEVICE_INTERFACE, "Reset"},
+        {MANAGER_INTERFACE, "Acquire"},  {MANAGER_INTERFACE, "Inhibit"},
         {JOB_INTERFACE, "Cancel"},       {"org.freedesktop.DBus.Properties", "Set"},
         {MANAGER_INTERFACE, "Nonsense"},
 };
@@ -225,6 +234,10 @@ static void send_noreply(Client *client, const char *path, const char *interface
 
         if (strcmp(member, "Set") == 0)
                 r = sd_bus_message_append(message, "ssv", MANAGER_INTERFACE, "Version", "s", "x");
+        else if (strcmp(member, "Acquire") == 0)
+                r = sd_bus_message_append(message, "asssa{sv}", 1, CARD, "test", "to see", 0);
+        else if (strcmp(member, "Inhibit") == 0)
+                r = sd_bus_message_append(message, "assssa{sv}", 1, CARD, "test", "to see", "block", 0);
         else if (strcmp(member, "Cancel") == 0)
                 r = sd_bus_message_append(message, "a{sv}", 0);
         else

@@ -73,6 +73,7 @@ int bus_publish(Bus *bus, const BusParts *parts)
         bus->jobs = parts->jobs;
         bus->claims = parts->claims;
         bus->survey = parts->survey;
+        bus->leases = parts->leases;
 
         r = guard_install(bus);
         if (r >= 0)

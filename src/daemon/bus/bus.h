@@ -13,6 +13,7 @@
 
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/survey.h"
 
@@ -29,6 +30,7 @@ typedef struct BusParts {
         Jobs *jobs;
         Claims *claims;
         Survey *survey;
+        LeaseStore *leases;
 } BusParts;
 
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */

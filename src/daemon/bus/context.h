@@ -10,6 +10,7 @@
 
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/survey.h"
 
@@ -27,6 +28,7 @@ struct Bus {
         Jobs *jobs;
         Claims *claims;
         Survey *survey;
+        LeaseStore *leases;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */

@@ -40,9 +40,7 @@ static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *e
         return r < 0 ? r : sd_bus_message_send(reply);
 }
 
-/* Looks a device up for a call. Sets `error` and returns negative if the address is no address, or nothing
- * is there. */
-static int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
+int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
 {
         char quoted[QUOTED_MAX];
         PciAddress address;
@@ -125,6 +123,26 @@ static int list_jobs(sd_bus_message *message, void *userdata, sd_bus_error *erro
         return r < 0 ? r : sd_bus_message_send(reply);
 }
 
+static int acquire(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_acquire(userdata, message, error);
+}
+
+static int inhibit(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_inhibit(userdata, message, error);
+}
+
+static int list_leases(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_list_claims(userdata, message, true, error);
+}
+
+static int list_inhibitors(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_list_claims(userdata, message, false, error);
+}
+
 static int get_version(sd_bus *connection, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -144,6 +162,17 @@ static const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_RESULT("a{sv}", plan), plan, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("s", address, "s", method, "a{sv}", options),
                                 SD_BUS_RESULT("a{sv}", result), reset, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Acquire",
+                                SD_BUS_ARGS("as", addresses, "s", who, "s", why, "a{sv}", options),
+                                SD_BUS_RESULT("h", lease, "s", id), acquire, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListLeases", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", leases),
+                                list_leases, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS(
+                "Inhibit", SD_BUS_ARGS("as", addresses, "s", who, "s", why, "s", mode, "a{sv}", options),
+                SD_BUS_RESULT("h", inhibitor), inhibit, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListInhibitors", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("aa{sv}", inhibitors), list_inhibitors,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", jobs),
                                 list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job, "s", address), 0),

@@ -91,17 +91,31 @@ static int take_lease(const Bus *bus, Request *request, const char *id, sd_bus_e
         return 0;
 }
 
+static int take_presented(const Bus *bus, Request *request, int fd, sd_bus_error *error)
+{
+        const char *id = lease_store_identify(bus->leases, fd);
+
+        if (!id || !find_lease(bus, id))
+                return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                                        "Option 'lease_fd' is not the descriptor of a lease, as Acquire "
+                                        "gives it.");
+        (void) snprintf(request->plan.asker.presented, sizeof(request->plan.asker.presented), "%s", id);
+        return 0;
+}
+
 int request_read(Bus *bus, sd_bus_message *message, const Option *more, size_t n_more, Request *ret,
                  sd_bus_error *error)
 {
         const char *lease = NULL;
+        int lease_fd = -1;
         Option options[OPTIONS_MAX] = {
                 {"in_use", "b", &ret->plan.in_use},
                 {"when_idle", "b", &ret->plan.when_idle},
                 {"lease", "s", &lease},
+                {"lease_fd", "h", &lease_fd},
                 {"fds", "ah", &ret->groups},
         };
-        size_t n = 4;
+        size_t n = 5;
         int r;
 
         for (size_t i = 0; i < n_more && n < OPTIONS_MAX; i++)
@@ -109,6 +123,8 @@ int request_read(Bus *bus, sd_bus_message *message, const Option *more, size_t n
         r = options_read(message, options, n, error);
         if (r >= 0 && lease)
                 r = take_lease(bus, ret, lease, error);
+        if (r >= 0 && lease_fd >= 0)
+                r = take_presented(bus, ret, lease_fd, error);
         return r < 0 ? r : identify_groups(ret, error);
 }
 

@@ -19,7 +19,7 @@
 
 #include "daemon/bus/bus.h"
 #include "daemon/bus/calls.h"
-#include "daemon/bus/holders.h"
+#include "daemon/bus/details.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/path.h"
 #include "daemon/bus/pending.h"
@@ -199,9 +199,10 @@ static int ask_next(ResetCall *call)
 {
         const Job *job = call->job;
         const Device *device = job_target_device(job);
-        char address[PCI_ADDRESS_STRING_MAX], vendor_id[8], device_id[8], class[12], owner[OWNER_TEXT_MAX],
-                message[160];
+        PolkitDetail details[DEVICE_DETAILS + 5];
         _cleanup_free_ char *set = NULL;
+        DeviceDetails texts;
+        char message[160];
         int r;
 
         call->action = action_next(job->actions, &call->action_cursor);
@@ -213,26 +214,16 @@ static int ask_next(ResetCall *call)
         if (!device)
                 return -ENODEV;
 
-        (void) snprintf(vendor_id, sizeof(vendor_id), "0x%04x", device->facts.vendor);
-        (void) snprintf(device_id, sizeof(device_id), "0x%04x", device->facts.device);
-        (void) snprintf(class, sizeof(class), "0x%06x", device->facts.class);
-        pci_address_format(&job->target.address, address);
+        fill_device_details(device, &texts, details);
         (void) snprintf(message, sizeof(message), "Authentication is required to reset PCI device %s by %s",
-                        address, job->method);
-
-        const PolkitDetail details[] = {
-                {"device", address},
-                {"vendor_id", vendor_id},
-                {"device_id", device_id},
-                {"class", class},
-                {"driver", device->facts.driver},
-                {"method", job->method},
-                {"scope", reset_scope_to_string(reset_method_scope(job->method))},
-                {"reset_set", set},
-                {"in_use", job->actions & ACTION_RESET_IN_USE ? "true" : "false"},
-                {"owner", device_owner(device, owner)},
-                {"polkit.message", message},
-        };
+                        texts.address, job->method);
+        details[DEVICE_DETAILS] = (PolkitDetail){"method", job->method};
+        details[DEVICE_DETAILS + 1] = (PolkitDetail){"scope",
+                                                     reset_scope_to_string(reset_method_scope(job->method))};
+        details[DEVICE_DETAILS + 2] = (PolkitDetail){"reset_set", set};
+        details[DEVICE_DETAILS + 3] = (PolkitDetail){"in_use",
+                                                     job->actions & ACTION_RESET_IN_USE ? "true" : "false"};
+        details[DEVICE_DETAILS + 4] = (PolkitDetail){"polkit.message", message};
         r = polkit_ask(call->pending.bus->bus, sd_bus_message_get_sender(call->pending.message),
                        call->action, details, ELEMENTSOF(details),
                        sd_bus_message_get_allow_interactive_authorization(call->pending.message) > 0,

@@ -250,11 +250,69 @@ void journal_claim_unusable(const char *name, int error)
                                "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
 }
 
+/* "0000:01:00.0 and 3 more", for an inhibitor of all devices "all devices"; `first` gets the address alone.
+ */
+static void describe_devices(const ClaimRecord *record, char first[static PCI_ADDRESS_STRING_MAX],
+                             char *text, size_t size)
+{
+        first[0] = '\0';
+        if (record->n_devices > 0)
+                pci_address_format(&record->devices[0].address, first);
+        if (record->n_devices == 0)
+                (void) snprintf(text, size, "all devices");
+        else if (record->n_devices == 1)
+                (void) snprintf(text, size, "%s", first);
+        else
+                (void) snprintf(text, size, "%s and %zu more", first, record->n_devices - 1);
+}
+
+static const char *claim_text(const ClaimRecord *record)
+{
+        switch (record->kind) {
+        case CLAIM_LEASE:
+                break;
+        case CLAIM_INHIBIT_BLOCK:
+                return "forbids the reset of";
+        case CLAIM_INHIBIT_DELAY:
+                return "wants to be told before the reset of";
+        }
+        return "has a lease on";
+}
+
+void journal_claim_taken(const ClaimRecord *record)
+{
+        char device[PCI_ADDRESS_STRING_MAX], devices[64];
+
+        describe_devices(record, device, devices, sizeof(devices));
+        (void) sd_journal_send("MESSAGE=%s (uid %u) %s %s%s%s (%s).", record->who, record->uid,
+                               claim_text(record), devices, record->why[0] ? ": " : "", record->why,
+                               record->id, "PRIORITY=%i", LOG_INFO, "MESSAGE_ID=%s",
+                               record->kind == CLAIM_LEASE ? MESSAGE_ID_LEASE_TAKEN : MESSAGE_ID_INHIBITED,
+                               "PCIRESETD_CLAIM=%s", record->id, "PCIRESETD_UID=%u", record->uid,
+                               "PCIRESETD_DEVICE=%s", device, NULL);
+}
+
+static void claim_ended(const ClaimRecord *record, const char *how)
+{
+        bool is_lease = record->kind == CLAIM_LEASE;
+        char device[PCI_ADDRESS_STRING_MAX], devices[64];
+
+        describe_devices(record, device, devices, sizeof(devices));
+        (void) sd_journal_send(
+                "MESSAGE=The %s of %s (uid %u) on %s has ended%s (%s).", is_lease ? "lease" : "inhibitor",
+                record->who, record->uid, devices, how, record->id, "PRIORITY=%i", LOG_INFO, "MESSAGE_ID=%s",
+                is_lease ? MESSAGE_ID_LEASE_RELEASED : MESSAGE_ID_UNINHIBITED, "PCIRESETD_CLAIM=%s",
+                record->id, "PCIRESETD_UID=%u", record->uid, "PCIRESETD_DEVICE=%s", device, NULL);
+}
+
+void journal_claim_released(const ClaimRecord *record)
+{
+        claim_ended(record, "");
+}
+
 void journal_claim_orphaned(const ClaimRecord *record)
 {
-        (void) sd_journal_send("MESSAGE=The claim %s of uid %u on %zu device(s) ended while no daemon ran.",
-                               record->id, record->uid, record->n_devices, "PRIORITY=%i", LOG_NOTICE,
-                               "PCIRESETD_UID=%u", record->uid, NULL);
+        claim_ended(record, " while no daemon ran");
 }
 
 void journal_authorization_kept(void)

@@ -5,7 +5,8 @@
  * All that the daemon writes to the journal, one function for each thing that can happen.
  *
  * Fields beside MESSAGE: PCIRESETD_DEVICE, PCIRESETD_JOB, PCIRESETD_METHOD, PCIRESETD_UID, PCIRESETD_RESULT,
- * PCIRESETD_VERDICT, ERRNO. The messages of a reset's way carry a MESSAGE_ID (shared/message-ids.h).
+ * PCIRESETD_VERDICT, PCIRESETD_CLAIM, ERRNO. The messages of a reset's way carry a MESSAGE_ID
+ * (shared/message-ids.h).
  */
 
 #include "daemon/domain/claim.h"
@@ -37,6 +38,9 @@ void journal_left_behind(const WorkerRecord *record);
 void journal_record_unusable(const char *name, int error);
 /* A file of a claim's: what is wrong with it. */
 void journal_claim_unusable(const char *name, int error);
+/* A lease or an inhibitor begins, or ends: its last descriptor was closed. */
+void journal_claim_taken(const ClaimRecord *record);
+void journal_claim_released(const ClaimRecord *record);
 /* Its descriptor was closed while no daemon ran. */
 void journal_claim_orphaned(const ClaimRecord *record);
 /* A rule of polkit's lets it keep an authorisation of ours. */
