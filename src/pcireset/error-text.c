@@ -115,7 +115,17 @@ static bool names_pid(const char *message, uint64_t pid)
         return false;
 }
 
-/* Is the holder in the message already? Those of other users have nothing but a kind. What somebody says
+/* The daemon's words for holders of other users. */
+static bool names_count(const char *message, uint64_t count)
+{
+        char words[48];
+
+        (void) snprintf(words, sizeof(words), "%" PRIu64 " process%s of others", count,
+                        count == 1 ? "" : "es");
+        return names(message, words);
+}
+
+/* Is the holder in the message already? Those of other users have nothing but a number. What somebody says
  * about himself does not count: it could hide the rest. */
 static bool is_told(const char *message, json_object *holder)
 {
@@ -124,7 +134,7 @@ static bool is_told(const char *message, json_object *holder)
         if (pid > 0)
                 return names_pid(message, pid);
         if (json_get_unsigned(holder, "count") > 0)
-                return names(message, json_get_string(holder, "kind"));
+                return names_count(message, json_get_unsigned(holder, "count"));
         return names(message, json_get_string(holder, "what")) ||
                names(message, json_get_string(holder, "id"));
 }

@@ -145,7 +145,11 @@ static int print_changes(Monitor *monitor, const char *path, const char *subject
 
         json_object_object_foreach(properties, key, value)
         {
-                if (json_object_is_type(value, json_type_string))
+                if (strcmp(key, "InUse") == 0 && json_object_is_type(value, json_type_boolean))
+                        r = print_text(subject,
+                                       json_object_get_boolean(value) ? "in use" : "not in use any more",
+                                       "");
+                else if (json_object_is_type(value, json_type_string))
                         r = print_change(monitor, path, subject, prefix, key, json_object_get_string(value));
                 else if (strcmp(key, "LastReset") == 0 && json_object_is_type(value, json_type_object))
                         r = print_last_reset(subject, value);
@@ -251,6 +255,38 @@ static int show_job(Monitor *monitor, const char *name, uint32_t id, const char 
         r = json_add(event, "job", json_object_new_int64(id));
         if (r >= 0 && result)
                 r = json_add(event, "result", json_object_new_string(result));
+        if (r >= 0)
+                r = json_print(stdout, event, true);
+        return r < 0 ? r : flush();
+}
+
+static int show_preparation(Monitor *monitor, uint32_t id, json_object *set, bool start)
+{
+        _cleanup_free_ char *devices = device_paths_join(set);
+        _cleanup_json_ json_object *event = NULL;
+        char what[48];
+        int r;
+
+        if (!devices)
+                return -ENOMEM;
+        if (!monitor->client->json) {
+                _cleanup_free_ char *first = device_path_to_address(json_get_string_at(set, 0));
+
+                if (!first)
+                        return -ENOMEM;
+                (void) snprintf(what, sizeof(what), "job %" PRIu32 " %s", id,
+                                start ? "is about to reset" : "is over with");
+                r = print_text(*first ? first : "-", what, devices);
+                return r < 0 ? r : flush();
+        }
+        event = event_new("prepare-for-reset", NULL, NULL);
+        if (!event)
+                return -ENOMEM;
+        r = json_add(event, "job", json_object_new_int64(id));
+        if (r >= 0)
+                r = json_add(event, "reset_set", json_object_get(set));
+        if (r >= 0)
+                r = json_add(event, "start", json_object_new_boolean(start));
         if (r >= 0)
                 r = json_print(stdout, event, true);
         return r < 0 ? r : flush();
@@ -377,6 +413,19 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
         return done(monitor, show_job(monitor, "job-removed", id, path, address, result));
 }
 
+static int on_prepare(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
+{
+        _cleanup_json_ json_object *set = NULL;
+        Monitor *monitor = userdata;
+        uint32_t id;
+        int start;
+
+        if (!from_daemon(monitor, message) || sd_bus_message_read(message, "u", &id) < 0 ||
+            bus_json_read(message, &set) <= 0 || sd_bus_message_read(message, "b", &start) <= 0)
+                return 0;
+        return done(monitor, show_preparation(monitor, id, set, start));
+}
+
 static int on_list(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         Monitor *monitor = userdata;
@@ -448,6 +497,9 @@ static int subscribe(Monitor *monitor)
         if (r >= 0)
                 r = sd_bus_match_signal(bus, NULL, BUS_NAME, ROOT_PATH, MANAGER_INTERFACE, "JobRemoved",
                                         on_job_removed, monitor);
+        if (r >= 0)
+                r = sd_bus_match_signal(bus, NULL, BUS_NAME, ROOT_PATH, MANAGER_INTERFACE, "PrepareForReset",
+                                        on_prepare, monitor);
         return r;
 }
 

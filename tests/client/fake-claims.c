@@ -37,10 +37,10 @@ int append_holders(sd_bus_message *m)
                                           "command", "s", "Xorg", "unit", "s", "session-2.scope", "what",
                                           "s", "/dev/dri/card0", "hard", "b", 0);
         if (r >= 0)
-                r = sd_bus_message_append(m, "a{sv}", 8, "device", "s", "0000:01:00.1", "kind", "s", "mount",
-                                          "pid", "u", UINT32_C(0), "uid", "u", UINT32_C(0), "command", "s",
-                                          "", "unit", "s", "", "what", "s", "/dev/nvme0n1p1 on /mnt", "hard",
-                                          "b", 1);
+                r = sd_bus_message_append(m, "a{sv}", 8, "device", "o", path_of("0000:01:00.1"), "kind", "s",
+                                          "mount", "pid", "u", UINT32_C(0), "uid", "u", UINT32_C(0),
+                                          "command", "s", "", "unit", "s", "", "what", "s",
+                                          "/dev/nvme0n1p1 on /mnt", "hard", "b", 1);
         if (r >= 0)
                 r = sd_bus_message_append(m, "a{sv}", 8, "device", "s", "0000:01:00.0", "kind", "s",
                                           "process", "pid", "u", UINT32_C(666), "uid", "u",

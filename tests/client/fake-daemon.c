@@ -168,11 +168,11 @@ static int append_rung(sd_bus_message *m, const char *address)
         if (r >= 0)
                 r = sd_bus_message_append(
                         m, "{sv}{sv}{sv}{sv}{sv}{sv}", "reset_set", "ao", 2, path_of(address),
-                        path_of("0000:01:00.1"), "owners", "aa{sv}", 2, 3, "device", "o", path_of(address),
-                        "owner", "s", "alice", "lease", "s", "L1", 3, "device", "o", path_of("0000:01:00.1"),
-                        "owner", "s", "", "lease", "s", "", "usable", "b", 0, "why", "as", 3, "driver-bound",
-                        "storage-in-use", "from-the-future", "expected_usec", "t", UINT64_C(0), "lost", "as",
-                        1, "0000:01:00.1 e1000e");
+                        path_of("0000:01:00.1"), "owners", "aa{sv}", 2, 4, "device", "o", path_of(address),
+                        "who", "s", "the VM", "owner", "s", "alice", "lease", "s", "L1", 3, "device", "o",
+                        path_of("0000:01:00.1"), "owner", "s", "", "lease", "s", "", "usable", "b", 0, "why",
+                        "as", 3, "driver-bound", "storage-in-use", "from-the-future", "expected_usec", "t",
+                        UINT64_C(0), "lost", "as", 1, "0000:01:00.1 e1000e");
         if (r < 0 || (r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
             (r = sd_bus_message_append(m, "s", "holders")) < 0 ||
             (r = sd_bus_message_open_container(m, 'v', "aa{sv}")) < 0 || (r = append_holders(m)) < 0)

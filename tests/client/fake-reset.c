@@ -248,11 +248,17 @@ static int play_events(sd_bus_message *call)
         (void) sd_bus_emit_signal(bus, path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 1,
                                   "Driver", "s", "vfio-pci", 0);
         (void) signal_job(bus, "JobNew", OUR_JOB, NULL);
+        (void) sd_bus_emit_signal(bus, ROOT, MANAGER, "PrepareForReset", "uaob", OUR_JOB, 2, known, path, 1);
+        (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 2,
+                                  "InUse", "b", 1, "Lease", "s", "L1", 0);
+        (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 1,
+                                  "InUse", "b", 0, 0);
         (void) change_phase(bus, "resetting");
         (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 2,
                                   "State", "s", "resetting", "LastReset", "a{sv}", 3, "method", "s", "flr",
                                   "verdict", "s", "ok", "duration_usec", "t", UINT64_C(110000), 1,
                                   "Methods");
+        (void) sd_bus_emit_signal(bus, ROOT, MANAGER, "PrepareForReset", "uaob", OUR_JOB, 2, known, path, 0);
         (void) signal_job(bus, "JobRemoved", OUR_JOB, "done");
         (void) sd_bus_emit_signal(bus, ROOT, OBJECTS, "InterfacesRemoved", "oas", path, 1, DEVICE);
         return reply_result(call, "flr", "ok", false);
@@ -381,9 +387,11 @@ int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
         if (strncmp(method, "holders_", 8) == 0)
                 return reply_holders(call, error_of_holders(method + 8), "0000:01:00.0: in use.");
         if (strncmp(method, "told_", 5) == 0)
-                return reply_holders(
-                        call, error_of_holders(method + 5),
-                        "0000:01:00.0: in use by process 4242 and /dev/nvme0n1p1 on /mnt, vfio.");
+                return reply_holders(call, error_of_holders(method + 5),
+                                     "0000:01:00.0: in use: process 4242 (Xorg, uid 0) has /dev/dri/card0 "
+                                     "open; of 0000:01:00.1: "
+                                     "/dev/nvme0n1p1 on /mnt is mounted; 2 processes of others have it open "
+                                     "through VFIO.");
         if (strcmp(method, "no_rule") == 0)
                 return reply_error(
                         call, SD_BUS_ERROR_ACCESS_DENIED,

@@ -89,7 +89,8 @@ test_run_failures() {
 
 # Sends a signal to `run` while its command waits; the command notes each one that it gets.
 signal_run() { # SIGNAL
-        : >"$work/signals" >"$work/out"
+        : >"$work/signals"
+        : >"$work/out"
         env --default-signal=INT,TERM,HUP "$PCIRESET" run 01:00.0 -- sh -c '
                 for s in INT TERM HUP; do trap "echo $s >>'"$work/signals"'; trap - $s; kill -s $s \$\$" $s; done
                 echo up; while :; do sleep 0.1; done' >"$work/out" 2>"$work/err" </dev/null &

@@ -241,7 +241,7 @@ test_plan() {
                 "out_has '2. future_reset (power scope): not usable now'" "out_has 'driver-bound: '" \
                 "out_has 'storage-in-use: a file system'" "out_has 'from-the-future: a reason newer'" \
                 "out_has '0000:01:00.0, 0000:01:00.1'" \
-                "out_has '   Owned by:    0000:01:00.0 alice (lease L1), 0000:01:00.1 nobody'" \
+                "out_has '   Owned by:    0000:01:00.0 alice (lease L1 of the VM), 0000:01:00.1 nobody'" \
                 "out_has '   Used by:     nobody'" \
                 "out_has '   Used by:     0000:01:00.0 process 4242 (Xorg) of root in session-2.scope: /dev/dri/card0'" \
                 "out_has '                0000:01:00.1 mount: /dev/nvme0n1p1 on /mnt'" \
@@ -488,7 +488,10 @@ test_monitor() {
                 "out_has '0000:05:00.0  Driver: nvme -> vfio-pci'" \
                 "out_has '0000:01:00.0  State: idle -> resetting'" \
                 "out_has '0000:01:00.0  reset: by flr in 0.11 s, verified: ok'" \
-                "out_has '0000:01:00.0  job 42 new'" "out_has '0000:01:00.0  job 42 ended: done'" \
+                "out_has '0000:01:00.0  job 42 is about to reset: 0000:01:00.0, 0000:05:00.0'" \
+                "out_has '0000:01:00.0  job 42 is over with: 0000:01:00.0, 0000:05:00.0'" \
+                "grep -q '0000:01:00.0  in use\$' $work/out" "out_has '0000:01:00.0  not in use any more'" \
+                "out_has '0000:01:00.0  Lease: L1'" "out_has '0000:01:00.0  job 42 new'" "out_has '0000:01:00.0  job 42 ended: done'" \
                 "out_has '0000:01:00.0  job 42 Phase: resetting'" "out_has '0000:05:00.0  removed'" \
                 "out_has 'pciresetd     left the bus'" "out_has 'pciresetd     is on the bus'" "out_lacks 'job 66'" \
                 "[ \$(grep -c ' removed' $work/out) = 2 ]"
@@ -502,7 +505,12 @@ test_monitor() {
                 events+="$(cat "$work/value") "
         done <"$work/lines"
         check "monitor --json" all "exits 0" "[ ! -s $work/err2 ]" "[ $bad = 0 ]" "harmless $work/lines" \
-                "[ '${events%% daemon-vanished*}' = 'device-added device-changed job-new job-changed device-changed job-removed device-removed' ]"
+                "[ '${events%% daemon-vanished*}' = 'device-added device-changed job-new prepare-for-reset device-changed device-changed job-changed device-changed prepare-for-reset job-removed device-removed' ]"
+        grep -m 1 prepare-for-reset "$work/lines" >"$work/out"
+        check "monitor --json: a reset that is about to begin" all "json_is job 42" "json_is start true" \
+                "json_is reset_set.1 /org/pciresetd1/device/_30000_3a05_3a00_2e0"
+        grep -m 1 InUse "$work/lines" >"$work/out"
+        check "monitor --json: a device that became busy" all "json_is properties.InUse true"
         "$PCIRESET" monitor 2>"$work/err" </dev/null | head -n 1 >"$work/out" &
         local reader=$!
         await "$work/daemon" listed 3
