@@ -104,7 +104,9 @@ static bool read_count(const Device *device, const char *attribute, const char *
 
 void health_read_device(const Device *device, DeviceHealth *ret)
 {
-        *ret = (DeviceHealth){.is_virtual = device->is_virtual, .has_returned = device->has_returned};
+        *ret = (DeviceHealth){.is_virtual = device->is_virtual,
+                              .driver_is_off = device->driver_is_off,
+                              .has_returned = device->has_returned};
         if (device->is_stranger) {
                 ret->is_stranger = true;
                 ret->vendor = device->stranger_vendor;
@@ -294,7 +296,9 @@ static void compare_aer(const Comparison *c)
 
 static void compare_driver(const Comparison *c)
 {
-        if (c->before->has_driver && c->after->has_driver)
+        if (c->before->driver_is_off)
+                add(c, "driver", CHECK_SKIPPED, c->before->driver, "taken off");
+        else if (c->before->has_driver && c->after->has_driver)
                 add_equality(c, "driver", c->before->driver, c->after->driver);
         else
                 add(c, "driver", CHECK_FAILED, c->before->driver, "unreadable");

@@ -38,6 +38,7 @@ typedef struct DeviceHealth {
                     */
         ConfigAnswer answer;
         bool is_virtual;
+        bool driver_is_off; /* we have taken its driver off; that is not compared */
         bool has_returned; /* it was removed since and found again */
         bool is_stranger; /* another device has its address now; of that nothing but the ids is known */
         bool is_limited; /* only the header could be seen, for lack of CAP_SYS_ADMIN */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "shared/cleanup.h"
+#include "shared/driver.h"
 #include "worker/attribute.h"
 
 int driver_unbind(const Device *device)
@@ -48,4 +49,137 @@ int driver_bind(int devices_fd, const Device *device, const char *driver)
         if (r < 0)
                 return r;
         return strcmp(bound, driver) == 0 ? 0 : -ENODEV;
+}
+
+static bool needs_rebind(const Reset *reset, const Device *member)
+{
+        const char *driver = member->expected->driver;
+
+        return reset->request->driver == WORKER_DRIVER_REBIND && !reset->way->removes_devices &&
+               !device_has_bridge_class(member) && driver_kind(driver) == DRIVER_HOST &&
+               !driver_is_reset_aware(driver);
+}
+
+/* Without its driver a physical function loses its virtual ones, whoever uses them, and nobody would make
+ * them again. */
+static bool refuse_virtual_functions(Reset *reset, const Device *member)
+{
+        char name[PCI_ADDRESS_STRING_MAX];
+
+        if (attribute_read_link(member->fd, "virtfn0", name, sizeof(name)) == -ENOENT)
+                return true;
+        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNBIND, 0,
+                         "%s: it has virtual functions, and would lose them with its driver %s",
+                         member->name, member->expected->driver);
+}
+
+/* What is to be found again after the reset is how the device is without its driver; only that it had one is
+ * remembered. */
+static void look_at_driverless(const Reset *reset, size_t i)
+{
+        DeviceHealth *before = &reset->before->members[i];
+
+        health_read_device(&reset->members[i], before);
+        (void) snprintf(before->driver, sizeof(before->driver), "%s", reset->members[i].expected->driver);
+        before->has_driver = true;
+}
+
+static bool take_off(Reset *reset, size_t i)
+{
+        Device *member = &reset->members[i];
+        int r;
+
+        r = driver_unbind(member);
+        if (r < 0 && device_is_gone(member))
+                return reset_end_gone(reset, member);
+        if (r < 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNBIND, -r,
+                                 "%s: its driver %s cannot be taken off: %s", member->name,
+                                 member->expected->driver, strerror(-r));
+        member->driver_is_off = true;
+        look_at_driverless(reset, i);
+        return true;
+}
+
+bool rebind_is_needed(const Reset *reset)
+{
+        for (size_t i = 0; i < reset->n_open; i++)
+                if (needs_rebind(reset, &reset->members[i]))
+                        return true;
+        return false;
+}
+
+bool rebind_off(Reset *reset)
+{
+        if (!rebind_is_needed(reset))
+                return true;
+        for (size_t i = 0; i < reset->n_open; i++)
+                if (needs_rebind(reset, &reset->members[i]) &&
+                    !refuse_virtual_functions(reset, &reset->members[i]))
+                        return false;
+        for (size_t i = 0; i < reset->n_open; i++)
+                if (needs_rebind(reset, &reset->members[i]) && !take_off(reset, i)) {
+                        rebind_on(reset, false);
+                        return false;
+                }
+
+        /* With its driver the device has lost its nodes, and members that kept theirs may have found users
+         * meanwhile. */
+        return reset_check_holders(reset, true);
+}
+
+/* A driver writes to its device as if it knew it. */
+static bool is_trustworthy(const Reset *reset, const Device *member)
+{
+        static const char *const needed[] = {"answers", "ids", "header", "bars"};
+        const WorkerResult *result = reset->result;
+
+        for (size_t i = 0; i < result->n_checks; i++) {
+                const WorkerCheck *check = &result->checks[i];
+
+                if (check->result != CHECK_FAILED ||
+                    !pci_address_equal(&check->device, &member->expected->address))
+                        continue;
+                for (size_t k = 0; k < ELEMENTSOF(needed); k++)
+                        if (strcmp(check->check, needed[k]) == 0)
+                                return false;
+        }
+        return true;
+}
+
+static void put_on(Reset *reset, Device *member, bool is_verified)
+{
+        const char *driver = member->expected->driver;
+        int r;
+
+        if (is_verified && !is_trustworthy(reset, member)) {
+                reset_add_message(reset, "%s: its driver %s stays off", member->name, driver);
+                return;
+        }
+        r = driver_bind(reset->devices_fd, member, driver);
+        if (r < 0) {
+                reset_add_message(reset, "%s: its driver %s cannot be bound again: %s", member->name, driver,
+                                  strerror(-r));
+                return;
+        }
+        member->driver_is_off = false;
+}
+
+void rebind_on(Reset *reset, bool is_verified)
+{
+        bool any = false;
+
+        for (size_t i = 0; i < reset->n_open; i++) {
+                Device *member = &reset->members[i];
+                DeviceHealth *after = &reset->after->members[i];
+
+                if (!member->driver_is_off)
+                        continue;
+                any = true;
+                put_on(reset, member, is_verified);
+                reset->before->members[i].driver_is_off = false;
+                after->has_driver = device_read_driver(member, after->driver, sizeof(after->driver)) == 0;
+        }
+        if (any && is_verified)
+                health_compare(reset->request, reset->before, reset->after, reset->result);
 }

@@ -139,65 +139,6 @@ static bool open_devices(Reset *reset)
         return !request->has_bridge || open_device(reset, &request->bridge, &reset->bridge);
 }
 
-static bool refuse_use(Reset *reset, const Device *member, const char *why, int error)
-{
-        static const struct {
-                const char *why, *text;
-        } texts[] = {
-                {WORKER_WHY_DRIVER, "another driver is bound than before"},
-                {WORKER_WHY_ENABLED, "the device is in use"},
-                {WORKER_WHY_TSM, "the device is assigned to a confidential guest"},
-                {WORKER_WHY_SET, "the device has other virtual functions than before"},
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
-                if (strcmp(texts[i].why, why) == 0)
-                        return reset_end(reset, WORKER_REFUSED, why, error, "%s: %s", member->name,
-                                         texts[i].text);
-        return reset_end(reset, WORKER_REFUSED, why, error, "%s: cannot find out who uses the device: %s",
-                         member->name, strerror(error));
-}
-
-bool reset_check_use(Reset *reset)
-{
-        for (size_t i = 0; i < reset->n_open; i++) {
-                const Device *member = &reset->members[i];
-                const char *why;
-                int r;
-
-                r = device_check_use(member, reset->request, &why);
-                if (r == -ENODEV)
-                        return reset_end_gone(reset, member);
-                if (r < 0)
-                        return refuse_use(reset, member, why, -r);
-        }
-        return true;
-}
-
-bool reset_check_use_below_bridge(Reset *reset)
-{
-        PciAddress stranger;
-        char name[PCI_ADDRESS_STRING_MAX];
-        int r;
-
-        if (!reset_check_use(reset))
-                return false;
-
-        r = device_check_below(&reset->bridge, reset->request, &stranger);
-        if (r == -EBUSY)
-                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_SET, -r,
-                                 "%s: %s is below the bridge %s too, and was not there before",
-                                 reset_target_name(reset), pci_address_format(&stranger, name),
-                                 reset->bridge.name);
-        if (r < 0 && device_is_gone(&reset->bridge))
-                return reset_end_gone(reset, &reset->bridge);
-        if (r < 0)
-                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -r,
-                                 "%s: cannot find out what is below the bridge %s: %s",
-                                 reset_target_name(reset), reset->bridge.name, strerror(-r));
-        return true;
-}
-
 static void read_health(const Reset *reset, Health *health)
 {
         for (size_t i = 0; i < reset->n_open; i++)
@@ -377,6 +318,7 @@ static void finish(Reset *reset)
         if (reset->way->follow)
                 reset->way->follow(reset);
         verify(reset);
+        rebind_on(reset, true);
 
         /* A device that is as it was before may be so because nothing happened to it. */
         if (result->error == ENOTTY && result->verdict == VERDICT_OK)
@@ -384,9 +326,11 @@ static void finish(Reset *reset)
         explain_checks(reset);
 }
 
+/* Everything that is changed before the write itself, with a look before each. */
 static bool begin(Reset *reset)
 {
-        return !reset->way->begin || reset->way->begin(reset);
+        return reset_check_use(reset) && rebind_off(reset) && reset_check_use(reset) &&
+               (!reset->way->begin || reset->way->begin(reset));
 }
 
 static void run(Reset *reset)
@@ -394,12 +338,15 @@ static void run(Reset *reset)
         const Way *way = reset->way;
 
         if (!open_devices(reset) || !way->open(reset) || !reset_check_use(reset) || !look_before(reset) ||
-            !refuse_bridge(reset) || !refuse_dead(reset) || (way->prepare && !way->prepare(reset)))
+            !refuse_bridge(reset) || !refuse_dead(reset) || (way->prepare && !way->prepare(reset)) ||
+            !reset_check_holders(reset, !way->removes_devices && !rebind_is_needed(reset)))
                 return;
 
         reset->events->phase(WORKER_EVENT_RESETTING, reset->events->userdata);
-        if (reset_check_use(reset) && begin(reset) && write_reset(reset))
+        if (begin(reset) && write_reset(reset))
                 finish(reset);
+        else
+                rebind_on(reset, false);
         if (way->put_back)
                 way->put_back(reset);
 }

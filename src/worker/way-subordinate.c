@@ -87,7 +87,7 @@ static int write_reset(Reset *reset)
 /* A lock was taken: a driver is being bound, or somebody else resets. */
 static bool again(Reset *reset)
 {
-        return reset_check_use_below_bridge(reset);
+        return reset_check_holders(reset, true) && reset_check_use_below_bridge(reset);
 }
 
 static const Device *written_to(const Reset *reset)

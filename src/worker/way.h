@@ -82,6 +82,11 @@ __attribute__((format(printf, 2, 3))) void reset_add_message(Reset *reset, const
 
 const char *reset_target_name(const Reset *reset);
 
+/* Scans for holders: false and the end if one is in the way. With `claim` the disks of the set stay claimed
+ * by us from then on, so that nobody can mount them; not if a driver is to be taken off or a device to be
+ * removed. */
+bool reset_check_holders(Reset *reset, bool claim);
+
 /* Looks whether every member is used as the request says. */
 bool reset_check_use(Reset *reset);
 

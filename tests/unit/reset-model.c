@@ -14,6 +14,7 @@
 #include "unit.h"
 #include "worker/attribute.h"
 #include "worker/come-back.h"
+#include "worker/holders.h"
 
 int __real_attribute_write(int fd, const char *value);
 int __wrap_attribute_write(int fd, const char *value);
@@ -103,8 +104,11 @@ static int write_method_list(int fd, const char *value)
         return r;
 }
 
+static bool is_claimed(void);
+
 static int do_reset(const char *name, const char *device, const char *value)
 {
+        n_claims += is_claimed();
         ck_assert_str_eq(value, "1");
         note("%s %s", name, device);
         if (kernel.n_busy > 0) {
@@ -120,6 +124,7 @@ static int do_reset(const char *name, const char *device, const char *value)
 
 static void remove_device(const char *address)
 {
+        ck_assert_msg(!is_claimed(), "a claim would keep half of the device");
         if (kernel.nothing_is_removed || !fake_device_exists(&pci, address))
                 return;
         fake_device_remove(&pci, address);
@@ -171,6 +176,7 @@ static int write_driver(const char *driver, const char *name, const char *value)
 {
         note("%s %s %s", name, driver, value);
         if (strcmp(name, "unbind") == 0) {
+                ck_assert_msg(!is_claimed(), "a claim would keep half of the device");
                 if (kernel.unbind_error < 0)
                         return kernel.unbind_error;
                 if (!kernel.unbind_does_nothing)
@@ -235,6 +241,42 @@ int __wrap_attribute_write(int fd, const char *value)
         return write_path(fd, path, value);
 }
 
+int n_scans, n_claims;
+
+int __wrap_holders_scan(const HoldersRoots *roots, const WorkerRequest *asked, HoldersClaims *claims,
+                        WorkerScan **ret);
+
+/* Each claim is a descriptor, so that it can be seen whether it is still there. */
+static int claim_fd = -EBADF;
+
+static bool is_claimed(void)
+{
+        return claim_fd >= 0 && fcntl(claim_fd, F_GETFD) >= 0;
+}
+
+int __wrap_holders_scan(const HoldersRoots *roots, const WorkerRequest *asked, HoldersClaims *claims,
+                        WorkerScan **ret)
+{
+        WorkerScan *scan = calloc(1, sizeof(*scan));
+
+        ck_assert_ptr_null(roots);
+        ck_assert_ptr_eq(asked, &request);
+        ck_assert_msg(!is_claimed(), "its own claim would be found");
+        if (++n_scans > kernel.n_scans_before) {
+                scan->error = kernel.scan_error;
+                scan->holders = calloc(kernel.n_holders + 1, sizeof(Holder));
+                for (size_t i = 0; i < kernel.n_holders; i++)
+                        scan->holders[scan->n_holders++] = kernel.holders[i];
+        }
+        if (claims) {
+                claim_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+                claims->fds = calloc(1, sizeof(int));
+                claims->fds[claims->n_fds++] = claim_fd;
+        }
+        *ret = scan;
+        return 0;
+}
+
 static int on_save(const char *list, void *userdata)
 {
         (void) userdata;
@@ -290,6 +332,7 @@ void run(void)
         const ResetEvents events = {.save_list = on_save, .phase = on_phase};
 
         result = worker_result_free(result);
+        n_scans = n_claims = 0;
         action_log[0] = '\0';
         ck_assert_int_eq(reset_run(pci.devices_fd, &request, group_fds, &events, &result), 0);
 }

@@ -42,12 +42,23 @@ typedef struct KernelModel {
         int unbind_error, bind_error;
         bool unbind_does_nothing;
         void (*on_unbind)(void);
+
+        /* Who is found to use devices: the first scans find these, the others nobody. */
+        const Holder *holders;
+        size_t n_holders;
+        int n_scans_before; /* so many find nobody before */
+        int scan_error;
 } KernelModel;
 
 extern FakePci pci;
 extern KernelModel kernel;
 extern char action_log[2048];
 extern char current_list[64]; /* of the card */
+
+/* Of the last run: how often holders were looked for, and how often the disks were claimed during a reset.
+ */
+extern int n_scans;
+extern int n_claims;
 
 extern WorkerMember members[3]; /* the card, its sibling */
 extern WorkerRequest request; /* of an flr of the card alone, below the port */

@@ -388,6 +388,25 @@ START_TEST(presented_more)
 }
 END_TEST
 
+static const Holder user = {.device = {.bus = 1}, .kind = HOLDER_VFIO, .pid = 7, .what = "/dev/vfio/7"};
+
+/* The caller's own use is no use by somebody else; but without the groups it is. */
+START_TEST(presented_and_held)
+{
+        int fds[2] = {add_fd("12"), add_fd("7")};
+
+        kernel.holders = &user;
+        kernel.n_holders = 1;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_HELD, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "");
+
+        present(2, fds);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+}
+END_TEST
+
 /* What is open is the caller's: other rules stay. */
 START_TEST(presented_and_another_driver)
 {
@@ -416,6 +435,7 @@ int main(void)
                 presented_too_few,
                 presented_something_else,
                 presented_more,
+                presented_and_held,
                 presented_and_another_driver,
         };
         Suite *suite = suite_create("vfio-hot");
