@@ -339,6 +339,7 @@ static void run(Reset *reset)
 
         if (!open_devices(reset) || !way->open(reset) || !reset_check_use(reset) || !look_before(reset) ||
             !refuse_bridge(reset) || !refuse_dead(reset) || (way->prepare && !way->prepare(reset)) ||
+            !reset_check_use(reset) ||
             !reset_check_holders(reset, !way->removes_devices && !rebind_is_needed(reset)))
                 return;
 

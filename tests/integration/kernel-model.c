@@ -41,15 +41,6 @@
 #define LIST_MAX         256U
 #define KERNEL_LIST_SIZE 7U /* the kernel's array of methods without its terminating zero */
 
-/* An open attribute of a device. */
-typedef struct Attribute {
-        char path[PATH_MAX]; /* the device's directory, cut off before the name */
-        const char *name; /* of the attribute, within `path` */
-        const char *address; /* the last part of the directory's name, within `path` */
-        bool gone; /* the device was removed since */
-        ino_t inode; /* of the directory, 0 if gone */
-} Attribute;
-
 static const char *const kernel_methods[] = {"device_specific", "acpi", "flr", "af_flr", "pm", "bus",
                                              "cxl_bus"};
 
@@ -67,7 +58,7 @@ static bool is_hanging(const char *name)
 
 /* ---- attributes ---- */
 
-static bool attribute_from_path(char *path, Attribute *a)
+static bool attribute_from_path(char *path, ModelAttribute *a)
 {
         static const char deleted[] = " (deleted)";
         size_t length = strlen(path), suffix = sizeof(deleted) - 1;
@@ -88,7 +79,7 @@ static bool attribute_from_path(char *path, Attribute *a)
         return true;
 }
 
-static bool attribute_from_fd(int fd, Attribute *a)
+static bool attribute_from_fd(int fd, ModelAttribute *a)
 {
         char link[64];
         ssize_t n;
@@ -103,7 +94,7 @@ static bool attribute_from_fd(int fd, Attribute *a)
 
 /* ---- knobs and the log ---- */
 
-static void log_line(const Attribute *a, const char *what, const char *rest)
+static void log_line(const ModelAttribute *a, const char *what, const char *rest)
 {
         struct timespec now;
         _cleanup_close_ int fd = open(KERNEL_MODEL_LOG, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
@@ -115,8 +106,7 @@ static void log_line(const Attribute *a, const char *what, const char *rest)
                                *rest ? " " : "", rest);
 }
 
-static void __attribute__((format(printf, 3, 4)))
-log_event(const Attribute *a, const char *what, const char *format, ...)
+void model_log(const ModelAttribute *a, const char *what, const char *format, ...)
 {
         int saved_errno = errno;
         char rest[LIST_MAX + 64];
@@ -129,7 +119,7 @@ log_event(const Attribute *a, const char *what, const char *format, ...)
         errno = saved_errno;
 }
 
-static const char *knob_path(const Attribute *a, const char *knob, const char *method,
+static const char *knob_path(const ModelAttribute *a, const char *knob, const char *method,
                              char path[static PATH_MAX])
 {
         if (method) {
@@ -154,7 +144,7 @@ static bool read_text(const char *path, char *text, size_t size)
         return true;
 }
 
-static int open_lock(const Attribute *a, const char *knob)
+static int open_lock(const ModelAttribute *a, const char *knob)
 {
         char path[PATH_MAX];
 
@@ -168,7 +158,41 @@ static void lock_through(int fd, int operation)
                 ;
 }
 
-static void wait_while_busy(const Attribute *a)
+bool model_knob_text(const ModelAttribute *a, const char *knob, char *text, size_t size)
+{
+        char path[PATH_MAX];
+
+        return read_text(knob_path(a, knob, NULL, path), text, size);
+}
+
+int model_knob_number(const ModelAttribute *a, const char *knob)
+{
+        char text[32];
+
+        return model_knob_text(a, knob, text, sizeof(text)) ? atoi(text) : 0;
+}
+
+int model_knob_countdown(const ModelAttribute *a, const char *knob, int error)
+{
+        int left = model_knob_number(a, knob);
+        char path[PATH_MAX];
+        _cleanup_close_ int fd = -EBADF;
+
+        if (left <= 0)
+                return 0;
+        fd = open(knob_path(a, knob, NULL, path), O_WRONLY | O_TRUNC | O_CLOEXEC);
+        (void) dprintf(fd, "%d\n", left - 1);
+        return error;
+}
+
+void model_wait_at_gate(const ModelAttribute *a)
+{
+        _cleanup_close_ int fd = open_lock(a, "gate");
+
+        lock_through(fd, LOCK_SH);
+}
+
+static void wait_while_busy(const ModelAttribute *a)
 {
         _cleanup_close_ int fd = open_lock(a, "busy");
 
@@ -216,7 +240,7 @@ static int parse_list(char *text, const char *supported, char list[static LIST_M
         return 0;
 }
 
-static int store_list(const Attribute *a, const char *list)
+static int store_list(const ModelAttribute *a, const char *list)
 {
         char path[PATH_MAX + sizeof("/reset_method")];
         _cleanup_close_ int fd = -EBADF;
@@ -229,7 +253,7 @@ static int store_list(const Attribute *a, const char *list)
         return *list == '\0' || dprintf(fd, "%s\n", list) > 0 ? 0 : -EIO;
 }
 
-static int planned_list_errno(const Attribute *a)
+static int planned_list_errno(const ModelAttribute *a)
 {
         char path[PATH_MAX], text[64];
         int skip, error;
@@ -247,14 +271,14 @@ static int planned_list_errno(const Attribute *a)
         return 0;
 }
 
-static int write_reset_method(const Attribute *a, const char *data, size_t n)
+static int write_reset_method(const ModelAttribute *a, const char *data, size_t n)
 {
         char path[PATH_MAX], supported[LIST_MAX], text[LIST_MAX], list[LIST_MAX], shown[LIST_MAX];
         _cleanup_close_ int gate = open_lock(a, "list-gate");
         int r = planned_list_errno(a);
 
         if (gate >= 0)
-                log_event(a, "listing", "%s", "");
+                model_log(a, "listing", "%s", "");
         lock_through(gate, LOCK_SH);
         if (n >= sizeof(text))
                 return -EINVAL;
@@ -272,14 +296,14 @@ static int write_reset_method(const Attribute *a, const char *data, size_t n)
                 r = store_list(a, supported);
         else if (r == 0 && (r = parse_list(text, supported, list)) == 0)
                 r = store_list(a, list);
-        log_event(a, "list", "%d %s", -r, shown);
+        model_log(a, "list", "%d %s", -r, shown);
         return r;
 }
 
 /* ---- reset ---- */
 
 /* pci_parent_bus_reset(): a bus reset is for a function that has the bus to itself. */
-static bool alone_on_bus(const Attribute *a)
+static bool alone_on_bus(const ModelAttribute *a)
 {
         char path[PATH_MAX];
         DIR *directory;
@@ -310,7 +334,7 @@ static void copy_attribute(const char *from, const char *to)
                 (void) NEXT(write)(out, buffer, (size_t) n);
 }
 
-static void apply_after(const Attribute *a, const char *method)
+void model_apply_after(const ModelAttribute *a, const char *method)
 {
         char path[PATH_MAX], from[PATH_MAX + NAME_MAX + 1], to[PATH_MAX + NAME_MAX + 1];
         DIR *directory = opendir(knob_path(a, "after", method, path));
@@ -327,7 +351,7 @@ static void apply_after(const Attribute *a, const char *method)
         (void) closedir(directory);
 }
 
-static int run_method(const Attribute *a, const char *method)
+static int run_method(const ModelAttribute *a, const char *method)
 {
         char path[PATH_MAX], text[32];
         int error = 0;
@@ -337,13 +361,13 @@ static int run_method(const Attribute *a, const char *method)
         if (error == 0 && strcmp(method, "bus") == 0 && !alone_on_bus(a))
                 error = ENOTTY;
         if (error == 0)
-                apply_after(a, method);
-        log_event(a, "method", "%s %d", method, error);
+                model_apply_after(a, method);
+        model_log(a, "method", "%s %d", method, error);
         return -error;
 }
 
 /* __pci_reset_function_locked(): the next method only after ENOTTY. */
-static int run_list(const Attribute *a)
+static int run_list(const ModelAttribute *a)
 {
         char path[PATH_MAX + sizeof("/reset_method")], list[LIST_MAX], *saved = NULL;
         int r = -ENOTTY;
@@ -357,7 +381,7 @@ static int run_list(const Attribute *a)
         return r;
 }
 
-static int write_reset(int file, const Attribute *a, const char *data, size_t n)
+static int write_reset(int file, const ModelAttribute *a, const char *data, size_t n)
 {
         _cleanup_close_ int gate = -EBADF, busy = -EBADF;
         char text[32] = "", *end;
@@ -367,25 +391,37 @@ static int write_reset(int file, const Attribute *a, const char *data, size_t n)
         if (n < sizeof(text))
                 memcpy(text, data, n);
         if (strtoul(text, &end, 0) != 1 || end == text || !(*end == '\0' || strcmp(end, "\n") == 0)) {
-                log_event(a, "bad", "%s", a->name);
+                model_log(a, "bad", "%s", a->name);
                 return -EINVAL;
         }
         busy = open_lock(a, "busy");
         lock_through(busy, LOCK_EX);
-        log_event(a, "begin", "%s", "");
+        model_log(a, "begin", "%s", "");
         gate = open_lock(a, "gate");
         lock_through(gate, LOCK_SH);
         if (fstat(file, &st) < 0 || st.st_nlink == 0)
                 r = -ENODEV; /* pulled out meanwhile */
         else
                 r = run_list(a);
-        log_event(a, "end", "%d", -r);
+        model_log(a, "end", "%d", -r);
         return r;
+}
+
+/* As a text without its newline. */
+static bool copy_text(const void *data, size_t n, char text[static LIST_MAX])
+{
+        if (n >= LIST_MAX)
+                return false;
+        memcpy(text, data, n);
+        text[n] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        return true;
 }
 
 bool kernel_write(int fd, const void *data, size_t n, ssize_t *ret)
 {
-        Attribute a;
+        char text[LIST_MAX];
+        ModelAttribute a;
         int r;
 
         if (!attribute_from_fd(fd, &a))
@@ -398,8 +434,8 @@ bool kernel_write(int fd, const void *data, size_t n, ssize_t *ret)
                 r = write_reset(fd, &a, data, n);
         else if (strcmp(a.name, "reset_method") == 0)
                 r = write_reset_method(&a, data, n);
-        else {
-                log_event(&a, "bad", "%s", a.name);
+        else if (!copy_text(data, n, text) || !kernel_write_tree(&a, text, &r)) {
+                model_log(&a, "bad", "%s", a.name);
                 r = -EACCES;
         }
         *ret = r < 0 ? -1 : (ssize_t) n;
@@ -413,7 +449,7 @@ bool kernel_write(int fd, const void *data, size_t n, ssize_t *ret)
 bool kernel_may_read(int fd)
 {
         int saved_errno = errno;
-        Attribute a;
+        ModelAttribute a;
 
         if (!attribute_from_fd(fd, &a)) {
                 errno = saved_errno;
@@ -430,10 +466,10 @@ bool kernel_may_read(int fd)
 void kernel_opened(int fd)
 {
         int saved_errno = errno;
-        Attribute a;
+        ModelAttribute a;
 
         if (fd >= 0 && attribute_from_fd(fd, &a) && is_hanging(a.name))
-                log_event(&a, "touch", "%s %s", a.name, program_invocation_short_name);
+                model_log(&a, "touch", "%s %s", a.name, program_invocation_short_name);
         errno = saved_errno;
 }
 

@@ -31,7 +31,8 @@ INTEGRATION_LIBS = libharness.a $(SYSTEMD_LIBS) $(JSON_LIBS) $(CHECK_LIBS) $(UMO
 # Loaded into the daemon and the worker: a shared object that is not installed, without the sanitizers of the programs.
 tests_integration_kernel_model_so_SOURCES = \
 	tests/integration/kernel-model.c tests/integration/kernel-model.h \
-	tests/integration/kernel-model-hooks.c tests/integration/kernel-model-internal.h
+	tests/integration/kernel-model-hooks.c tests/integration/kernel-model-internal.h \
+	tests/integration/kernel-model-tree.c
 tests_integration_kernel_model_so_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_kernel_model_so_CFLAGS = -std=gnu11 $(WARN_CFLAGS) -fPIC -fvisibility=hidden
 tests_integration_kernel_model_so_LDFLAGS = -shared

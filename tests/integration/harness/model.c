@@ -68,6 +68,11 @@ void model_unfail(const char *address, const char *method)
         ck_assert_int_eq(unlink(path), 0);
 }
 
+void model_knob(const char *address, const char *knob, const char *text)
+{
+        knob_set(address, knob, NULL, text);
+}
+
 void model_supported(const char *address, const char *supported)
 {
         knob_set(address, "supported", NULL, supported);

@@ -15,6 +15,8 @@ void model_add(const char *address, const char *supported);
 /* `method` may be NULL: any method. */
 void model_fail(const char *address, const char *method, int error);
 void model_unfail(const char *address, const char *method);
+/* Any knob of kernel-model.h, of a device or a slot. */
+void model_knob(const char *address, const char *knob, const char *text);
 void model_supported(const char *address, const char *supported);
 /* After `skip` more writes to `reset_method` all of them fail. */
 void model_refuse_lists(const char *address, unsigned skip, int error);

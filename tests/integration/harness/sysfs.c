@@ -244,6 +244,10 @@ static char *describe(const MockDevice *d, const char *path)
                 (void) fprintf(out, "A: aer_dev_nonfatal=Undefined 0\\nTOTAL_ERR_NONFATAL 0\\n\n");
                 (void) fprintf(out, "A: aer_dev_correctable=RxErr 0\\nTOTAL_ERR_COR 0\\n\n");
         }
+        if (d->removable)
+                (void) fprintf(out, "A: remove=\nA: rescan=\n");
+        if (d->subordinate)
+                (void) fprintf(out, "A: reset_subordinate=\n");
         if (d->is_bridge)
                 (void) fprintf(out, "A: secondary_bus_number=1\\n\nA: subordinate_bus_number=1\\n\n");
         if (d->methods)
@@ -297,6 +301,8 @@ void sysfs_add(const MockDevice *given)
                 directory_make("/sys/devices/pci%.7s/pci_bus/%.7s", d.address, d.address);
         ck_assert_msg(umockdev_testbed_add_from_string(testbed, text, &error), "umockdev: %s",
                       error ? error->message : "");
+        if (d.parent && !d.physfn)
+                directory_make("%s/pci_bus/%.7s", sysfs_path(d.parent), d.address);
         if (d.iommu_group)
                 add_iommu_group(d.address, path, d.iommu_group);
         if (d.physfn)
@@ -350,11 +356,36 @@ void sysfs_remove(const char *address)
         directory_remove(path);
 }
 
+void sysfs_driver(const char *driver)
+{
+        _cleanup_free_ char *bind = NULL, *unbind = NULL;
+
+        directory_make("/sys/bus/pci/drivers/%s", driver);
+        bind = textf("/sys/bus/pci/drivers/%s/bind", driver);
+        unbind = textf("/sys/bus/pci/drivers/%s/unbind", driver);
+        file_write(bind, "", 0);
+        file_write(unbind, "", 0);
+}
+
+void sysfs_slot(const char *slot, const char *address, const char *bridge)
+{
+        _cleanup_free_ char *where = NULL, *power = NULL, *knob = NULL;
+
+        directory_make("/sys/bus/pci/slots/%s", slot);
+        where = textf("/sys/bus/pci/slots/%s/address", slot);
+        power = textf("/sys/bus/pci/slots/%s/power", slot);
+        file_print(where, "%s\n", address);
+        file_print(power, "1\n");
+        directory_make(KERNEL_MODEL_DIR "/%s", slot);
+        knob = textf(KERNEL_MODEL_DIR "/%s/bridge", slot);
+        file_print(knob, "%s\n", bridge);
+}
+
 void sysfs_bind(const char *address, const char *driver)
 {
         _cleanup_free_ char *path = strdup(sysfs_path(address)), *folder = NULL, *link = NULL, *back = NULL;
 
-        directory_make("/sys/bus/pci/drivers/%s", driver);
+        sysfs_driver(driver);
         folder = textf("/sys/bus/pci/drivers/%s", driver);
         link = textf("%s/driver", path);
         back = textf("%s/%s", folder, address);

@@ -28,6 +28,9 @@ typedef struct MockDevice {
         uint32_t class; /* 0: 020000, for a bridge 060400 */
         uint8_t revision;
         bool is_bridge;
+        bool removable; /* it has the files `remove` and `rescan`, as all but virtual functions have: left
+                         * out where the ladder is to be the kernel's alone */
+        bool subordinate; /* of a bridge: it has the file `reset_subordinate`, as with newer kernels */
         bool multifunction;
         bool conventional; /* no PCI Express capability, 256 bytes of config */
         const char *methods; /* what `reset_method` says; NULL: the files `reset` and `reset_method` are not
@@ -48,6 +51,11 @@ void sysfs_init(void);
 void sysfs_add(const MockDevice *device);
 /* Takes all of it away again, with what is below. */
 void sysfs_remove(const char *address);
+/* A driver that nothing is bound to. */
+void sysfs_driver(const char *driver);
+/* A hotplug slot with a power switch for all that is below the bridge; `address` is the text of its file,
+ * `dddd:bb:dd`. */
+void sysfs_slot(const char *slot, const char *address, const char *bridge);
 void sysfs_bind(const char *address, const char *driver);
 void sysfs_unbind(const char *address);
 
