@@ -438,8 +438,11 @@ static void finish_all(void)
         tree_calm(&tree);
         while (moved) {
                 moved = false;
-                for (Job *job = jobs_next(jobs, NULL); job && !moved; job = jobs_next(jobs, job))
+                for (Job *job = jobs_next(jobs, NULL), *next; job && !moved; job = next) {
+                        /* It may end. */
+                        next = jobs_next(jobs, job);
                         moved = push(job);
+                }
         }
         for (Job *job = jobs_next(jobs, NULL); job; job = jobs_next(jobs, job))
                 wrong(job, job_phase_to_string(job->phase));
