@@ -58,6 +58,7 @@ static int write_use(const void *element, json_object **ret)
         int r;
 
         json_write_text(&writer, "device", pci_address_format(&use->device, address));
+        json_write_unsigned(&writer, "errno", (uint64_t) use->error);
         json_write_text(&writer, "owner", use->owner);
         if (use->has_vfio_uid)
                 json_write_unsigned(&writer, "vfio_uid", use->vfio_uid);
@@ -82,6 +83,7 @@ static int read_use(json_object *object, void *element)
 
         if (pci_address_parse(json_read_text(&reader, "device", PCI_ADDRESS_STRING_MAX), &use->device) < 0)
                 json_reader_fail(&reader, "device");
+        use->error = (int) json_read_unsigned(&reader, "errno", 0, ERRNO_MAX);
         json_read_text_to(&reader, "owner", use->owner, sizeof(use->owner));
         use->has_vfio_uid = !json_read_null(&reader, "vfio_uid");
         if (use->has_vfio_uid)

@@ -16,6 +16,7 @@
 /* Beside its holders, what else concerns the use of one device. */
 typedef struct WorkerUse {
         PciAddress device;
+        int error; /* positive errno; if not 0 nothing is known of this device, others may be well known */
         char owner[WORKER_OWNER_MAX]; /* PCIRESETD_OWNER of a udev rule, else the user of the active seat if
                                        * one of its nodes carries `uaccess`; empty: nobody, or not asked for
                                        */
@@ -28,7 +29,7 @@ typedef struct WorkerUse {
 } WorkerUse;
 
 typedef struct WorkerScan {
-        int error; /* positive errno; if not 0 nothing may be concluded from the rest */
+        int error; /* positive errno; if not 0 nothing is known of any device */
         char message[256]; /* for people: what could not be looked at */
         WorkerUse *uses; /* one for each member of the request, in its order */
         size_t n_uses;

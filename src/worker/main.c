@@ -24,10 +24,10 @@
 #include "worker/channel.h"
 #include "worker/clock.h"
 #include "worker/device.h"
-#include "worker/holders.h"
 #include "worker/log.h"
 #include "worker/record.h"
 #include "worker/reset.h"
+#include "worker/scan.h"
 
 #define REQUEST_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define RESULT_TIMEOUT_USEC  (30 * USEC_PER_SEC)
@@ -122,7 +122,7 @@ static int serve_scan(const Worker *worker, const WorkerRequest *request)
 
         if (!channel_has_peer(worker->fd))
                 return -EPIPE;
-        r = holders_scan(NULL, request, NULL, &scan);
+        r = scan_members(NULL, request, &scan);
         if (r >= 0)
                 r = worker_event_format(&(WorkerEvent){.type = WORKER_EVENT_SCAN, .scan = scan}, &line);
         if (r < 0)

@@ -37,9 +37,9 @@ const char result_example[] =
 
 const char scan_example[] =
         "{\"event\":\"scan\",\"errno\":0,\"message\":\"\",\"uses\":[{\"device\":\"0000:01:00.0\","
-        "\"owner\":\"@gpu\",\"vfio_uid\":1000,\"truncated\":false,\"nodes\":[\"/dev/dri/card0\",\"/dev/vfio/"
+        "\"errno\":0,\"owner\":\"@gpu\",\"vfio_uid\":1000,\"truncated\":false,\"nodes\":[\"/dev/dri/card0\",\"/dev/vfio/"
         "7\"]},"
-        "{\"device\":\"0000:01:00.1\",\"owner\":\"\",\"vfio_uid\":null,\"truncated\":true,\"nodes\":[]}],"
+        "{\"device\":\"0000:01:00.1\",\"errno\":19,\"owner\":\"\",\"vfio_uid\":null,\"truncated\":true,\"nodes\":[]}],"
         "\"holders\":[" HOLDER_EXAMPLE "]}";
 
 const char resetting_example[] = "{\"event\":\"phase\",\"phase\":\"resetting\"}";

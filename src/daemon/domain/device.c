@@ -53,7 +53,7 @@ static bool use_equal(const DeviceUse *a, const DeviceUse *b)
 int device_set_use(Device *device, const WorkerScan *scan)
 {
         const WorkerUse *found = find_use(scan, &device->facts.address);
-        DeviceUse use = {.known = found != NULL};
+        DeviceUse use = {.known = found && found->error == 0};
         bool is_news;
 
         for (size_t i = 0; i < scan->n_holders; i++)

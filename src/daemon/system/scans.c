@@ -294,6 +294,16 @@ static int judge(const Scan *scan, const WorkerEvent *last, int error, const cha
         return is_about(last->scan, scan) ? 0 : -EBADMSG;
 }
 
+/* A device that has just been removed is no news; others that cannot be looked at are. */
+static void tell_of_parts(const WorkerScan *answer)
+{
+        for (size_t i = 0; i < answer->n_uses; i++)
+                if (answer->uses[i].error != 0 && answer->uses[i].error != ENODEV) {
+                        journal_scan_failed(answer->message, -answer->uses[i].error);
+                        return;
+                }
+}
+
 static void on_done(void *userdata, WorkerEvent *last, int error)
 {
         _cleanup_(cleanup_scan_free) Scan *scan = userdata;
@@ -311,10 +321,12 @@ static void on_done(void *userdata, WorkerEvent *last, int error)
                 return;
 
         error = judge(scan, last, error, &message);
-        if (error < 0)
+        if (error < 0) {
                 fail(scan, message, error);
-        else
-                answer_all(scan, last->scan, 0);
+                return;
+        }
+        tell_of_parts(last->scan);
+        answer_all(scan, last->scan, 0);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
