@@ -3,10 +3,11 @@
 /*
  * Wires the parts together and runs the loop.
  *
- *      bus ──► jobs ──► lanes            bus: calls in, replies and signals out
- *       ▲       │ ▲                      jobs, lanes, registry, claims, plan: the domain, which asks for
- * what it │       │ └── workers            needs through the ports below │       ▼ udev, sysfs, survey,
- * workers, records, lease store: the edges to the registry ◄── udev, sysfs, survey    machine
+ *      bus ──► jobs ──► lanes        bus: calls in, replies and signals out
+ *       ▲       │ ▲                  jobs, lanes, registry, claims, plan: the domain, which asks for what it needs
+ *       │       │ └── workers        through the ports below
+ *       │       ▼                    udev, sysfs, survey, watch, workers, records, lease store: the edges to the
+ *    registry ◄── udev, survey       machine
  */
 
 #include <errno.h>
