@@ -49,7 +49,8 @@ _pcireset() {
         reset) options+=' --in-use --when-idle --timeout= --no-wait --lease=' ;;
         run) options+=' --who= --why=' ;;
         inhibit) options+=' --who= --why= --mode=' ;;
-        plan | methods) options+=' --in-use' ;;
+        plan) options+=' --in-use --when-idle --lease=' ;;
+        methods) options+=' --in-use' ;;
         esac
 
         if [[ $cur == --mode=* ]]; then

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "pcireset/error-text.h"
+#include "pcireset/request.h"
 #include "pcireset/text.h"
 
 /* Reads are answered at once unless the daemon has to wait for its worker, or has to be started. */
@@ -85,13 +86,6 @@ int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply
         return EXIT_OK;
 }
 
-int client_append_options(Client *client, sd_bus_message *call)
-{
-        if (client->in_use)
-                return sd_bus_message_append(call, "a{sv}", 1, "in_use", "b", 1);
-        return sd_bus_message_append(call, "a{sv}", 0);
-}
-
 int client_get_rows(Client *client, const char *destination, const char *path, const char *interface,
                     const char *member, json_object **ret)
 {
@@ -154,7 +148,8 @@ int client_get_methods(Client *client, json_object **ret)
         r = sd_bus_message_append(call, "s", client->address);
         if (r < 0)
                 return r;
-        r = client_append_options(client, call);
+        r = client->in_use ? sd_bus_message_append(call, "a{sv}", 1, "in_use", "b", 1)
+                           : sd_bus_message_append(call, "a{sv}", 0);
         if (r < 0)
                 return r;
         r = client_call(client, call, &reply);
@@ -172,9 +167,12 @@ int client_get_plan(Client *client, json_object **ret)
         if (r < 0)
                 return r;
         r = sd_bus_message_append(call, "ss", client->address, client->method);
-        if (r < 0)
-                return r;
-        r = client_append_options(client, call);
+        if (r >= 0)
+                r = sd_bus_message_open_container(call, 'a', "{sv}");
+        if (r >= 0)
+                r = request_append(client, call);
+        if (r >= 0)
+                r = sd_bus_message_close_container(call);
         if (r < 0)
                 return r;
         r = client_call(client, call, &reply);

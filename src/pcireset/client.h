@@ -33,9 +33,6 @@ int client_new_call(Client *client, const char *destination, const char *path, c
  * another ExitCode, reported, or a negative errno. */
 int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply);
 
-/* Appends an options dictionary with `in_use` if the user gave it and nothing else. */
-int client_append_options(Client *client, sd_bus_message *call);
-
 /* Makes a call whose only argument is a dictionary of no options and whose answer is one value, an array of
  * dictionaries. Arguments as for client_new_call(), return as for client_call(). */
 int client_get_rows(Client *client, const char *destination, const char *path, const char *interface,

@@ -222,4 +222,7 @@ void command_line_check_options(CommandLine *line, const char *verb, unsigned al
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 if (line->given & ~allowed & names[i].option)
                         command_line_complain(line, "%s has no meaning for `%s`", names[i].name, verb);
+        if (line->given & OPTION_WHEN_IDLE && line->given & OPTION_NO_WAIT)
+                command_line_complain(line,
+                                      "--when-idle waits and --no-wait does not: only one can be given");
 }

@@ -228,12 +228,9 @@ static char *authorization_advice(const Client *client, const char *name, const 
                 return asprintf(&advice, "%spcireset(1) has an example of such a rule.", interactive) < 0
                                ? NULL
                                : advice;
+        /* Where a rule would help, the daemon's messages about everything but a reset say so. */
         if (!client->method)
-                return asprintf(&advice,
-                                "%sA polkit rule in /etc/polkit-1/rules.d allows it: see pcireset(1).",
-                                interactive) < 0
-                               ? NULL
-                               : advice;
+                return *interactive ? strndup(interactive, strlen(interactive) - 1) : NULL;
         return asprintf(&advice,
                         "%sA polkit rule in /etc/polkit-1/rules.d allows it: `pcireset plan %s %s%s` names "
                         "the actions, pcireset(1) has an example.",
@@ -279,8 +276,10 @@ static char *in_use_advice(const Client *client, json_object *details)
         return r < 0 ? NULL : advice;
 }
 
-static char *leased_advice(const Client *client)
+static char *leased_advice(const Client *client, json_object *details)
 {
+        if (strcmp(last_why(details), "lease-gone") == 0 || client->lease)
+                return strdup("`pcireset leases` shows what each lease holds, and whose it is.");
         return strdup(is_reset(client) && !client->when_idle
                               ? "`pcireset leases` shows whose it is. Wait until it is given back, or give "
                                 "--when-idle to have that done."
@@ -322,7 +321,7 @@ static char *find_advice(const Client *client, const char *name, const char *mes
         if (strcmp(name, ERROR_PREFIX "InUse") == 0)
                 return in_use_advice(client, details);
         if (strcmp(name, ERROR_PREFIX "Leased") == 0)
-                return leased_advice(client);
+                return leased_advice(client, details);
         if (strcmp(last_why(details), "busy") == 0)
                 return strdup("`pcireset jobs` shows what is in the way.");
         if (strcmp(client->verb, "cancel") == 0 && strcmp(name, DBUS_ERROR("UnknownObject")) == 0)

@@ -10,12 +10,15 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 int lease_fd_inherited(void)
 {
         const char *text = getenv(LEASE_FD_VARIABLE);
+        struct statfs filesystem;
         struct stat status;
         long number;
         char *end;
@@ -27,7 +30,8 @@ int lease_fd_inherited(void)
         number = strtol(text, &end, 10);
         if (text[0] < '0' || text[0] > '9' || *end || errno || number > INT_MAX)
                 return -EBADF;
-        if (fstat((int) number, &status) < 0 || !S_ISFIFO(status.st_mode))
+        if (fstat((int) number, &status) < 0 || !S_ISFIFO(status.st_mode) ||
+            fstatfs((int) number, &filesystem) < 0 || filesystem.f_type == PIPEFS_MAGIC)
                 return -EBADF;
         return (int) number;
 }

@@ -25,6 +25,7 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+#define PLAN_OPTIONS  (OPTION_IN_USE | OPTION_WHEN_IDLE | OPTION_LEASE)
 #define RESET_OPTIONS (OPTION_IN_USE | OPTION_WHEN_IDLE | OPTION_TIMEOUT | OPTION_NO_WAIT | OPTION_LEASE)
 
 /* What the arguments of a verb are. */
@@ -48,7 +49,7 @@ static const Verb verbs[] = {
         {"list", "", 0, 0, ARGUMENTS_OTHER, 0, verb_list},
         {"show", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_show},
         {"methods", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_IN_USE, verb_methods},
-        {"plan", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, OPTION_IN_USE, verb_plan},
+        {"plan", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, PLAN_OPTIONS, verb_plan},
         {"holders", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_holders},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
@@ -92,10 +93,10 @@ static void print_help(void)
                 "  --json                   one JSON document (monitor: one a line) instead of text\n"
                 "  --in-use                 methods, plan, reset: also if a program or a driver uses the "
                 "device\n"
-                "  --when-idle              reset: wait until nobody uses the device\n"
+                "  --when-idle              plan, reset: wait until nobody uses the device\n"
                 "  --timeout=SECONDS        reset: give up waiting after so long (1 to 3600; else 900)\n"
                 "  --no-wait                reset: fail instead of queueing behind another reset\n"
-                "  --lease=ID               reset: under this lease of the caller's\n"
+                "  --lease=ID               plan, reset: under this lease of the caller's\n"
                 "  --who=TEXT, --why=TEXT   run, inhibit: what others are told\n"
                 "  --mode=MODE              inhibit: block (the default) or delay\n"
                 "  --no-ask-password        never ask for a password\n"

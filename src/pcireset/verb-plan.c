@@ -120,13 +120,13 @@ static int print_line(const char *label, const char *text)
         return text_print_line(stdout, "   %-13s%s", label, text);
 }
 
-static int print_why(json_object *why)
+static int print_codes(const char *label, json_object *codes)
 {
         int r = 0;
 
-        for (size_t i = 0; i < json_length(why) && r >= 0; i++)
-                r = text_print_line(stdout, "   %-13s%s: %s", "Not usable:", json_get_string_at(why, i),
-                                    why_to_words(json_get_string_at(why, i)));
+        for (size_t i = 0; i < json_length(codes) && r >= 0; i++)
+                r = text_print_line(stdout, "   %-13s%s: %s", label, json_get_string_at(codes, i),
+                                    why_to_words(json_get_string_at(codes, i)));
         return r;
 }
 
@@ -185,7 +185,9 @@ static int print_rung(json_object *rung, size_t number)
         r = text_print_line(stdout, "%zu. %s (%s scope)%s", number, json_get_string(rung, "method"),
                             rung_scope(rung), json_get_bool(rung, "usable") ? "" : ": not usable now");
         if (r >= 0 && !json_get_bool(rung, "usable"))
-                r = print_why(json_get_array(rung, "why"));
+                r = print_codes("Not usable:", json_get_array(rung, "why"));
+        if (r >= 0)
+                r = print_codes("Waits for:", json_get_array(rung, "busy"));
         if (r >= 0)
                 r = print_line("Disturbs:", set);
         if (r >= 0)

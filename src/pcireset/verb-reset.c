@@ -12,15 +12,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "pcireset/agent.h"
 #include "pcireset/error-text.h"
-#include "pcireset/lease-fd.h"
 #include "pcireset/names.h"
 #include "pcireset/progress.h"
+#include "pcireset/request.h"
 #include "pcireset/text.h"
 #include "pcireset/verbs.h"
 #include "pcireset/words.h"
@@ -229,41 +228,17 @@ static int watch_bus(Wait *wait)
         return r;
 }
 
-/* The lease that the caller names, or the one that it has inherited. */
-static int append_lease(const Client *client, sd_bus_message *call)
-{
-        int fd;
-
-        if (client->lease)
-                return sd_bus_message_append(call, "{sv}", "lease", "s", client->lease);
-
-        fd = lease_fd_inherited();
-        if (fd >= 0)
-                return sd_bus_message_append(call, "{sv}", "lease_fd", "h", fd);
-        if (fd != -ENOENT)
-                (void) text_print_line(stderr,
-                                       "pcireset: " LEASE_FD_VARIABLE
-                                       "=%s is no lease that is open here: going on "
-                                       "without it",
-                                       getenv(LEASE_FD_VARIABLE));
-        return 0;
-}
-
 static int append_reset_options(const Client *client, sd_bus_message *call)
 {
         int r;
 
         r = sd_bus_message_open_container(call, 'a', "{sv}");
-        if (r >= 0 && client->in_use)
-                r = sd_bus_message_append(call, "{sv}", "in_use", "b", 1);
-        if (r >= 0 && client->when_idle)
-                r = sd_bus_message_append(call, "{sv}", "when_idle", "b", 1);
+        if (r >= 0)
+                r = request_append(client, call);
         if (r >= 0 && client->no_wait)
                 r = sd_bus_message_append(call, "{sv}", "no_wait", "b", 1);
         if (r >= 0 && client->timeout_usec > 0)
                 r = sd_bus_message_append(call, "{sv}", "timeout_usec", "t", client->timeout_usec);
-        if (r >= 0)
-                r = append_lease(client, call);
         return r < 0 ? r : sd_bus_message_close_container(call);
 }
 

@@ -45,9 +45,10 @@ static int append_claim(const Client *client, sd_bus_message *call, char **addre
                 return r;
 
         /* Not the whole command line: others will read it. */
-        return sd_bus_message_append(
-                call, "ss", client->who ? client->who : utf8_quote(client->command[0], who, sizeof(who)),
-                client->why ? client->why : "");
+        if (!client->who)
+                (void) utf8_quote(*client->command[0] ? client->command[0] : "pcireset", who, sizeof(who));
+        return sd_bus_message_append(call, "ss", client->who ? client->who : who,
+                                     client->why ? client->why : "");
 }
 
 static int new_claim_call(Client *client, const char *member, char **addresses, sd_bus_message **ret)

@@ -92,20 +92,28 @@ test_reset_options() {
         check "--lease that is no text" all "exits 2" "err_has 'not UTF-8'" "harmless $work/err"
         run reset 01:00.0 --lease
         check "--lease without a value" all "exits 2" "err_has '--lease=ID'"
-        run plan 01:00.0 --when-idle
-        check "--when-idle for plan" all "exits 2" "err_has 'no meaning for'"
-        exec {pipe}<> <(:)
-        PCIRESET_LEASE_FD=$pipe run reset 01:00.0 options
+        run methods 01:00.0 --when-idle
+        check "--when-idle for methods" all "exits 2" "err_has 'no meaning for'"
+        run reset 01:00.0 --when-idle --no-wait
+        check "--when-idle and --no-wait" all "exits 2" "err_has 'only one can be given'"
+        mkfifo "$work/fifo"
+        exec {fifo}<>"$work/fifo" {pipe}<> <(:)
+        PCIRESET_LEASE_FD=$fifo run reset 01:00.0 options
         check "an inherited lease is presented" all "exits 0" err_empty "out_has 'by lease_fd=fifo interactive=0 in'"
-        PCIRESET_LEASE_FD=$pipe run reset 01:00.0 options --lease=L7
-        check "--lease goes before an inherited one" all "exits 0" err_empty "out_has 'by lease=L7 interactive=0 in'"
-        exec {pipe}>&-
+        PCIRESET_LEASE_FD=$fifo run reset 01:00.0 options --lease=L7
+        check "an inherited lease and one that is named" all "exits 0" err_empty \
+                "out_has 'by lease=L7 lease_fd=fifo interactive=0 in'"
+        PCIRESET_LEASE_FD=$fifo run plan 01:00.0 options --when-idle --in-use --lease L7
+        check "plan with the options of reset" all "exits 0" err_empty \
+                "out_has '1. in_use=1 when_idle=1 lease=L7 lease_fd=fifo interactive=0 ('"
+        exec {fifo}>&-
         local value
-        for value in "$pipe" 0x1 -1 99999999999 junk $'\e[2J' 0; do
+        for value in "$fifo" "$pipe" 0x1 -1 99999999999 junk $'\e[2J' 0; do
                 PCIRESET_LEASE_FD=$value run reset 01:00.0 options
                 check "an inherited lease that is none" all "exits 0" "harmless $work/err" \
                         "err_has 'going on without it'" "out_has 'by interactive=0 in'"
         done
+        exec {pipe}>&-
         PCIRESET_LEASE_FD='' run reset 01:00.0 options
         check "no inherited lease" all "exits 0" err_empty "out_has 'by interactive=0 in'"
         interrupt INT waiting in_waiting_idle --when-idle

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * The stand-in's leases, inhibitors and holders. Leases and inhibitors are pipes whose other end is watched,
+ * The stand-in's leases, inhibitors and holders. Leases and inhibitors are FIFOs whose other end is watched,
  * as the daemon's are: whoever lets the last copy go has released them, and that is told to the script. With
  * FAKE_CLAIMS in the environment the lists have rows of others besides.
  */
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fake-daemon.h"
@@ -147,21 +148,32 @@ static int on_released(sd_event_source *source, int fd, uint32_t events, void *u
         return 0;
 }
 
-/* Makes the pipe, and gives its writing end away. */
+/* Makes the FIFO, and gives an end of it away. Its name is gone before anybody has it. */
 static int make_claim(FakeClaim *claim)
 {
+        char directory[] = "/tmp/fake-claim.XXXXXX", path[sizeof(directory) + 8];
         sd_event_source *source;
-        int fds[2], r;
+        int read_end, write_end, r;
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
+        if (!mkdtemp(directory))
                 return -errno;
+        (void) snprintf(path, sizeof(path), "%s/fifo", directory);
+        if (mkfifo(path, 0600) < 0)
+                return -errno;
+        read_end = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        write_end = open(path, O_WRONLY | O_CLOEXEC);
+        (void) unlink(path);
+        (void) rmdir(directory);
+        if (read_end < 0 || write_end < 0)
+                return -EIO;
+
         (void) snprintf(claim->id, sizeof(claim->id), "F%u", n_claims);
-        r = sd_event_add_io(event, &source, fds[0], EPOLLHUP, on_released, claim);
+        r = sd_event_add_io(event, &source, read_end, EPOLLHUP, on_released, claim);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_io_fd_own(source, true);
         n_claims++;
-        return fds[1];
+        return write_end;
 }
 
 static int read_claim(sd_bus_message *call, FakeClaim *claim)

@@ -8,7 +8,7 @@
  *   any flr           success
  *   bus               success, after a failure, of two devices
  *   degraded          "success" that proves nothing
- *   options           success; `method` tells which options came
+ *   options           success; `method` tells which options came (Plan, too)
  *   slow              a job with all its phases
  *   in_PHASE          no answer, ever, in that phase (authorizing, queued, waiting_idle, resetting)
  *   between           no answer, ever, after one method
@@ -167,12 +167,12 @@ static int append_rung(sd_bus_message *m, const char *address)
                 r = append_facts(m, "scope", "power");
         if (r >= 0)
                 r = sd_bus_message_append(
-                        m, "{sv}{sv}{sv}{sv}{sv}{sv}", "reset_set", "ao", 2, path_of(address),
-                        path_of("0000:01:00.1"), "owners", "aa{sv}", 2, 4, "device", "o", path_of(address),
-                        "who", "s", "the VM", "owner", "s", "alice", "lease", "s", "L1", 3, "device", "o",
-                        path_of("0000:01:00.1"), "owner", "s", "", "lease", "s", "", "usable", "b", 0, "why",
-                        "as", 3, "driver-bound", "storage-in-use", "from-the-future", "expected_usec", "t",
-                        UINT64_C(0), "lost", "as", 1, "0000:01:00.1 e1000e");
+                        m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "busy", "as", 1, "held", "reset_set", "ao", 2,
+                        path_of(address), path_of("0000:01:00.1"), "owners", "aa{sv}", 2, 4, "device", "o",
+                        path_of(address), "who", "s", "the VM", "owner", "s", "alice", "lease", "s", "L1", 3,
+                        "device", "o", path_of("0000:01:00.1"), "owner", "s", "", "lease", "s", "", "usable",
+                        "b", 0, "why", "as", 3, "driver-bound", "storage-in-use", "from-the-future",
+                        "expected_usec", "t", UINT64_C(0), "lost", "as", 1, "0000:01:00.1 e1000e");
         if (r < 0 || (r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
             (r = sd_bus_message_append(m, "s", "holders")) < 0 ||
             (r = sd_bus_message_open_container(m, 'v', "aa{sv}")) < 0 || (r = append_holders(m)) < 0)
@@ -192,6 +192,9 @@ static int on_plan(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 return r;
         if (!find(address))
                 return no_such_device(error, address);
+        if (strcmp(method, "options") == 0)
+                return sd_bus_reply_method_return(call, "a{sv}", 1, "rungs", "aa{sv}", 1, 2, "method", "s",
+                                                  seen_options(call), "usable", "b", 1);
         if (strcmp(method, "link") == 0)
                 return sd_bus_reply_method_return(call, "a{sv}", 1, "rungs", "aa{sv}", 0);
 

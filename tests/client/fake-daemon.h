@@ -37,6 +37,9 @@ int reply_error(sd_bus_message *call, const char *name, const char *text);
 int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error);
 const char *job_phase(void);
 
+/* The options that come next in the call, as text. */
+const char *seen_options(sd_bus_message *call);
+
 /* fake-claims.c: who uses devices, who has taken them, who forbids their reset. */
 int on_holders(sd_bus_message *call, void *userdata, sd_bus_error *error);
 int on_leases(sd_bus_message *call, void *userdata, sd_bus_error *error);

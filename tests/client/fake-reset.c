@@ -264,13 +264,14 @@ static int play_events(sd_bus_message *call)
         return reply_result(call, "flr", "ok", false);
 }
 
-static int play_options(sd_bus_message *call)
+const char *seen_options(sd_bus_message *call)
 {
-        char seen[256] = "";
+        static char seen[256];
         const char *key, *contents;
         char type;
         int r = sd_bus_message_enter_container(call, 'a', "{sv}");
 
+        seen[0] = '\0';
         while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
                 (void) sd_bus_message_read(call, "s", &key);
                 (void) sd_bus_message_peek_type(call, &type, &contents);
@@ -304,7 +305,7 @@ static int play_options(sd_bus_message *call)
         }
         (void) snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "interactive=%d",
                         sd_bus_message_get_allow_interactive_authorization(call));
-        return reply_result(call, seen, "ok", false);
+        return seen;
 }
 
 /* The scenes that never answer. */
@@ -362,7 +363,7 @@ int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
         if (strcmp(method, "between") == 0)
                 return play_between(call);
         if (strcmp(method, "options") == 0)
-                return play_options(call);
+                return reply_result(call, seen_options(call), "ok", false);
         if (strcmp(method, "events") == 0)
                 return play_events(call);
         if (strncmp(method, "in_", 3) == 0 || strncmp(method, "vanish", 6) == 0)

@@ -15,7 +15,7 @@ test_run() {
         : >"$work/daemon"
         run run 01:00.0 0000:02:00.1 --who 'the VM' --why=because -- sh -c \
                 'echo "$PCIRESET_LEASE"; readlink "/proc/$$/fd/$PCIRESET_LEASE_FD"; exit 5' --json
-        check "run: the command's output and exit status" all "exits 5" err_empty "out_has pipe:" \
+        check "run: the command's output and exit status" all "exits 5" err_empty "out_has /fake-claim." \
                 "grep -q 'claimed F[0-9]* devices=0000:01:00.0 0000:02:00.1 who=the VM why=because mode=$' $work/daemon" \
                 "out_has \"\$(claimed)\""
         check "run: the lease ends with the command" is_released "$(claimed)"
@@ -83,6 +83,8 @@ test_run_failures() {
         run run 01:00.0 --who $'\e[31mw' --why $'\u202ey' -- "$PCIRESET" leases
         check "run: hostile texts come out harmless" all "exits 0" "harmless $work/out" "out_has '\x1b[31mw'" \
                 "out_has '\u202ey'"
+        run run 01:00.0 -- ''
+        check "run: an empty command" all "exits 127" "grep -q 'who=pcireset ' $work/daemon"
         run run 01:00.0 -- $'/bin/../bin/\xff\e'
         check "run: the name of a command that is no text" all "exits 127" "harmless $work/err"
 }
@@ -173,6 +175,8 @@ test_inhibit() {
         check "run --mode" all "exits 125" "err_has 'no meaning for'"
         run inhibit 09:00.0 -- touch "$work/ran"
         check "inhibit: refused" all "exits 125" "err_has 'no such device'" "[ ! -e $work/ran ]"
+        run inhibit 01:00.1 -- touch "$work/ran"
+        check "inhibit: not authorised" all "exits 125" "err_has 'example of such a rule'"
         run inhibit -- no-such-command
         check "inhibit: no such command" exits 127
 }

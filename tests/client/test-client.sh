@@ -240,7 +240,7 @@ test_plan() {
                 "out_has '1. flr (function scope)'" "out_has 'polkit asks: org.pciresetd1.reset'" \
                 "out_has '2. future_reset (power scope): not usable now'" "out_has 'driver-bound: '" \
                 "out_has 'storage-in-use: a file system'" "out_has 'from-the-future: a reason newer'" \
-                "out_has '0000:01:00.0, 0000:01:00.1'" \
+                "out_has '   Waits for:   held: a program or'" "out_has '0000:01:00.0, 0000:01:00.1'" \
                 "out_has '   Owned by:    0000:01:00.0 alice (lease L1 of the VM), 0000:01:00.1 nobody'" \
                 "out_has '   Used by:     nobody'" \
                 "out_has '   Used by:     0000:01:00.0 process 4242 (Xorg) of root in session-2.scope: /dev/dri/card0'" \
