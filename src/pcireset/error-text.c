@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pcireset/bus-json.h"
 #include "pcireset/holders.h"
+#include "pcireset/lease-fd.h"
 #include "pcireset/text.h"
 #include "pcireset/words.h"
 
@@ -42,8 +44,7 @@ static const struct {
         {ERROR_PREFIX "InUse", EXIT_NOT_NOW, NULL}, /* advice: see in_use_advice() */
         {ERROR_PREFIX "Leased", EXIT_NOT_NOW, NULL}, /* advice: see leased_advice() */
         {ERROR_PREFIX "Inhibited", EXIT_NOT_NOW,
-         "`pcireset inhibitors` shows who forbids it and why; it ends when the program that asked for it "
-         "does."},
+         "`pcireset inhibitors` shows since when. It ends with the program that asked for it."},
         {ERROR_PREFIX "Quarantined", EXIT_NOT_NOW,
          "An administrator has to release the device from quarantine first: see pciresetd(8)."},
         {ERROR_PREFIX "Recovering", EXIT_NOT_NOW,
@@ -252,27 +253,24 @@ static bool any_hard(json_object *holders)
         return false;
 }
 
+/* What the daemon says of its options is said again of ours, and nothing else. */
 static char *in_use_advice(const Client *client, json_object *details)
 {
-        const char *wait = client->when_idle ? "" : ", or give --when-idle to wait for that";
+        const char *wait = client->when_idle ? "" : "--when-idle waits until it is over. ";
         char *advice = NULL;
         int r;
 
         if (!is_reset(client))
-                r = asprintf(&advice, "Stop what uses it first; `pcireset holders` shows that.");
+                r = asprintf(&advice, "`pcireset holders` shows all of it.");
         else if (client->in_use || any_hard(json_get_array(details, "holders")))
-                r = asprintf(
-                        &advice,
-                        "--in-use does not lift this. Stop what uses the device (`pcireset plan %s` shows "
-                        "it)%s.",
-                        client->address, wait);
+                r = asprintf(&advice, "--in-use does not lift this. %s`pcireset plan %s` shows all of it.",
+                             wait, client->address);
         else
                 r = asprintf(
                         &advice,
-                        "Stop what uses the device (`pcireset plan %s` shows it)%s; or give --in-use: "
-                        "then it is reset under its user, which may lose what it was doing, and polkit is "
-                        "asked for " ACTION_PREFIX "reset-in-use.",
-                        client->address, wait);
+                        "%s--in-use resets the device under its user, which may lose what it was doing, and "
+                        "needs " ACTION_PREFIX "reset-in-use. `pcireset plan %s` shows all of it.",
+                        wait, client->address);
         return r < 0 ? NULL : advice;
 }
 
@@ -280,10 +278,17 @@ static char *leased_advice(const Client *client, json_object *details)
 {
         if (strcmp(last_why(details), "lease-gone") == 0 || client->lease)
                 return strdup("`pcireset leases` shows what each lease holds, and whose it is.");
-        return strdup(is_reset(client) && !client->when_idle
-                              ? "`pcireset leases` shows whose it is. Wait until it is given back, or give "
-                                "--when-idle to have that done."
-                              : "`pcireset leases` shows whose it is. Wait until it is given back.");
+        return strdup(
+                is_reset(client) && !client->when_idle
+                        ? "`pcireset leases` shows since when, and why. --when-idle waits until it is over."
+                        : "`pcireset leases` shows since when, and why.");
+}
+
+/* A descriptor that was inherited by chance: the user has never heard of the option. */
+static bool is_about_lease_fd(const char *name, const char *message)
+{
+        return strcmp(name, DBUS_ERROR("InvalidArgs")) == 0 && strstr(message, "lease_fd") &&
+               getenv(LEASE_FD_VARIABLE);
 }
 
 static char *known_advice(const Client *client, const char *name)
@@ -322,6 +327,9 @@ static char *find_advice(const Client *client, const char *name, const char *mes
                 return in_use_advice(client, details);
         if (strcmp(name, ERROR_PREFIX "Leased") == 0)
                 return leased_advice(client, details);
+        if (is_about_lease_fd(name, message))
+                return strdup("The environment has it in " LEASE_FD_VARIABLE
+                              ": unset that to go on without.");
         if (strcmp(last_why(details), "busy") == 0)
                 return strdup("`pcireset jobs` shows what is in the way.");
         if (strcmp(client->verb, "cancel") == 0 && strcmp(name, DBUS_ERROR("UnknownObject")) == 0)

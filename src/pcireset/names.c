@@ -6,12 +6,15 @@
 
 #include "pcireset/names.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
 
 #include "pcireset/bus-names.h"
+
+#define UID_OWNER "uid:"
 
 char *device_path_to_address(const char *path)
 {
@@ -45,4 +48,17 @@ char *uid_to_name(uint64_t uid)
         if (user)
                 return strdup(user->pw_name);
         return asprintf(&name, "%" PRIu64, uid) < 0 ? NULL : name;
+}
+
+char *owner_to_text(const char *owner)
+{
+        const char *number = owner + strlen(UID_OWNER);
+        unsigned long uid;
+        char *end;
+
+        if (strncmp(owner, UID_OWNER, strlen(UID_OWNER)) != 0 || *number < '0' || *number > '9')
+                return strdup(owner);
+        errno = 0;
+        uid = strtoul(number, &end, 10);
+        return *end || errno ? strdup(owner) : uid_to_name(uid);
 }

@@ -18,3 +18,7 @@ char *device_paths_join(json_object *paths);
 
 /* A user's name, or the number as text. NULL: out of memory. The caller frees it. */
 char *uid_to_name(uint64_t uid);
+
+/* An owner in the daemon's words, with a user's name for `uid:1001`. NULL: out of memory. The caller frees
+ * it. */
+char *owner_to_text(const char *owner);

@@ -32,12 +32,15 @@ static int print_devices(json_object *devices)
                 return -ENOMEM;
         for (size_t i = 0; i < json_length(devices); i++) {
                 json_object *device = json_object_array_get_idx(devices, i);
+                _cleanup_free_ char *owner = owner_to_text(json_get_string(device, "owner"));
                 const char *state = json_get_string(device, "state");
 
+                if (!owner)
+                        return -ENOMEM;
                 table_text(table, json_get_string(device, "address"));
                 table_text(table, json_get_string(device, "driver"));
                 table_cell(table, state_colour(state), "%s", state);
-                table_text(table, json_get_string(device, "owner"));
+                table_text(table, owner);
                 table_cell(table, COLOUR_NONE, "%s", json_get_string(device, "description"));
         }
         return table_print(table, stdout);

@@ -142,12 +142,12 @@ static int print_owners(json_object *owners)
                 return -ENOMEM;
         for (size_t i = 0; i < json_length(owners); i++) {
                 json_object *member = json_object_array_get_idx(owners, i);
-                const char *owner = json_get_string(member, "owner"), *who = json_get_string(member, "who"),
-                           *lease = json_get_string(member, "lease");
+                _cleanup_free_ char *owner = owner_to_text(json_get_string(member, "owner"));
+                const char *who = json_get_string(member, "who"), *lease = json_get_string(member, "lease");
                 _cleanup_free_ char *device = device_path_to_address(json_get_string(member, "device"));
 
                 (void) fprintf(stream, "%s%s %s%s%s%s%s%s", i > 0 ? ", " : "", device ? device : "?",
-                               *owner ? owner : "nobody", *lease ? " (lease " : "", lease,
+                               owner && *owner ? owner : "nobody", *lease ? " (lease " : "", lease,
                                *lease && *who ? " of " : "", *lease ? who : "", *lease ? ")" : "");
         }
         r = fclose(stream) != 0 ? -ENOMEM : *text ? print_line("Owned by:", text) : 0;

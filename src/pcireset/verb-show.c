@@ -75,6 +75,13 @@ static int print_identity(json_object *properties)
                                json_get_unsigned(properties, "Revision"));
 }
 
+static int print_owner(json_object *properties)
+{
+        _cleanup_free_ char *owner = owner_to_text(json_get_string(properties, "Owner"));
+
+        return owner ? print_field("Owner", owner, "nobody known") : -ENOMEM;
+}
+
 /* Nothing if the daemon does not tell. */
 static int print_in_use(json_object *properties)
 {
@@ -153,7 +160,7 @@ static int print_device(json_object *properties, json_object *methods)
         if (r >= 0)
                 r = print_field("Cleanliness", json_get_string(properties, "Cleanliness"), "unknown");
         if (r >= 0)
-                r = print_field("Owner", json_get_string(properties, "Owner"), "nobody known");
+                r = print_owner(properties);
         if (r >= 0)
                 r = print_field("Lease", json_get_string(properties, "Lease"), "none");
         if (r >= 0)

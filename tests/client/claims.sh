@@ -72,7 +72,7 @@ test_refusals_with_holders() {
         run reset 01:00.0 told_in_use --when-idle
         check "in use: what the message names is not said again" all "exits 5" "err_lacks 'process 4242 (Xorg)'" \
                 "err_lacks 'mount: '" "err_lacks 'of other users'" "err_has 'process 666 ('" \
-                "err_lacks 'give --when-idle'"
+                "err_lacks '--when-idle'"
         run reset 01:00.0 holders_leased
         check "leased: by whom" all "exits 5" "err_has 'process 4242'" "err_has 'pcireset leases'" \
                 "err_has '--when-idle'"
@@ -106,6 +106,9 @@ test_reset_options() {
         PCIRESET_LEASE_FD=$fifo run plan 01:00.0 options --when-idle --in-use --lease L7
         check "plan with the options of reset" all "exits 0" err_empty \
                 "out_has '1. in_use=1 when_idle=1 lease=L7 lease_fd=fifo interactive=0 ('"
+        PCIRESET_LEASE_FD=$fifo run reset 01:00.0 no_lease
+        check "an inherited descriptor that the daemon does not know" all "exits 2" \
+                "err_has 'unset that to go on'"
         exec {fifo}>&-
         local value
         for value in "$fifo" "$pipe" 0x1 -1 99999999999 junk $'\e[2J' 0; do

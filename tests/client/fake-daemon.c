@@ -42,7 +42,7 @@ typedef struct FakeDevice {
 static const FakeDevice devices[] = {
         {"0000:01:00.0", "", "idle", "", "Example Corp. Plain Device"},
         {"0000:01:00.1", "e1000e", "resetting", "alice", HOSTILE},
-        {"0000:02:00.0", "nvme", "idle", "",
+        {"0000:02:00.0", "nvme", "idle", "uid:0",
          "Größe 株式会社 a description that is far too long for the width of any terminal that somebody may "
          "have "
          "open now"},
@@ -169,7 +169,7 @@ static int append_rung(sd_bus_message *m, const char *address)
                 r = sd_bus_message_append(
                         m, "{sv}{sv}{sv}{sv}{sv}{sv}{sv}", "busy", "as", 1, "held", "reset_set", "ao", 2,
                         path_of(address), path_of("0000:01:00.1"), "owners", "aa{sv}", 2, 4, "device", "o",
-                        path_of(address), "who", "s", "the VM", "owner", "s", "alice", "lease", "s", "L1", 3,
+                        path_of(address), "who", "s", "the VM", "owner", "s", "uid:0", "lease", "s", "L1", 3,
                         "device", "o", path_of("0000:01:00.1"), "owner", "s", "", "lease", "s", "", "usable",
                         "b", 0, "why", "as", 3, "driver-bound", "storage-in-use", "from-the-future",
                         "expected_usec", "t", UINT64_C(0), "lost", "as", 1, "0000:01:00.1 e1000e");

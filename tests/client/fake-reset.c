@@ -393,6 +393,8 @@ int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
                                      "open; of 0000:01:00.1: "
                                      "/dev/nvme0n1p1 on /mnt is mounted; 2 processes of others have it open "
                                      "through VFIO.");
+        if (strcmp(method, "no_lease") == 0)
+                return reply_error(call, SD_BUS_ERROR_INVALID_ARGS, "Option 'lease_fd' is not one.");
         if (strcmp(method, "no_rule") == 0)
                 return reply_error(
                         call, SD_BUS_ERROR_ACCESS_DENIED,

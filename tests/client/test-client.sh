@@ -164,6 +164,7 @@ test_list() {
         check "list" all "exits 0" err_empty "out_has 'ADDRESS        DRIVER    STATE'" \
                 "out_has '0000:01:00.0   -         idle         -      Example Corp. Plain Device'" \
                 "out_has '10000:03:1f.7  vfio-pci  quarantined  @vm'" \
+                "out_has '0000:02:00.0   nvme      idle         root '" \
                 "out_has 'open now'"
         check "list: nothing hostile, nothing cut, one line each" all "harmless $work/out" \
                 "out_has 'evil\x1b[2J\x1b]0;owned\x07\nfake line \u009b1m\u202etxt\x7f'" \
@@ -241,7 +242,7 @@ test_plan() {
                 "out_has '2. future_reset (power scope): not usable now'" "out_has 'driver-bound: '" \
                 "out_has 'storage-in-use: a file system'" "out_has 'from-the-future: a reason newer'" \
                 "out_has '   Waits for:   held: a program or'" "out_has '0000:01:00.0, 0000:01:00.1'" \
-                "out_has '   Owned by:    0000:01:00.0 alice (lease L1 of the VM), 0000:01:00.1 nobody'" \
+                "out_has '   Owned by:    0000:01:00.0 root (lease L1 of the VM), 0000:01:00.1 nobody'" \
                 "out_has '   Used by:     nobody'" \
                 "out_has '   Used by:     0000:01:00.0 process 4242 (Xorg) of root in session-2.scope: /dev/dri/card0'" \
                 "out_has '                0000:01:00.1 mount: /dev/nvme0n1p1 on /mnt'" \
