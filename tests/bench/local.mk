@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What ./dev bench measures with. No test: tests/bench/run builds the two programs when it needs them.
+# What ./dev bench measures with. No test: tests/bench/run builds these programs when it needs them.
 
-EXTRA_PROGRAMS = tests/bench/bench-client tests/bench/bench-host
+EXTRA_PROGRAMS = tests/bench/bench-client tests/bench/bench-host tests/bench/bench-lanes
 
 tests_bench_bench_client_SOURCES = tests/bench/bench-client.c
 tests_bench_bench_client_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
@@ -12,5 +12,8 @@ tests_bench_bench_host_SOURCES = tests/bench/bench-host.c tests/bench/bench-hold
 tests_bench_bench_host_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_bench_bench_host_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_bench_bench_host_LDADD = libharness.a libshared.a $(INTEGRATION_LIBS)
+
+tests_bench_bench_lanes_SOURCES = tests/bench/bench-lanes.c
+tests_bench_bench_lanes_LDADD = libdomain.a libshared.a
 
 EXTRA_DIST += tests/bench/run
