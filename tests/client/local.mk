@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The client against a stand-in for the daemon, on a bus of its own.
+# The client against a stand-in for the daemon, on a bus of its own; and against the daemon, in the sandbox of the
+# integration tests.
 
 check_PROGRAMS += tests/client/fake-daemon tests/client/json-get
 
@@ -18,3 +19,11 @@ tests_client_json_get_LDADD = $(JSON_LIBS)
 dist_check_SCRIPTS += tests/client/test-client.sh
 EXTRA_DIST += tests/client/claims.sh tests/client/run.sh
 integration_tests += tests/client/test-client.sh
+
+check_PROGRAMS += tests/client/test-daemon
+integration_tests += tests/client/test-daemon
+
+tests_client_test_daemon_SOURCES = tests/client/test-daemon.c
+tests_client_test_daemon_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_client_test_daemon_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_client_test_daemon_LDADD = $(INTEGRATION_LIBS)

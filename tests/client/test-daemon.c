@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The client and the daemon as they were built, together: what one says the other understands. The stand-in
+ * can only say what its author believed.
+ */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/fixture.h"
+
+/* Both users may do everything, so that only leases and inhibitors are in the way. */
+static const char rules[] = "polkit.addRule(function(action, subject) {\n"
+                            "    if (action.id.indexOf('org.pciresetd1.') == 0)\n"
+                            "        return polkit.Result.YES;\n"
+                            "});\n";
+
+/* Of this sandbox, and for all its users. */
+#define SHARED "/run/shared"
+
+static void start(void)
+{
+        directory_make("%s", SHARED);
+        ck_assert_int_eq(chmod(SHARED, 01777), 0);
+        polkit_start(rules);
+        fixture_devices();
+        fixture_start();
+}
+
+static const char *client_path(void)
+{
+        const char *path = getenv("PCIRESET");
+
+        return path ? path : TOP_BUILDDIR "/pcireset";
+}
+
+/* A shell script in which $P is the client. */
+static int run(uid_t uid, const char *script, char **ret_output)
+{
+        _cleanup_free_ char *whole = textf("P=%s; %s", client_path(), script);
+        const char *const argv[] = {"sh", "-c", whole, NULL};
+
+        return process_run(uid, argv, ret_output);
+}
+
+static void expect(uid_t uid, const char *script, int status, const char *text)
+{
+        _cleanup_free_ char *output = NULL;
+        int r = run(uid, script, &output);
+
+        ck_assert_msg(r == status, "%s: exit status %d, not %d: %s", script, r, status, output);
+        ck_assert_msg(strstr(output, text), "%s: no \"%s\" in: %s", script, text, output);
+}
+
+static size_t n_claims(const char *list)
+{
+        _cleanup_reply_ Reply *reply = manager_call(observer, list, "a{sv}", 0);
+
+        expect_success(reply);
+        return json_object_array_length(reply_at(reply, "0"));
+}
+
+START_TEST(test_run_resets)
+{
+        start();
+        expect(UID_ALICE,
+               "$P run " CARD " " CARD2 " --why tests -- sh -c \"$P leases; $P reset " CARD2 " flr\"", 0,
+               "verified: ok");
+        expect_methods_run(CARD2, "flr");
+        wait_until(n_claims("ListLeases") == 0);
+        expect(UID_ALICE, "$P leases", 0, "Nobody has a lease.");
+}
+END_TEST
+
+/* Until the last process that has the descriptor is gone, whatever became of the one that took the lease. */
+START_TEST(test_run_keeps_others_out)
+{
+        const char *const argv[] = {client_path(), "run",    CARD,
+                                    "--who",       "the VM", "--",
+                                    "sh",          "-c",     "echo $$ >" SHARED "/pid; exec sleep 1000",
+                                    NULL};
+        _cleanup_(cleanup_process_free) Process *process = NULL;
+
+        start();
+        process = process_start("run", UID_ALICE, argv, NULL);
+        wait_until(n_claims("ListLeases") == 1);
+        expect(UID_ALICE, "$P leases", 0, "  the VM  ");
+        expect(UID_BOB, "$P show " CARD, 0, "Owner: alice");
+        expect(UID_BOB, "$P plan " CARD " flr", 0, "Not usable:  leased: ");
+        expect(UID_BOB, "$P reset " CARD " flr", 5, "the VM");
+        expect(UID_BOB, "$P run " CARD " -- echo no", 125, "the VM");
+        expect(UID_BOB,
+               "$P reset " CARD
+               " flr --lease $($P --json leases | sed -n 's/.*\"id\": \"\\(.*\\)\".*/\\1/p')",
+               5, "not yours");
+        expect_nothing_written();
+
+        process_signal(process, SIGKILL);
+        (void) process_wait(process);
+        expect(UID_BOB, "$P reset " CARD " flr", 5, "the VM");
+        expect_nothing_written();
+        expect(UID_ALICE, "kill $(cat " SHARED "/pid)", 0, "");
+        wait_until(n_claims("ListLeases") == 0);
+        expect(UID_BOB, "$P reset " CARD " flr", 0, "verified: ok");
+}
+END_TEST
+
+/* Whose lease it is does not matter to whoever has the descriptor. */
+START_TEST(test_run_hands_the_lease_on)
+{
+        start();
+        expect(0,
+               "$P run " CARD " -- setpriv --reuid=bob --regid=bob --clear-groups sh -c \"$P reset " CARD
+               " flr; $P plan " CARD " flr\"",
+               0, "polkit asks: org.pciresetd1.reset-owned");
+        expect_methods_run(CARD, "flr");
+}
+END_TEST
+
+START_TEST(test_inhibit)
+{
+        start();
+        expect(UID_ALICE, "$P inhibit " CARD " --who flasher --why firmware -- $P reset " CARD " flr", 5,
+               "firmware");
+        expect(UID_ALICE, "$P inhibit " CARD " --why firmware -- $P inhibitors", 0, "  firmware");
+        expect(UID_ALICE, "$P inhibit -- true", 125, "Only root");
+        expect_nothing_written();
+        expect(0, "$P inhibit -- sh -c \"$P inhibitors; $P reset " CARD " flr\"", 5, "  all  ");
+        expect_nothing_written();
+        wait_until(n_claims("ListInhibitors") == 0);
+        expect(UID_ALICE, "$P reset " CARD " flr", 0, "verified: ok");
+}
+END_TEST
+
+START_TEST(test_looks)
+{
+        start();
+        expect(UID_BOB, "$P holders " CARD, 0, "Nobody uses " CARD ".");
+        expect(UID_BOB, "$P show " CARD, 0, "In use: no");
+        expect(UID_BOB, "$P plan " CARD " --when-idle", 0, "1. flr (function scope)");
+        expect(UID_BOB, "$P reset " CARD " flr --when-idle", 0, "verified: ok");
+        expect(UID_BOB,
+               "mkfifo " SHARED "/fifo; exec 5<>" SHARED "/fifo; "
+               "PCIRESET_LEASE_FD=5 $P reset " CARD " flr",
+               2, "unset that");
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("client-daemon");
+
+        program_add(&program, test_run_resets);
+        program_add(&program, test_run_keeps_others_out);
+        program_add(&program, test_run_hands_the_lease_on);
+        program_add(&program, test_inhibit);
+        program_add(&program, test_looks);
+        return program_run(&program);
+}
