@@ -18,7 +18,9 @@ integration_programs = \
 	tests/integration/test-jobs \
 	tests/integration/test-restart \
 	tests/integration/test-hotplug \
-	tests/integration/test-abuse
+	tests/integration/test-abuse \
+	tests/integration/test-leases \
+	tests/integration/test-inhibit
 
 check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
 integration_tests += $(integration_programs)
@@ -42,6 +44,7 @@ libharness_a_SOURCES = \
 	tests/integration/kernel-model.h \
 	tests/integration/mock-polkit.c tests/integration/mock-polkit.h \
 	tests/integration/harness/bus.c tests/integration/harness/bus.h \
+	tests/integration/harness/claims.c tests/integration/harness/claims.h \
 	tests/integration/harness/fixture.c tests/integration/harness/fixture.h \
 	tests/integration/harness/introspection.c tests/integration/harness/introspection.h \
 	tests/integration/harness/journal.c tests/integration/harness/journal.h \
@@ -129,3 +132,13 @@ tests_integration_test_question_SOURCES = tests/integration/test-question.c
 tests_integration_test_question_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_question_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_question_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_leases_SOURCES = tests/integration/test-leases.c
+tests_integration_test_leases_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_leases_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_leases_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
+tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_inhibit_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_inhibit_LDADD = $(INTEGRATION_LIBS)

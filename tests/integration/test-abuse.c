@@ -4,11 +4,11 @@
  * Clients that mean harm: nothing they do disturbs others, or makes the daemon keep more than it should.
  */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "harness/claims.h"
 #include "harness/fixture.h"
 
 /* ---- calls that end while another one ends ---- */
@@ -66,20 +66,6 @@ END_TEST
 
 /* ---- descriptors that nobody asked for ---- */
 
-/* That the daemon has open. */
-static size_t count_descriptors(void)
-{
-        _cleanup_free_ char *path = textf("/proc/%d/fd", daemon_process()->pid);
-        DIR *directory = opendir(path);
-        size_t n = 0;
-
-        ck_assert_ptr_nonnull(directory);
-        while (readdir(directory))
-                n++;
-        (void) closedir(directory);
-        return n;
-}
-
 START_TEST(descriptors_are_not_kept)
 {
         _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -87,7 +73,7 @@ START_TEST(descriptors_are_not_kept)
 
         fixture_devices();
         fixture_start();
-        n_open = count_descriptors();
+        n_open = daemon_descriptors();
         for (size_t i = 0; i < 20; i++) {
                 _cleanup_reply_ Reply *too_many = manager_call(alice, "Reset", "ssa{sv}h", CARD, "flr", 0,
                                                                fd),
@@ -101,7 +87,7 @@ START_TEST(descriptors_are_not_kept)
                 expect_error(other, ERROR_INVALID_ARGS, "VFIO");
         }
         client_barrier(observer);
-        ck_assert_uint_eq(count_descriptors(), n_open);
+        ck_assert_uint_eq(daemon_descriptors(), n_open);
         expect_nothing_written();
 }
 END_TEST

@@ -299,17 +299,21 @@ static void make_change(Change change)
 
 START_TEST(changes_before_the_worker_looks)
 {
-        static const char program[] = "/run/tmp/slow-worker", gate[] = "/run/tmp/gate";
+        static const char program[] = "/run/tmp/slow-worker", gate[] = "/run/tmp/gate",
+                          closed[] = "/run/tmp/gate-is-closed";
         _cleanup_free_ char *argument = textf("--worker=%s", program);
         _cleanup_reply_ Reply *reply = NULL;
         Call *running;
         int fd = -1;
 
-        file_print(program, "#!/bin/sh\nread line < %s\nexec %s\n", gate, tested_path("PCIRESET_WORKER"));
+        file_print(program, "#!/bin/sh\ntest ! -e %s || read line < %s\nexec %s\n", closed, gate,
+                   tested_path("PCIRESET_WORKER"));
         ck_assert_int_eq(chmod(program, 0755), 0);
         ck_assert_int_eq(mkfifo(gate, 0600), 0);
         daemon_argument(argument);
         start("flr pm bus", NULL);
+        daemon_settle();
+        file_print(closed, "%s", "");
         running = reset_start(alice, CARD, "flr", NULL);
         /* Somebody opens the other end: the worker is there. Until then it is looked at now and then. */
         while ((fd = open(gate, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)

@@ -98,7 +98,7 @@ static const struct {
         [HOLDER_PROCESS] = {"", " is open"},
         [HOLDER_INTERFACE] = {"network interface ", " is up"},
         [HOLDER_HIDDEN] = {"driver ", " is bound and its network interface may be in a container"},
-        [HOLDER_VFIO] = {"", " is open"},
+        [HOLDER_VFIO] = {"VFIO user ", " has it open"},
 };
 
 static void print_visible(FILE *f, const Holder *holder)

@@ -8,6 +8,7 @@
 
 #include "fixture.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
@@ -109,6 +110,23 @@ void daemon_start(void)
 Process *daemon_process(void)
 {
         return tested;
+}
+
+static bool workers_run(void)
+{
+        _cleanup_free_ char *path = textf("/proc/%d/task/%d/children", daemon_process()->pid,
+                                          daemon_process()->pid),
+                            *children = file_read(path, NULL);
+
+        ck_assert_msg(children, "%s: %s", path, strerror(errno));
+        client_barrier(observer);
+        return children[0] != '\0';
+}
+
+void daemon_settle(void)
+{
+        wait_until(!workers_run());
+        client_barrier(observer);
 }
 
 void daemon_stop(void)

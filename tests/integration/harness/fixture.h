@@ -35,6 +35,8 @@ void daemon_stop(void);
 /* SIGKILL. */
 void daemon_kill(void);
 Process *daemon_process(void);
+/* Waits until none of its workers runs. */
+void daemon_settle(void);
 /* A second argument for the daemon's command line, for the next start. */
 void daemon_argument(const char *argument);
 

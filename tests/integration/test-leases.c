@@ -1,0 +1,727 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Leases: what is in one is its holder's alone, for as long as a copy of its descriptor is open, whoever has
+ * it and whatever becomes of the daemon meanwhile.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+#include "harness/claims.h"
+#include "harness/fixture.h"
+
+#define FUNCTION1 "0000:01:00.1"
+
+#define MESSAGE_ID_TAKEN    "44fe8df151c542daba06053e0b4dc917"
+#define MESSAGE_ID_RELEASED "fab2e094bf0f401789409f7727a1bb05"
+
+static const char *const card_alone[] = {CARD, NULL};
+static const char *const both_cards[] = {CARD, CARD2, NULL};
+
+static void start_for_everybody(void)
+{
+        polkit_start(polkit_rules_everybody);
+        fixture_devices();
+        fixture_start();
+        signals_watch(observer);
+}
+
+static void expect_lease(const char *address, const char *id)
+{
+        _cleanup_free_ char *lease = get_property_string(observer, device_path(address), DEVICE_INTERFACE,
+                                                         "Lease");
+
+        ck_assert_str_eq(lease, id);
+}
+
+static void expect_refused(Client *client, const char *address, const char *id)
+{
+        _cleanup_reply_ Reply *reply = reset(client, address, "flr", NULL);
+
+        expect_error(reply, "Leased", address);
+        expect_error(reply, "Leased", id);
+        expect_error(reply, "Leased", "a test");
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "leased");
+        ck_assert_uint_eq(model_count("begin", address), 0);
+}
+
+static void expect_reset(Client *client, const char *address)
+{
+        _cleanup_reply_ Reply *reply = reset(client, address, "flr", NULL);
+
+        expect_success(reply);
+}
+
+/* ---- whose devices they are ---- */
+
+START_TEST(others_are_refused)
+{
+        _cleanup_reply_ Reply *list = NULL, *plan = NULL;
+        _cleanup_free_ char *id = NULL;
+        int lease;
+
+        start_for_everybody();
+        lease = lease_take(alice, CARD, &id);
+        expect_lease(CARD, id);
+        expect_lease(CARD2, "");
+        expect_refused(bob, CARD, id);
+        /* Root is somebody else, too. */
+        expect_refused(observer, CARD, id);
+
+        list = claims_list("ListLeases");
+        ck_assert_uint_eq(reply_length(list, "0"), 1);
+        ck_assert_str_eq(reply_string(list, "0.0.id"), id);
+        ck_assert_int_eq(reply_number(list, "0.0.uid"), UID_ALICE);
+        ck_assert_str_eq(reply_string(list, "0.0.who"), "a test");
+        ck_assert_str_eq(reply_string(list, "0.0.why"), "to see what happens");
+        ck_assert_int_gt(reply_number(list, "0.0.since"), 0);
+        ck_assert_str_eq(reply_string(list, "0.0.devices.0"), CARD);
+
+        plan = manager_call(bob, "Plan", "ssa{sv}", CARD, "flr", 0);
+        expect_success(plan);
+        ck_assert_str_eq(reply_string(plan, "0.rungs.0.why.0"), "leased");
+        ck_assert_str_eq(reply_string(plan, "0.rungs.0.owners.0.lease"), id);
+        ck_assert_str_eq(reply_string(plan, "0.rungs.0.owners.0.owner"), "uid:1001");
+
+        expect_reset(alice, CARD);
+        expect_reset(bob, CARD2);
+
+        claim_release(&lease);
+        (void) signal_wait("PropertiesChanged", device_path(CARD), "\"Lease\"");
+        claims_wait("ListLeases", 0);
+        expect_lease(CARD, "");
+        expect_reset(bob, CARD);
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", MESSAGE_ID_TAKEN, "PCIRESETD_CLAIM", id,
+                                        "PCIRESETD_DEVICE", CARD, "PCIRESETD_UID", "1001", NULL),
+                          1);
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", MESSAGE_ID_RELEASED, "PCIRESETD_CLAIM", id, NULL), 1);
+}
+END_TEST
+
+/* The lease was authorised; what one owns one may reset, unless an administrator says otherwise. */
+START_TEST(owner_needs_no_other_permission)
+{
+        _cleanup_reply_ Reply *reply = NULL, *refused = NULL;
+        int lease;
+
+        polkit_start("polkit.addRule(function(action, subject) {\n"
+                     "    if (action.id == 'org.pciresetd1.acquire' && subject.user == 'alice' &&\n"
+                     "        action.lookup('devices') == '" CARD "' && action.lookup('device') == '" CARD
+                     "' &&\n"
+                     "        action.lookup('driver') == '' && action.lookup('class') == '0x020000')\n"
+                     "        return polkit.Result.YES;\n"
+                     "});\n");
+        fixture_devices();
+        fixture_start();
+        refused = reset(alice, CARD, "flr", NULL);
+        expect_error(refused, ERROR_INTERACTIVE, "org.pciresetd1.reset");
+        lease = lease_take(alice, CARD, NULL);
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        claim_release(&lease);
+}
+END_TEST
+
+START_TEST(lease_needs_permission)
+{
+        _cleanup_reply_ Reply *reply = NULL, *list = NULL;
+
+        fixture_devices();
+        fixture_start();
+        reply = call_finish(acquire_start(bob, card_alone));
+        expect_error(reply, ERROR_ACCESS_DENIED, "org.pciresetd1.acquire");
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        list = claims_list("ListLeases");
+        ck_assert_uint_eq(reply_length(list, "0"), 0);
+}
+END_TEST
+
+START_TEST(all_or_none)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        _cleanup_free_ char *id = NULL;
+        int lease;
+
+        start_for_everybody();
+        lease = lease_take(bob, CARD2, &id);
+        reply = call_finish(acquire_start(alice, both_cards));
+        expect_error(reply, "Leased", CARD2);
+        expect_error(reply, "Leased", id);
+        expect_lease(CARD, "");
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+        lease = claim_finish(acquire_start(alice, both_cards), NULL);
+        /* One's own lease is in one's way, too. */
+        reply_free(reply);
+        reply = call_finish(acquire_start(alice, card_alone));
+        expect_error(reply, "Leased", CARD);
+        claim_release(&lease);
+}
+END_TEST
+
+/* Two functions below one bridge, which has `reset_subordinate`. */
+START_TEST(reset_of_both_needs_both)
+{
+        const char *const functions[] = {CARD, FUNCTION1, NULL};
+        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
+        _cleanup_reply_ Reply *refused = NULL, *plan = NULL;
+        int lease, other;
+
+        sysfs_add(&mock_port);
+        sysfs_set(PORT, "reset_subordinate", "%s", "");
+        sysfs_add(&mock_card);
+        sysfs_add(&second);
+        polkit_start(polkit_rules_everybody);
+        fixture_start();
+
+        lease = lease_take(alice, CARD, NULL);
+        other = lease_take(bob, FUNCTION1, NULL);
+        refused = reset(alice, CARD, "subordinate", NULL);
+        expect_error(refused, "Leased", FUNCTION1);
+        expect_nothing_written();
+        claim_release(&other);
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+
+        lease = claim_finish(acquire_start(alice, functions), NULL);
+        plan = manager_call(alice, "Plan", "ssa{sv}", CARD, "subordinate", 0);
+        expect_success(plan);
+        ck_assert(json_object_get_boolean(reply_at(plan, "0.rungs.0.usable")));
+        ck_assert_uint_eq(reply_length(plan, "0.rungs.0.reset_set"), 2);
+        ck_assert_uint_eq(reply_length(plan, "0.rungs.0.owners"), 2);
+        ck_assert_str_eq(reply_string(plan, "0.rungs.0.actions.0"), "org.pciresetd1.reset-owned");
+        claim_release(&lease);
+}
+END_TEST
+
+/* ---- the descriptor ---- */
+
+static void keep(int fd)
+{
+        (void) fd;
+        for (;;)
+                (void) pause();
+}
+
+START_TEST(a_copy_keeps_it)
+{
+        _cleanup_free_ char *id = NULL;
+        Process *holder;
+        int lease;
+
+        start_for_everybody();
+        lease = lease_take(alice, CARD, &id);
+        holder = process_fork("holder", UID_BOB, keep, lease);
+        claim_release(&lease);
+        /* Whoever asked for it may leave as well. */
+        alice = client_free(alice);
+        client_barrier(observer);
+        expect_refused(bob, CARD, id);
+        holder = process_free(holder);
+        claims_wait("ListLeases", 0);
+        expect_reset(bob, CARD);
+}
+END_TEST
+
+START_TEST(a_copy_can_be_shown)
+{
+        _cleanup_reply_ Reply *shown = NULL, *named = NULL, *other = NULL;
+        _cleanup_free_ char *id = NULL;
+        size_t n_open;
+        int lease;
+
+        start_for_everybody();
+        lease = lease_take(alice, CARD, &id);
+        /* The first call with a timeout leaves the loop's clock behind. */
+        expect_reset(alice, CARD);
+        n_open = daemon_descriptors();
+        shown = reset(bob, CARD, "flr", "lease_fd", "h", lease, NULL);
+        expect_success(shown);
+        named = reset(bob, CARD, "flr", "lease", "s", id, "lease_fd", "h", lease, NULL);
+        expect_success(named);
+        /* It is about CARD alone. */
+        other = reset(bob, CARD2, "flr", "lease", "s", id, "lease_fd", "h", lease, NULL);
+        expect_error(other, "Leased", id);
+        client_barrier(observer);
+        ck_assert_uint_eq(daemon_descriptors(), n_open);
+        /* Nor does the daemon keep it alive. */
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+}
+END_TEST
+
+START_TEST(ids_are_no_secrets)
+{
+        _cleanup_reply_ Reply *foreign = NULL, *unknown = NULL, *no_lease = NULL, *own = NULL;
+        _cleanup_reply_ Reply *inhibitors = NULL;
+        _cleanup_free_ char *id = NULL;
+        int lease, inhibitor;
+
+        start_for_everybody();
+        lease = lease_take(alice, CARD, &id);
+        foreign = reset(bob, CARD, "flr", "lease", "s", id, NULL);
+        expect_error(foreign, "Leased", id);
+        unknown = reset(alice, CARD, "flr", "lease", "s", "abcdefghijkl", NULL);
+        expect_error(unknown, "Leased", "abcdefghijkl");
+        inhibitor = inhibitor_take(alice, CARD2, "block");
+        inhibitors = claims_list("ListInhibitors");
+        no_lease = reset(alice, CARD, "flr", "lease", "s", reply_string(inhibitors, "0.0.id"), NULL);
+        expect_error(no_lease, "Leased", reply_string(inhibitors, "0.0.id"));
+        expect_nothing_written();
+        own = reset(alice, CARD, "flr", "lease", "s", id, NULL);
+        expect_success(own);
+        claim_release(&inhibitor);
+        claim_release(&lease);
+}
+END_TEST
+
+START_TEST(other_descriptors_are_no_leases)
+{
+        _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC), inhibitor = -EBADF;
+        _cleanup_reply_ Reply *reply = NULL, *of_inhibitor = NULL;
+        size_t n_open;
+
+        start_for_everybody();
+        inhibitor = inhibitor_take(alice, CARD2, "block");
+        n_open = daemon_descriptors();
+        reply = reset(alice, CARD, "flr", "lease_fd", "h", null, NULL);
+        expect_error(reply, ERROR_INVALID_ARGS, "lease_fd");
+        of_inhibitor = reset(alice, CARD, "flr", "lease_fd", "h", inhibitor, NULL);
+        expect_error(of_inhibitor, ERROR_INVALID_ARGS, "lease_fd");
+        expect_nothing_written();
+        client_barrier(observer);
+        ck_assert_uint_eq(daemon_descriptors(), n_open);
+}
+END_TEST
+
+/* ---- the daemon goes and comes ---- */
+
+static const bool daemon_is_killed[] = {false, true};
+
+static void restart(bool killed)
+{
+        if (killed)
+                daemon_kill();
+        else
+                daemon_stop();
+        daemon_start();
+}
+
+START_TEST(survives_a_restart)
+{
+        _cleanup_free_ char *id = NULL;
+        int lease;
+
+        start_for_everybody();
+        lease = claim_finish(acquire_start(alice, both_cards), &id);
+        restart(daemon_is_killed[_i]);
+        expect_lease(CARD, id);
+        expect_lease(CARD2, id);
+        expect_refused(bob, CARD, id);
+        expect_reset(alice, CARD);
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+        expect_reset(bob, CARD2);
+}
+END_TEST
+
+START_TEST(holder_dies_while_the_daemon_is_down)
+{
+        _cleanup_free_ char *id = NULL, *kept_id = NULL;
+        _cleanup_reply_ Reply *list = NULL;
+        Process *holder;
+        int lease, kept;
+
+        start_for_everybody();
+        kept = lease_take(bob, CARD2, &kept_id);
+        lease = lease_take(alice, CARD, &id);
+        holder = process_fork("holder", UID_ALICE, keep, lease);
+        claim_release(&lease);
+        client_barrier(observer);
+        if (daemon_is_killed[_i])
+                daemon_kill();
+        else
+                daemon_stop();
+        holder = process_free(holder);
+        daemon_start();
+        list = claims_list("ListLeases");
+        ck_assert_uint_eq(reply_length(list, "0"), 1);
+        ck_assert_str_eq(reply_string(list, "0.0.id"), kept_id);
+        expect_lease(CARD, "");
+        expect_lease(CARD2, kept_id);
+        expect_reset(bob, CARD);
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", MESSAGE_ID_RELEASED, "PCIRESETD_CLAIM", id, NULL), 1);
+        claim_release(&kept);
+}
+END_TEST
+
+/* A device that comes back is in the lease; a stranger in its place is not. */
+START_TEST(follows_its_device)
+{
+        MockDevice stranger = mock_card;
+        _cleanup_free_ char *id = NULL;
+        int lease;
+
+        start_for_everybody();
+        lease = lease_take(alice, CARD, &id);
+        hotplug_remove(CARD);
+        hotplug_add(&mock_card);
+        client_barrier(observer);
+        wait_until(signal_find("InterfacesAdded", NULL, device_path(CARD)));
+        expect_lease(CARD, id);
+        hotplug_remove(CARD);
+        stranger.device = 0x4711;
+        hotplug_add(&stranger);
+        wait_until(signal_count("InterfacesAdded", NULL, device_path(CARD)) == 2);
+        expect_lease(CARD, "");
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+}
+END_TEST
+
+/* ---- between the question and the answer ---- */
+
+static Call *start_asked(const char *const addresses[])
+{
+        Call *asked;
+
+        mock_polkit_start(MOCK_POLKIT_HANG);
+        fixture_devices();
+        fixture_start();
+        signals_watch(observer);
+        asked = acquire_start(alice, addresses);
+        (void) mock_polkit_request(0);
+        return asked;
+}
+
+START_TEST(what_polkit_is_told)
+{
+        Call *asked = start_asked(both_cards);
+        const PolkitRequest *request = mock_polkit_request(0);
+        int lease;
+
+        ck_assert_str_eq(request->action, "org.pciresetd1.acquire");
+        ck_assert_str_eq(request->subject_name, client_name(alice));
+        ck_assert_str_eq(mock_polkit_detail(request, "device"), CARD);
+        ck_assert_str_eq(mock_polkit_detail(request, "devices"), CARD " " CARD2);
+        ck_assert_str_eq(mock_polkit_detail(request, "vendor_id"), "0x8086");
+        ck_assert_str_eq(mock_polkit_detail(request, "device_id"), "0x10d3");
+        ck_assert_str_eq(mock_polkit_detail(request, "class"), "0x020000");
+        ck_assert_str_eq(mock_polkit_detail(request, "driver"), "");
+        ck_assert_str_eq(mock_polkit_detail(request, "owner"), "");
+        ck_assert_ptr_nonnull(strstr(mock_polkit_detail(request, "polkit.message"), CARD));
+        mock_polkit_answer(0, true, false);
+        lease = claim_finish(asked, NULL);
+        claim_release(&lease);
+}
+END_TEST
+
+START_TEST(caller_leaves_under_the_question)
+{
+        Call *asked = start_asked(card_alone);
+        size_t n_open = daemon_descriptors();
+
+        call_abandon(asked);
+        alice = client_free(alice);
+        wait_until(mock_polkit_request(0)->cancelled);
+        client_barrier(observer);
+        claims_wait("ListLeases", 0);
+        expect_lease(CARD, "");
+        ck_assert_uint_le(daemon_descriptors(), n_open);
+}
+END_TEST
+
+/* Whether it is before or after the reply: nobody has the lease then. */
+START_TEST(caller_leaves_at_once)
+{
+        start_for_everybody();
+        for (int i = 0; i < 20; i++) {
+                Client *leaver = client_new(UID_ALICE);
+
+                call_abandon(acquire_start(leaver, both_cards));
+                ck_assert_int_ge(sd_bus_flush(leaver->bus), 0);
+                if (i % 2)
+                        client_barrier(observer);
+                leaver = client_free(leaver);
+                claims_wait("ListLeases", 0);
+        }
+        expect_lease(CARD, "");
+        expect_lease(CARD2, "");
+}
+END_TEST
+
+START_TEST(device_is_replaced_under_the_question)
+{
+        Call *asked = start_asked(both_cards);
+        _cleanup_reply_ Reply *reply = NULL;
+
+        hotplug_remove(CARD2);
+        hotplug_add(&mock_card2);
+        (void) signal_wait("InterfacesAdded", NULL, device_path(CARD2));
+        mock_polkit_answer(0, true, false);
+        reply = call_finish(asked);
+        expect_error(reply, "DeviceGone", CARD2);
+        claims_wait("ListLeases", 0);
+        expect_lease(CARD, "");
+}
+END_TEST
+
+START_TEST(somebody_is_faster)
+{
+        Call *asked = start_asked(both_cards), *faster;
+        _cleanup_reply_ Reply *reply = NULL;
+        int lease;
+
+        faster = acquire_start(bob, card_alone);
+        (void) mock_polkit_request(1);
+        mock_polkit_answer(1, true, false);
+        lease = claim_finish(faster, NULL);
+        mock_polkit_answer(0, true, false);
+        reply = call_finish(asked);
+        expect_error(reply, "Leased", CARD);
+        expect_lease(CARD2, "");
+        claim_release(&lease);
+}
+END_TEST
+
+/* A rule may have said yes to a device without driver alone. */
+START_TEST(changed_details_are_another_question)
+{
+        Call *asked = start_asked(card_alone);
+        int lease;
+
+        hotplug_bind(CARD, "vfio-pci");
+        (void) signal_wait("PropertiesChanged", device_path(CARD), "\"Driver\"");
+        mock_polkit_answer(0, true, false);
+        ck_assert_str_eq(mock_polkit_detail(mock_polkit_request(1), "driver"), "vfio-pci");
+        ck_assert(!call_done(asked));
+        mock_polkit_answer(1, true, false);
+        lease = claim_finish(asked, NULL);
+        claim_release(&lease);
+}
+END_TEST
+
+/* ---- a reset that waits ---- */
+
+/* bob was allowed to reset it when it was nobody's. */
+START_TEST(lease_comes_while_a_reset_is_queued)
+{
+        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
+        _cleanup_reply_ Reply *reply = NULL, *first_reply = NULL;
+        Call *first, *queued;
+        int hold, lease;
+
+        polkit_start(polkit_rules_everybody);
+        fixture_devices();
+        sysfs_add(&second);
+        fixture_start();
+        signals_watch(observer);
+        hold = model_hold(CARD);
+        first = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        queued = reset_start(bob, FUNCTION1, "flr", NULL);
+        (void) signal_wait("JobNew", NULL, FUNCTION1);
+        lease = lease_take(alice, FUNCTION1, NULL);
+        model_release(&hold);
+        first_reply = call_finish(first);
+        expect_success(first_reply);
+        reply = call_finish(queued);
+        expect_error(reply, "Leased", FUNCTION1);
+        ck_assert_uint_eq(model_count("begin", FUNCTION1), 0);
+        claim_release(&lease);
+}
+END_TEST
+
+/* ---- bad input ---- */
+
+static const struct {
+        const char *label;
+        const char *addresses[4];
+        const char *who, *why, *error, *part;
+} bad_cases[] = {
+        {"nothing", {NULL}, "me", "", ERROR_INVALID_ARGS, "No device"},
+        {"no address", {"nonsense"}, "me", "", ERROR_INVALID_ARGS, "nonsense"},
+        {"an empty address", {""}, "me", "", ERROR_INVALID_ARGS, "''"},
+        {"unknown", {"0000:7f:00.0"}, "me", "", "NoSuchDevice", "0000:7f:00.0"},
+        {"one of them unknown", {CARD, "0000:7f:00.0"}, "me", "", "NoSuchDevice", "0000:7f:00.0"},
+        {"twice", {CARD, CARD2, CARD}, "me", "", ERROR_INVALID_ARGS, CARD},
+        {"nobody", {CARD}, "", "", ERROR_INVALID_ARGS, "who"},
+        {"two lines", {CARD}, "a\nb", "", ERROR_INVALID_ARGS, "who"},
+        {"an escape sequence", {CARD}, "\x1b[2J", "", ERROR_INVALID_ARGS, "who"},
+        {"an escape sequence of one character", {CARD}, "\xc2\x9b", "", ERROR_INVALID_ARGS, "who"},
+        {"control characters as the reason", {CARD}, "me", "\a", ERROR_INVALID_ARGS, "why"},
+};
+
+START_TEST(bad_input)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        sd_bus_message *message;
+
+        start_for_everybody();
+        message = call_message(alice, MANAGER_PATH, MANAGER_INTERFACE, "Acquire", NULL);
+        ck_assert_int_ge(sd_bus_message_append_strv(message, (char **) bad_cases[_i].addresses), 0);
+        ck_assert_int_ge(sd_bus_message_append(message, "ssa{sv}", bad_cases[_i].who, bad_cases[_i].why, 0),
+                         0);
+        reply = call_finish(call_send(alice, message));
+        expect_error(reply, bad_cases[_i].error, bad_cases[_i].part);
+        claims_wait("ListLeases", 0);
+}
+END_TEST
+
+START_TEST(long_texts)
+{
+        char who[129], why[257];
+
+        start_for_everybody();
+        memset(who, 'w', sizeof(who));
+        memset(why, 'y', sizeof(why));
+        for (size_t over = 0; over < 3; over++) {
+                _cleanup_reply_ Reply *reply = NULL;
+
+                who[127 + (over == 1)] = why[255 + (over == 2)] = '\0';
+                reply = manager_call(alice, "Acquire", "asssa{sv}", 1, CARD, who, why, 0);
+                if (over == 0)
+                        expect_success(reply);
+                else
+                        expect_error(reply, ERROR_INVALID_ARGS, over == 1 ? "who" : "why");
+                who[127] = 'w', why[255] = 'y';
+                reply = reply_free(reply);
+                claims_wait("ListLeases", 0);
+        }
+}
+END_TEST
+
+START_TEST(unknown_options)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        start_for_everybody();
+        reply = manager_call(alice, "Acquire", "asssa{sv}", 1, CARD, "me", "", 1, "force", "b", 1);
+        expect_error(reply, ERROR_INVALID_ARGS, "force");
+        claims_wait("ListLeases", 0);
+}
+END_TEST
+
+#define MANY 513U
+
+START_TEST(thousands_of_devices)
+{
+        static char names[MANY][16];
+        const char *addresses[4 * MANY + 1] = {};
+        _cleanup_reply_ Reply *over = NULL, *unknown = NULL;
+        int lease;
+
+        polkit_start(polkit_rules_everybody);
+        for (size_t i = 0; i < MANY; i++) {
+                const MockDevice device = {.address = names[i], .methods = "flr"};
+
+                (void) snprintf(names[i], sizeof(names[i]), "0000:%02zx:%02zx.%zu", 1 + i / 256, i / 8 % 32,
+                                i % 8);
+                sysfs_add(&device);
+                addresses[i] = names[i];
+        }
+        fixture_start();
+        over = call_finish(acquire_start(alice, addresses));
+        expect_error(over, ERROR_INVALID_ARGS, "512");
+        for (size_t i = 0; i < 4 * MANY; i++)
+                addresses[i] = "0000:7f:00.0";
+        unknown = call_finish(acquire_start(alice, addresses));
+        expect_error(unknown, "NoSuchDevice", "0000:7f:00.0");
+        claims_wait("ListLeases", 0);
+        for (size_t i = 0; i < MANY - 1; i++)
+                addresses[i] = names[i];
+        addresses[MANY - 1] = NULL;
+        lease = claim_finish(acquire_start(alice, addresses), NULL);
+        claims_wait("ListLeases", 1);
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+}
+END_TEST
+
+/* ---- limits ---- */
+
+#define LEASES_PER_UID 64U
+
+START_TEST(leases_are_bounded)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        int inhibitors[LEASES_PER_UID], lease;
+        size_t n_open;
+
+        start_for_everybody();
+        n_open = daemon_descriptors();
+        for (size_t i = 0; i < LEASES_PER_UID; i++)
+                inhibitors[i] = inhibitor_take(alice, CARD2, "block");
+        reply = call_finish(acquire_start(alice, card_alone));
+        expect_error(reply, "LimitsExceeded", "64");
+        /* bob is not concerned. */
+        lease = lease_take(bob, CARD, NULL);
+        claim_release(&lease);
+        for (size_t i = 0; i < LEASES_PER_UID; i++)
+                claim_release(&inhibitors[i]);
+        claims_wait("ListInhibitors", 0);
+        claims_wait("ListLeases", 0);
+        lease = lease_take(alice, CARD, NULL);
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+        ck_assert_uint_eq(daemon_descriptors(), n_open);
+}
+END_TEST
+
+#define QUESTIONS_PER_UID 8U
+
+START_TEST(questions_are_bounded)
+{
+        Call *asked[QUESTIONS_PER_UID], *others;
+        _cleanup_reply_ Reply *reply = NULL;
+        int lease;
+
+        asked[0] = start_asked(card_alone);
+        for (size_t i = 1; i < QUESTIONS_PER_UID; i++)
+                asked[i] = acquire_start(alice, card_alone);
+        (void) mock_polkit_request(QUESTIONS_PER_UID - 1);
+        reply = call_finish(acquire_start(alice, card_alone));
+        expect_error(reply, "LimitsExceeded", "Too many");
+        others = acquire_start(bob, card_alone);
+        (void) mock_polkit_request(QUESTIONS_PER_UID);
+        mock_polkit_answer(QUESTIONS_PER_UID, true, false);
+        lease = claim_finish(others, NULL);
+        claim_release(&lease);
+        for (size_t i = 0; i < QUESTIONS_PER_UID; i++)
+                call_abandon(asked[i]);
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("leases");
+
+        program_add(&program, others_are_refused);
+        program_add(&program, owner_needs_no_other_permission);
+        program_add(&program, lease_needs_permission);
+        program_add(&program, all_or_none);
+        program_add(&program, reset_of_both_needs_both);
+        program_add(&program, a_copy_keeps_it);
+        program_add(&program, a_copy_can_be_shown);
+        program_add(&program, ids_are_no_secrets);
+        program_add(&program, other_descriptors_are_no_leases);
+        program_add_table(&program, survives_a_restart, daemon_is_killed);
+        program_add_table(&program, holder_dies_while_the_daemon_is_down, daemon_is_killed);
+        program_add(&program, follows_its_device);
+        program_add(&program, what_polkit_is_told);
+        program_add(&program, caller_leaves_under_the_question);
+        program_add(&program, caller_leaves_at_once);
+        program_add(&program, device_is_replaced_under_the_question);
+        program_add(&program, somebody_is_faster);
+        program_add(&program, changed_details_are_another_question);
+        program_add(&program, lease_comes_while_a_reset_is_queued);
+        program_add_table(&program, bad_input, bad_cases);
+        program_add(&program, long_texts);
+        program_add(&program, unknown_options);
+        program_add(&program, thousands_of_devices);
+        program_add(&program, leases_are_bounded);
+        program_add(&program, questions_are_bounded);
+        return program_run(&program);
+}
