@@ -47,7 +47,7 @@ def looking(bed: Bed) -> None:
     columns = {line.index(row["description"]) for line, row in zip(text[1:], rows)}
     assert len(columns) == 1, "the table is not aligned"
     shown = as_json(bed, "bob", "show", short(address))
-    assert shown["properties"]["Address"] == address and [m["name"] for m in shown["methods"]] == ["pm", "bus"], shown
+    assert shown["properties"]["Address"] == address and [m["name"] for m in shown["methods"]] == ["pm", "bus", "subordinate", "rescan"], shown
     assert address in run(bed, "bob", "show", address.upper()).stdout
     methods = {m.pop("name"): m for m in as_json(bed, "bob", "methods", short(address))}
     assert methods == caller.methods(address), methods

@@ -28,7 +28,8 @@ DEVICE = "name=+0(+0(%di)):string"
 @dataclass(frozen=True)
 class Event:
     """`what` is a method's name, or "reset" (the attribute's own work), "sbr"
-    (secondary bus reset of this bridge) or "reset_method" (a write to it)."""
+    (secondary bus reset of this bridge), "reset_method" (a write to it),
+    "subordinate" (of this bridge) or "remove"."""
 
     time: float
     task: str
@@ -46,6 +47,8 @@ def _definitions() -> list[str]:
     lines += [f"p:bed/reset pci_reset_function {PCI_DEV}", "r:bed/reset_done pci_reset_function ret=$retval:s32",
               f"p:bed/sbr pci_bridge_secondary_bus_reset {PCI_DEV}",
               f"p:bed/remove pci_stop_and_remove_bus_device {PCI_DEV}",
+              f"p:bed/remove_locked pci_stop_and_remove_bus_device_locked {PCI_DEV}",
+              f"p:bed/subordinate reset_subordinate_store {DEVICE}",
               f"p:bed/reset_method reset_method_store {DEVICE} value=+0(%dx):string"]
     return lines
 
@@ -90,7 +93,11 @@ class KernelTrace:
 
     def writes(self) -> list[Event]:
         """Everything a user's request could have caused: resets and writes of reset_method."""
-        return [e for e in self.events() if e.what in ("reset", "reset_method", "sbr")]
+        return [e for e in self.events() if e.what in ("reset", "reset_method", "sbr", "subordinate")]
+
+    def removed(self) -> list[str]:
+        """Devices that were taken away, by a slot or by hand."""
+        return sorted({e.address for e in self.events() if e.what in ("remove", "remove_locked")})
 
     @staticmethod
     def _take(events: list[Event], match: re.Match[str]) -> None:
