@@ -251,7 +251,7 @@ static int play_events(sd_bus_message *call)
         (void) sd_bus_emit_signal(bus, ROOT, MANAGER, "PrepareForReset", "uaob", OUR_JOB, 2, known, path, 1);
         (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 2,
                                   "InUse", "b", 1, "Lease", "s", "L1", 0);
-        (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 1,
+        (void) sd_bus_emit_signal(bus, path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 1,
                                   "InUse", "b", 0, 0);
         (void) change_phase(bus, "resetting");
         (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 2,

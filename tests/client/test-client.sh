@@ -491,7 +491,7 @@ test_monitor() {
                 "out_has '0000:01:00.0  reset: by flr in 0.11 s, verified: ok'" \
                 "out_has '0000:01:00.0  job 42 is about to reset: 0000:01:00.0, 0000:05:00.0'" \
                 "out_has '0000:01:00.0  job 42 is over with: 0000:01:00.0, 0000:05:00.0'" \
-                "grep -q '0000:01:00.0  in use\$' $work/out" "out_has '0000:01:00.0  not in use any more'" \
+                "grep -q '0000:01:00.0  in use\$' $work/out" "out_has '0000:05:00.0  not in use any more'" \
                 "out_has '0000:01:00.0  Lease: L1'" "out_has '0000:01:00.0  job 42 new'" "out_has '0000:01:00.0  job 42 ended: done'" \
                 "out_has '0000:01:00.0  job 42 Phase: resetting'" "out_has '0000:05:00.0  removed'" \
                 "out_has 'pciresetd     left the bus'" "out_has 'pciresetd     is on the bus'" "out_lacks 'job 66'" \
