@@ -77,7 +77,7 @@ START_TEST(nothing_is_announced_before_the_answer)
         ck_assert_uint_eq(reply_length(jobs, "0"), 0);
         ck_assert_ptr_null(signal_find("JobNew", NULL, NULL));
         ck_assert_ptr_null(signal_find("InterfacesAdded", NULL, NULL));
-        ck_assert_ptr_null(signal_find("PropertiesChanged", NULL, NULL));
+        ck_assert_ptr_null(signal_find("PropertiesChanged", NULL, "State"));
 
         mock_polkit_answer(0, false, false);
         finish_with_error(asked, ERROR_ACCESS_DENIED, CARD);

@@ -13,6 +13,8 @@
 int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 /* Reads the live facts of everything that a plan for the device may look at. */
 int refresh_concerned(Device *device, sd_bus_error *error);
+/* The a(sa{sv}) that GetMethods answers with, from live facts. */
+int append_methods(sd_bus_message *message, Bus *bus, Device *device, const PlanOptions *options);
 /* The a{sv} that Plan answers with. */
 int append_plan(sd_bus_message *message, const Bus *bus, const Plan *plan, uint32_t viewer_uid);
 /* Sets InvalidMethod. */
@@ -20,6 +22,9 @@ int invalid_method(sd_bus_error *error, const PciAddress *address, const char *m
 
 /* look.c: have it looked up who uses the devices. */
 int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+/* GetMethods, from the method's options on, once it is known who uses the devices. */
+int look_for_methods(Bus *bus, sd_bus_message *message, Device *device, const PlanOptions *options,
+                     sd_bus_error *error);
 int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 
 /* reset.c: waits for its job. */

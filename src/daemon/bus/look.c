@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Plan and GetHolders: what is told rests on a look at who uses the devices that is not older than the call.
+ * Plan and GetHolders, and GetMethods where nobody has looked yet: what is told rests on a look at who uses
+ * the devices that is not older than the call.
  *
  * Such a look starts a worker, and anybody may ask for it. So each user has one look at a device at a time:
  * further calls of his about the same device wait for its end, and then share the next one.
@@ -21,11 +22,17 @@
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
+typedef enum LookFor {
+        LOOK_FOR_HOLDERS,
+        LOOK_FOR_PLAN,
+        LOOK_FOR_METHODS,
+} LookFor;
+
 typedef struct LookCall {
         PendingCall pending;
         PciAddress address;
         uint64_t generation; /* of the device that the call named */
-        bool is_plan;
+        LookFor what;
         char method[QUOTED_MAX];
         Request options;
         bool waits; /* for the look of another call to end */
@@ -61,6 +68,13 @@ static int answer_plan(LookCall *call, Device *device, sd_bus_message *reply, sd
         return r < 0 ? r : append_plan(reply, call->pending.bus, plan, call->pending.uid);
 }
 
+static int answer_methods(LookCall *call, Device *device, sd_bus_message *reply, sd_bus_error *error)
+{
+        int r = refresh_concerned(device, error);
+
+        return r < 0 ? r : append_methods(reply, call->pending.bus, device, &call->options.plan);
+}
+
 static int answer_holders(LookCall *call, const Device *device, sd_bus_message *reply)
 {
         uint32_t uid = call->pending.uid;
@@ -87,15 +101,16 @@ static int make_answer(LookCall *call, int looked, sd_bus_message **ret, sd_bus_
                                          "%s: the device was removed, or another one has its address now. "
                                          "Look at ListDevices and ask again.",
                                          address);
-        if (looked < 0 && !call->is_plan)
+        if (looked < 0 && call->what == LOOK_FOR_HOLDERS)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_FAILED,
                                          "%s: it could not be found out who uses it: %s. See the journal of "
                                          "pciresetd and ask again.",
                                          address, strerror(-looked));
         r = sd_bus_message_new_method_return(call->pending.message, &reply);
         if (r >= 0)
-                r = call->is_plan ? answer_plan(call, device, reply, error)
-                                  : answer_holders(call, device, reply);
+                r = call->what == LOOK_FOR_PLAN      ? answer_plan(call, device, reply, error)
+                    : call->what == LOOK_FOR_METHODS ? answer_methods(call, device, reply, error)
+                                                     : answer_holders(call, device, reply);
         if (r >= 0)
                 *ret = steal_pointer(reply);
         return r;
@@ -154,8 +169,8 @@ static void look(LookCall *call)
 
         call->waits = false;
         if (device)
-                r = call->is_plan ? plan_concerned(device, &devices, &n)
-                                  : list_function(device, &devices, &n);
+                r = call->what == LOOK_FOR_HOLDERS ? list_function(device, &devices, &n)
+                                                   : plan_concerned(device, &devices, &n);
         if (device && r >= 0)
                 r = survey_ask(call->pending.bus->survey, devices, n, on_looked, call, &call->question);
         if (r <= 0)
@@ -240,7 +255,7 @@ static int start(Bus *bus, sd_bus_message *message, const Device *device, const 
         call = (LookCall *) pending;
         call->address = device->facts.address;
         call->generation = device->generation;
-        call->is_plan = arguments->is_plan;
+        call->what = arguments->what;
         memcpy(call->method, arguments->method, sizeof(call->method));
         call->options = arguments->options;
         return pending_begin(pending);
@@ -248,7 +263,7 @@ static int start(Bus *bus, sd_bus_message *message, const Device *device, const 
 
 int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
 {
-        LookCall arguments = {.is_plan = true};
+        LookCall arguments = {.what = LOOK_FOR_PLAN};
         const char *method;
         int r;
 
@@ -265,8 +280,16 @@ int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error 
 
 int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
 {
-        const LookCall arguments = {};
+        const LookCall arguments = {.what = LOOK_FOR_HOLDERS};
         int r = options_read(message, NULL, 0, error);
 
         return r < 0 ? r : start(bus, message, device, &arguments, error);
+}
+
+int look_for_methods(Bus *bus, sd_bus_message *message, Device *device, const PlanOptions *options,
+                     sd_bus_error *error)
+{
+        const LookCall arguments = {.what = LOOK_FOR_METHODS, .options.plan = *options};
+
+        return start(bus, message, device, &arguments, error);
 }

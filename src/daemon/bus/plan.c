@@ -92,16 +92,40 @@ static int append_method_named(sd_bus_message *message, Bus *bus, Device *device
         return r < 0 ? r : append_method(message, bus, device, &plan->rungs[0]);
 }
 
+int append_methods(sd_bus_message *message, Bus *bus, Device *device, const PlanOptions *options)
+{
+        const char *own[PLAN_OWN_METHODS_MAX];
+        size_t n_own = plan_own_methods(device, own);
+        int r = sd_bus_message_open_container(message, 'a', "(sa{sv})");
+
+        /* Each by its name: an alias would leave out those of unknown scope. */
+        for (size_t i = 0; i < device->live.methods.n && r >= 0; i++)
+                r = append_method_named(message, bus, device, device->live.methods.names[i], options);
+        for (size_t i = 0; i < n_own && r >= 0; i++)
+                r = append_method_named(message, bus, device, own[i], options);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* Whether it has to be found out first who uses the devices: they have just appeared, or got another driver.
+ */
+static int is_known(void *userdata, Device *device)
+{
+        return plan_needs_scan(device) && !device->use.known ? -ENODATA : 0;
+}
+
 int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
 {
         _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
-        const char *own[PLAN_OWN_METHODS_MAX];
         PlanOptions options = {};
         Option in_use = {"in_use", "b", &options.in_use};
-        size_t n_own;
         int r;
 
         r = options_read(message, &in_use, 1, error);
+        if (r < 0)
+                return r;
+        r = plan_for_each_concerned(device, is_known, NULL);
+        if (r == -ENODATA)
+                return look_for_methods(bus, message, device, &options, error);
         if (r < 0)
                 return r;
         r = refresh_concerned(device, error);
@@ -110,15 +134,7 @@ int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus
 
         r = sd_bus_message_new_method_return(message, &reply);
         if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sa{sv})");
-        /* Each by its name: an alias would leave out those of unknown scope. */
-        for (size_t i = 0; i < device->live.methods.n && r >= 0; i++)
-                r = append_method_named(reply, bus, device, device->live.methods.names[i], &options);
-        n_own = plan_own_methods(device, own);
-        for (size_t i = 0; i < n_own && r >= 0; i++)
-                r = append_method_named(reply, bus, device, own[i], &options);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
+                r = append_methods(reply, bus, device, &options);
         return r < 0 ? r : sd_bus_message_send(reply);
 }
 
