@@ -135,10 +135,13 @@ typedef enum WorkerOutcome {
  *   not-vfio        a member is not bound to a VFIO driver, or its group is neither presented nor free
  *   no-slot         the slot is not there, or not the one of the target
  *   unbind          a driver could not be taken off; those taken off before are back
- *   dead            the target does not answer, so the kernel would save garbage and write it back; verdict:
- * dead unreadable      what must be known could not be read unsupported     there is no `reset` or
- * `reset_method` to write method-refused  `reset_method` did not take the method internal        out of
- * memory and the like `error` says more where there is more to say.
+ *   dead            the target does not answer, so the kernel would save garbage and write it back
+ *   unreadable      what must be known could not be read
+ *   unsupported     what would have to be written is not there
+ *   method-refused  `reset_method` did not take the method
+ *   internal        out of memory and the like
+ *
+ * With `dead` the verdict is dead. `error` says more where there is more to say.
  */
 #define WORKER_WHY_DENIED         "denied"
 #define WORKER_WHY_BAD_REQUEST    "bad-request"

@@ -13,6 +13,7 @@ integration_programs = \
 	tests/integration/test-pending \
 	tests/integration/test-reset \
 	tests/integration/test-verdict \
+	tests/integration/test-ways \
 	tests/integration/test-usage \
 	tests/integration/test-lanes \
 	tests/integration/test-jobs \
@@ -142,3 +143,8 @@ tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
 tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_inhibit_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_inhibit_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_ways_SOURCES = tests/integration/test-ways.c
+tests_integration_test_ways_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_ways_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_ways_LDADD = $(INTEGRATION_LIBS)
