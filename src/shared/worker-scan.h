@@ -8,7 +8,15 @@
 
 #include "shared/holder.h"
 
-#define WORKER_OWNER_MAX       64U /* a user's name or "@group", with NUL */
+#define WORKER_OWNER_MAX 64U /* a user's name or "@group", with NUL */
+/*
+ * A scan opens block devices to see whether anybody has them for himself, and whoever listens to these nodes
+ * cannot tell that from the opening by others. So when it has opened the last one, and before it looks at
+ * any process, the worker makes the directory WORKER_FENCE_DIR/<job> and removes it again: in the listener's
+ * queue what was opened before stands before that. Nothing is made for job 0.
+ */
+#define WORKER_FENCE_DIR "/run/pciresetd/scans"
+
 #define WORKER_NODES_MAX       32U /* device nodes told of one device */
 #define WORKER_NODE_MAX        96U /* the path of a node, with NUL */
 #define WORKER_NETWORK_IDS_MAX 8U

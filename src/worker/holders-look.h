@@ -70,6 +70,7 @@ typedef struct Look {
         Interface *interfaces;
         size_t n_interfaces, interfaces_size;
         HoldersClaims *claims; /* NULL: none are kept */
+        uint32_t fence; /* the job whose fence is raised, 0: none */
 
         pthread_mutex_t lock; /* for what follows, and the members' holders: processes are looked at by
                                * several threads */

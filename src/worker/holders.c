@@ -272,11 +272,25 @@ static int look_at_vfio_counts(Look *look)
         return 0;
 }
 
+/* From here on no block device is opened any more (shared/worker-scan.h). */
+static int raise_fence(Look *look)
+{
+        char path[256];
+
+        if (look->fence == 0)
+                return 0;
+        (void) snprintf(path, sizeof(path), "%s/pciresetd/scans/%u", look->roots.run, look->fence);
+        /* Where nobody listens there is no directory. */
+        if (mkdir(path, 0700) >= 0)
+                (void) rmdir(path);
+        return 0;
+}
+
 static int look_at_all(Look *look, bool owners)
 {
         static int (*const steps[])(Look *) = {
                 look_find_nodes, look_at_bindings,  look_at_networks,
-                look_at_storage, look_at_processes, look_at_vfio_counts,
+                look_at_storage, raise_fence, look_at_processes, look_at_vfio_counts,
         };
 
         for (size_t i = 0; i < look->n_members; i++) {
@@ -403,6 +417,7 @@ static Job *job_new(const HoldersRoots *roots, const WorkerRequest *request, boo
         job->look.n_members = n;
         job->look.roots = roots ? *roots : machine;
         job->look.claims = keep_claims ? &job->claims : NULL;
+        job->look.fence = request->operation == WORKER_SCAN ? request->job : 0;
         job->owners = request->owners;
         (void) pthread_mutex_init(&job->look.lock, NULL);
         return job;

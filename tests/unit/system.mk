@@ -3,7 +3,8 @@
 # The daemon's edges to the machine.
 system_unit_tests = \
 	tests/unit/test-lease-store \
-	tests/unit/test-scans
+	tests/unit/test-scans \
+	tests/unit/test-watch
 check_PROGRAMS += $(system_unit_tests) tests/unit/scripted-worker
 unit_tests += $(system_unit_tests)
 
@@ -25,3 +26,8 @@ tests_unit_test_scans_SOURCES = tests/unit/test-scans.c
 tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_scans_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_scans_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_watch_SOURCES = tests/unit/test-watch.c
+tests_unit_test_watch_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_watch_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_watch_LDADD = $(SYSTEM_UNIT_LIBS)

@@ -309,6 +309,101 @@ START_TEST(large_queries_are_split)
 }
 END_TEST
 
+START_TEST(targets_are_bounded)
+{
+        static ScanTarget many[WORKER_MEMBERS_MAX];
+        static Asked asked[SCANS_TARGETS_MAX / WORKER_MEMBERS_MAX + 1];
+        Asked *last = &asked[ELEMENTSOF(asked) - 1];
+
+        for (unsigned i = 0; i < ELEMENTSOF(many); i++) {
+                many[i] = target("0000:00:00.0");
+                many[i].address.domain = i;
+        }
+        for (unsigned i = 0; i < ELEMENTSOF(asked) - 1; i++)
+                ck_assert_int_eq(ask_targets(&asked[i], many, ELEMENTSOF(many), false), 0);
+        ck_assert_int_eq(ask(last, "0000:01:00.0"), -EBUSY);
+        asked[0].query = scan_query_cancel(asked[0].query);
+        ck_assert_int_eq(ask(last, "0000:01:00.0"), 0);
+}
+END_TEST
+
+/* Two workers at the same disk would each take the other for a user. */
+START_TEST(a_device_is_looked_at_by_one_worker)
+{
+        ScanTarget both[] = {target("0000:01:00.0"), target("0000:02:00.0")};
+        Asked a = {}, b = {}, c = {}, d = {};
+
+        script("gate", "0000:01:00.0");
+        ck_assert_int_eq(ask(&a, "0000:01:00.0"), 0);
+        settle();
+        ck_assert_int_eq(ask_targets(&b, both, 2, false), 0);
+        settle();
+        ck_assert_uint_eq(count_children(), 1);
+        /* Whoever came later does not take from the one that waits what it waits for. */
+        ck_assert_int_eq(ask(&c, "0000:02:00.0"), 0);
+        settle();
+        ck_assert_uint_eq(count_children(), 1);
+        ck_assert_int_eq(ask(&d, "0000:03:00.0"), 0);
+        until_answered(&d);
+        ck_assert_int_eq(d.error, 0);
+        ck_assert_int_eq(a.error, NOT_YET);
+        ck_assert_int_eq(c.error, NOT_YET);
+        await("begin 0000:01:00.0\n");
+        open_gate("0000:01:00.0");
+        until_answered(&a);
+        until_answered(&b);
+        until_answered(&c);
+        ck_assert_int_eq(a.error | b.error | c.error, 0);
+        ck_assert_uint_eq(said("begin"), 3);
+}
+END_TEST
+
+static unsigned n_begun, n_ended;
+static uint32_t begun_jobs[8];
+
+static void on_begun(void *userdata, uint32_t job, const WorkerMember *members, size_t n)
+{
+        ck_assert_uint_gt(n, 0);
+        begun_jobs[n_begun++] = job;
+}
+
+static void on_ended(void *userdata, uint32_t job)
+{
+        Asked *asked = userdata;
+
+        /* Before the answer. */
+        ck_assert_int_eq(asked->error, NOT_YET);
+        ck_assert_uint_eq(job, begun_jobs[n_ended++]);
+}
+
+START_TEST(each_scan_is_told_of)
+{
+        static const int errors[] = {0, -EIO, -EPIPE, -ETIMEDOUT};
+        Asked a = {};
+        const ScansListener listener = {.begun = on_begun, .ended = on_ended, .userdata = &a};
+
+        scans_set_listener(scans, &listener);
+        script("fail", "0000:02:00.0");
+        script("die", "0000:03:00.0");
+        script("gate", "0000:04:00.0");
+        for (unsigned i = 0; i < ELEMENTSOF(errors); i++) {
+                char text[PCI_ADDRESS_STRING_MAX];
+
+                (void) sprintf(text, "0000:%02x:00.0", i + 1);
+                if (i == 3)
+                        scans_set_patience(scans, 1);
+                ck_assert_int_eq(ask(&a, text), 0);
+                until_answered(&a);
+                ck_assert_int_eq(a.error, errors[i]);
+                ck_assert_uint_eq(n_begun, i + 1);
+                ck_assert_uint_eq(n_ended, i + 1);
+                for (unsigned k = 0; k < i; k++)
+                        ck_assert_uint_ne(begun_jobs[k], begun_jobs[i]);
+        }
+        scans_set_listener(scans, NULL);
+}
+END_TEST
+
 START_TEST(an_address_twice_is_refused)
 {
         ScanTarget twice[] = {target("0000:01:00.0"), target("0000:02:00.0"), target("0000:01:00.0")};
@@ -543,8 +638,6 @@ START_TEST(the_service_may_end_at_any_time)
         ck_assert_int_eq(ask(&b, "0000:02:00.0"), 0);
         ck_assert_int_eq(ask(&c, "0000:02:00.0"), 0);
         await("begin 0000:01:00.0\n");
-        ck_assert(scans_looks_at(scans, &(PciAddress){.bus = 1}));
-        ck_assert(!scans_looks_at(scans, &(PciAddress){.bus = 2}));
         scans = scans_free(scans);
         open_gate("0000:01:00.0");
         await("end\n");
@@ -564,6 +657,9 @@ static Suite *scans_suite(void)
         tcase_add_test(tcase, no_answer_is_older_than_its_question);
         tcase_add_test(tcase, two_run_and_the_rest_is_put_together);
         tcase_add_test(tcase, large_queries_are_split);
+        tcase_add_test(tcase, targets_are_bounded);
+        tcase_add_test(tcase, a_device_is_looked_at_by_one_worker);
+        tcase_add_test(tcase, each_scan_is_told_of);
         tcase_add_test(tcase, an_address_twice_is_refused);
         tcase_add_test(tcase, a_successor_is_not_merged);
         tcase_add_test(tcase, owners_do_not_hold_up_others);

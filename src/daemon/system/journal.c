@@ -244,6 +244,12 @@ void journal_record_unusable(const char *name, int error)
                 strerror(-error), "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
 }
 
+void journal_watch_failed(const char *what, int error)
+{
+        (void) sd_journal_send("MESSAGE=%s cannot be listened to, changes of use may go unnoticed: %s", what,
+                               strerror(-error), "PRIORITY=%i", LOG_WARNING, "ERRNO=%i", -error, NULL);
+}
+
 void journal_claim_unusable(const char *name, int error)
 {
         (void) sd_journal_send("MESSAGE=%s among the stored claims is unusable: %s", name, strerror(-error),

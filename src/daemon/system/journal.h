@@ -36,6 +36,8 @@ void journal_scan_failed(const char *message, int error);
 /* Of a worker that nobody heard out: its result, or the method list that is still narrowed. */
 void journal_left_behind(const WorkerRecord *record);
 void journal_record_unusable(const char *name, int error);
+/* Something cannot be listened to, so that a change of use goes unnoticed. */
+void journal_watch_failed(const char *what, int error);
 /* A file of a claim's: what is wrong with it. */
 void journal_claim_unusable(const char *name, int error);
 /* A lease or an inhibitor begins, or ends: its last descriptor was closed. */

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <utlist.h>
 
 #include "daemon/system/journal.h"
@@ -41,6 +42,7 @@ struct ScanQuery {
 /* One worker. */
 struct Scan {
         Queue *queue;
+        uint32_t job;
         WorkerMember *members;
         size_t n_members, n_allocated;
         ScanQuery *queries;
@@ -64,9 +66,12 @@ struct Scans {
         sd_event *event;
         const char *worker_program;
         uint64_t patience_usec;
+        ScansListener listener;
+        uint32_t last_job;
         sd_event_source *next_turn;
         Queue queues[2]; /* by `owners` */
         unsigned n_queries;
+        size_t n_targets; /* in all of them */
 };
 
 DEFINE_CLEANUP(Scans *, scans_free);
@@ -104,6 +109,7 @@ static void query_remove(ScanQuery *query)
                 DL_DELETE(query->queue->waiting, query);
         query->scan = NULL;
         query->queue->scans->n_queries--;
+        query->queue->scans->n_targets -= query->n_targets;
 }
 
 static void query_answer(ScanQuery *query, const WorkerScan *answer, int error)
@@ -173,14 +179,37 @@ static bool is_hopeless(const ScanQuery *query)
         return false;
 }
 
-static bool fits(const Scan *scan, const ScanQuery *query)
+/* Somebody looks at one of its devices now. Those who were given up are not waited for. */
+static bool has_to_wait(const ScanQuery *query)
+{
+        const Scan *scan;
+
+        DL_FOREACH (query->queue->running, scan)
+                for (size_t i = 0; !scan->abandoned && i < query->n_targets; i++)
+                        if (find_member(scan, &query->targets[i].address))
+                                return true;
+        return false;
+}
+
+static bool meet(const ScanQuery *a, const ScanQuery *b)
+{
+        for (size_t i = 0; i < a->n_targets; i++)
+                for (size_t j = 0; j < b->n_targets; j++)
+                        if (pci_address_equal(&a->targets[i].address, &b->targets[j].address))
+                                return true;
+        return false;
+}
+
+/* `first`: the query that has waited longest, if it has to wait on. Nobody may go on taking its devices. */
+static bool fits(const Scan *scan, const ScanQuery *query, const ScanQuery *first)
 {
         ssize_t n;
 
+        if (is_hopeless(query) || has_to_wait(query) || (first && meet(first, query)))
+                return false;
         if (!scan->queries)
                 return true;
-        if (query->alone || scan->queries->alone || query->n_targets > SCANS_MERGED_MAX ||
-            is_hopeless(query))
+        if (query->alone || scan->queries->alone || query->n_targets > SCANS_MERGED_MAX)
                 return false;
         n = count_new(scan, query);
         return n == 0 || (n > 0 && scan->n_members + (size_t) n <= SCANS_MERGED_MAX);
@@ -245,6 +274,14 @@ static void answer_all(Scan *scan, const WorkerScan *answer, int error)
         /* A handler may cancel others of them. */
         while (scan->queries)
                 query_answer(scan->queries, answer, error);
+}
+
+static void tell_ended(Scan *scan)
+{
+        const ScansListener *listener = &scan->queue->scans->listener;
+
+        if (listener->ended)
+                listener->ended(listener->userdata, scan->job);
 }
 
 static void fail(Scan *scan, const char *message, int error)
@@ -320,6 +357,7 @@ static void on_done(void *userdata, WorkerEvent *last, int error)
         if (scan->abandoned)
                 return;
 
+        tell_ended(scan);
         error = judge(scan, last, error, &message);
         if (error < 0) {
                 fail(scan, message, error);
@@ -338,8 +376,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         queue->n_running--;
         queue->n_abandoned++;
         wake(queue->scans);
+        tell_ended(scan);
         fail(scan, "", -ETIMEDOUT);
         return 0;
+}
+
+/* Unlike any job's, and unlike those of an earlier daemon's workers. */
+static uint32_t new_job(Scans *scans)
+{
+        scans->last_job = (scans->last_job + 1) | UINT32_C(0x80000000);
+        return scans->last_job;
 }
 
 static int start(Scan *scan)
@@ -356,19 +402,25 @@ static int start(Scan *scan)
         };
         int r;
 
+        scan->job = request.job = new_job(scans);
         r = sd_event_add_time_relative(scans->event, &scan->timer, CLOCK_MONOTONIC, scans->patience_usec, 0,
                                        on_timer, scan);
         if (r < 0)
                 return r;
-        return worker_call_start(scans->event, scans->worker_program, &request, NULL, &handler, &scan->call);
+        if (scans->listener.begun)
+                scans->listener.begun(scans->listener.userdata, scan->job, scan->members, scan->n_members);
+        r = worker_call_start(scans->event, scans->worker_program, &request, NULL, &handler, &scan->call);
+        if (r < 0)
+                tell_ended(scan);
+        return r;
 }
 
-/* Starts one worker for what waits, as far as it fits together. On failure whoever it was for has been
- * told. */
+/* Starts one worker for what waits, as far as it fits together: 1, 0 if nothing can be started now, or a
+ * negative errno, and then whoever it was for has been told. */
 static int begin(Queue *queue)
 {
         _cleanup_(cleanup_scan_free) Scan *scan = calloc(1, sizeof(Scan));
-        ScanQuery *query, *next;
+        ScanQuery *query, *next, *first = has_to_wait(queue->waiting) ? queue->waiting : NULL;
         int r = 0;
 
         if (!scan) {
@@ -377,13 +429,14 @@ static int begin(Queue *queue)
         }
         scan->queue = queue;
         DL_FOREACH_SAFE (queue->waiting, query, next) {
-                if (fits(scan, query))
+                if (fits(scan, query, first))
                         r = join(scan, query);
                 if (r < 0)
                         break;
         }
-        if (r < 0 && !scan->queries) {
-                query_answer(queue->waiting, NULL, r);
+        if (!scan->queries) {
+                if (r < 0)
+                        query_answer(queue->waiting, NULL, r);
                 return r;
         }
         r = start(scan);
@@ -395,11 +448,13 @@ static int begin(Queue *queue)
         DL_APPEND(queue->running, scan);
         queue->n_running++;
         (void) steal_pointer(scan);
-        return 0;
+        return 1;
 }
 
 static void advance(Queue *queue)
 {
+        int r;
+
         while (queue->waiting) {
                 if (is_hopeless(queue->waiting)) {
                         query_answer(queue->waiting, NULL, -EBUSY);
@@ -407,11 +462,12 @@ static void advance(Queue *queue)
                 }
                 if (queue->n_running >= queue->running_max)
                         break;
-                if (begin(queue) < 0) {
-                        /* Whoever asks again at once must not keep us here. */
+                r = begin(queue);
+                /* Whoever asks again at once must not keep us here. */
+                if (r < 0)
                         wake(queue->scans);
+                if (r <= 0)
                         break;
-                }
         }
 }
 
@@ -434,6 +490,8 @@ int scans_new(sd_event *event, const char *worker_program, Scans **ret)
         scans->event = sd_event_ref(event);
         scans->worker_program = worker_program;
         scans->patience_usec = SCANS_PATIENCE_USEC;
+        if (getrandom(&scans->last_job, sizeof(scans->last_job), GRND_INSECURE) < 0)
+                return -errno;
         scans->queues[0] = (Queue){.scans = scans, .running_max = SCANS_RUNNING_MAX};
         scans->queues[1] = (Queue){.scans = scans, .owners = true, .running_max = SCANS_RUNNING_OWNERS_MAX};
         r = sd_event_add_defer(event, &scans->next_turn, on_next_turn, scans);
@@ -490,7 +548,7 @@ int scans_query(Scans *scans, const ScanTarget *targets, size_t n, bool owners, 
 
         if (!targets_are_valid(targets, n))
                 return -EINVAL;
-        if (scans->n_queries >= SCANS_QUERIES_MAX)
+        if (scans->n_queries >= SCANS_QUERIES_MAX || scans->n_targets + n > SCANS_TARGETS_MAX)
                 return -EBUSY;
         query = calloc(1, sizeof(*query));
         if (!query)
@@ -508,6 +566,7 @@ int scans_query(Scans *scans, const ScanTarget *targets, size_t n, bool owners, 
 
         DL_APPEND(queue->waiting, query);
         scans->n_queries++;
+        scans->n_targets += n;
         wake(scans);
         *ret = steal_pointer(query);
         return 0;
@@ -521,16 +580,9 @@ ScanQuery *scan_query_cancel(ScanQuery *query)
         return query_free(query);
 }
 
-bool scans_looks_at(const Scans *scans, const PciAddress *address)
+void scans_set_listener(Scans *scans, const ScansListener *listener)
 {
-        for (size_t i = 0; i < ELEMENTSOF(scans->queues); i++) {
-                const Scan *scan;
-
-                DL_FOREACH (scans->queues[i].running, scan)
-                        if (find_member(scan, address))
-                                return true;
-        }
-        return false;
+        scans->listener = listener ? *listener : (ScansListener){};
 }
 
 void scans_set_patience(Scans *scans, uint64_t usec)

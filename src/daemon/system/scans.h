@@ -6,15 +6,16 @@
  *
  * A query is answered by a scan that begins after it was asked, never by an older one. Queries that are
  * asked in the same turn of the loop, or while no further worker may be started, share the next scan; if
- * that one fails each is asked again by itself. Questions for owners have their own workers: on kernels
- * before 6.18 they wait for resets of others, and nobody who only wants to know about holders shall wait
- * with them.
+ * that one fails each is asked again by itself. Two scans of a kind never look at the same device at once,
+ * since each would take the other's opening of block devices for a user's. Questions for owners have their
+ * own workers: on kernels before 6.18 they wait for resets of others, and nobody who only wants to know
+ * about holders shall wait with them.
  */
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
-#include "shared/worker-scan.h"
+#include "shared/worker-protocol.h"
 
 /* At most so many workers look for holders at once, and so many for owners. */
 #define SCANS_RUNNING_MAX        2U
@@ -25,6 +26,7 @@
 #define SCANS_ABANDONED_MAX 8U
 /* Queries that wait for their answers. */
 #define SCANS_QUERIES_MAX 1024U
+#define SCANS_TARGETS_MAX 16384U /* in all of them */
 /* Queries are put together up to so many devices: as many as can each have HOLDERS_PER_DEVICE_MAX holders
  * without any being left out of the answer. */
 #define SCANS_MERGED_MAX (HOLDERS_MAX / HOLDERS_PER_DEVICE_MAX)
@@ -52,6 +54,15 @@ typedef struct ScanTarget {
  */
 typedef void (*ScanHandler)(void *userdata, const WorkerScan *scan, int error);
 
+/* Hears of each scan, for whoever has to know that workers open nodes (system/watch.h). */
+typedef struct ScansListener {
+        /* A worker is about to be sent out. `job`: the number in its request, not 0. */
+        void (*begun)(void *userdata, uint32_t job, const WorkerMember *members, size_t n);
+        /* It has answered or ended, or is given up. The queries' handlers come afterwards. */
+        void (*ended)(void *userdata, uint32_t job);
+        void *userdata;
+} ScansListener;
+
 /* `worker_program` must stay valid. */
 int scans_new(sd_event *event, const char *worker_program, Scans **ret);
 /* Workers that run go on by themselves. Queries end without their handlers being called. */
@@ -66,9 +77,8 @@ int scans_query(Scans *scans, const ScanTarget *targets, size_t n, bool owners, 
 /* The handler will not be called. Accepts NULL, returns NULL. */
 ScanQuery *scan_query_cancel(ScanQuery *query);
 
-/* True while a scan that was begun for this device runs, an abandoned one too: then its block nodes are
- * opened by ourselves. */
-bool scans_looks_at(const Scans *scans, const PciAddress *address);
+/* NULL: nobody listens any more. */
+void scans_set_listener(Scans *scans, const ScansListener *listener);
 
 /* For tests: how long to wait in place of SCANS_PATIENCE_USEC. Holds for scans that begin later. */
 void scans_set_patience(Scans *scans, uint64_t usec);
