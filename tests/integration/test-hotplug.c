@@ -325,7 +325,9 @@ START_TEST(silence_about_nothing)
                 uevent("change", CARD, NULL);
         hotplug_bind(CARD2, "e1000e");
         (void) signal_wait("PropertiesChanged", device_path(CARD2), "e1000e");
-        ck_assert_uint_eq(signal_count("PropertiesChanged", device_path(CARD), NULL), 0);
+        /* The first look at the device, which is news, may come at any time. */
+        ck_assert_uint_eq(signal_count("PropertiesChanged", device_path(CARD), NULL),
+                          signal_count("PropertiesChanged", device_path(CARD), "InUse"));
 }
 END_TEST
 
