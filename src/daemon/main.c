@@ -33,6 +33,7 @@
 #include "daemon/system/survey.h"
 #include "daemon/system/sysfs.h"
 #include "daemon/system/udev.h"
+#include "daemon/system/watch.h"
 #include "daemon/system/worker.h"
 #include "shared/cleanup.h"
 
@@ -49,6 +50,7 @@ typedef struct Daemon {
         Jobs *jobs;
         Scans *scans;
         Survey *survey;
+        Watch *watch;
         LeaseStore *leases;
         Records *records;
         UdevSource *udev;
@@ -325,10 +327,38 @@ static void on_device_added(void *userdata, Device *device)
         daemon->published.added(daemon->published.userdata, device);
 }
 
+/* Somebody may have begun or ceased to use devices. */
+static void on_watch(void *userdata, const PciAddress *devices, size_t n, bool owners)
+{
+        Daemon *daemon = userdata;
+
+        for (size_t i = 0; i < n; i++)
+                if (registry_find(daemon->registry, &devices[i]))
+                        survey_hint(daemon->survey, &devices[i], owners);
+}
+
+static void on_looked(void *userdata, const Device *device, const WorkerScan *scan)
+{
+        Daemon *daemon = userdata;
+
+        (void) watch_set(daemon->watch, &device->facts.address, scan);
+}
+
+static void on_scan_begun(void *userdata, uint32_t job, const WorkerMember *members, size_t n)
+{
+        watch_scan_begun(((Daemon *) userdata)->watch, job, members, n);
+}
+
+static void on_scan_ended(void *userdata, uint32_t job)
+{
+        watch_scan_ended(((Daemon *) userdata)->watch, job);
+}
+
 static void on_device_removed(void *userdata, Device *device)
 {
         Daemon *daemon = userdata;
 
+        watch_forget(daemon->watch, &device->facts.address);
         daemon->published.removed(daemon->published.userdata, device);
         jobs_wake(daemon->jobs, device);
 }
@@ -386,7 +416,10 @@ static void daemon_done(Daemon *daemon)
         daemon->leases = lease_store_free(daemon->leases);
         daemon->udev = udev_source_free(daemon->udev);
         daemon->survey = survey_free(daemon->survey);
+        if (daemon->scans)
+                scans_set_listener(daemon->scans, NULL);
         daemon->scans = scans_free(daemon->scans);
+        daemon->watch = watch_free(daemon->watch);
         DL_FOREACH_SAFE (daemon->delays, delay, next_delay)
                 delay_free(delay);
         DL_FOREACH_SAFE (daemon->runs, run, next) {
@@ -453,6 +486,19 @@ static int set_up_event(Daemon *daemon)
         return r;
 }
 
+static int set_up_survey(Daemon *daemon)
+{
+        const ScansListener scans = {.begun = on_scan_begun, .ended = on_scan_ended, .userdata = daemon};
+        const SurveyListener survey = {.looked = on_looked, .userdata = daemon};
+        int r = survey_new(daemon->event, daemon->registry, daemon->scans, &daemon->survey);
+
+        if (r < 0)
+                return r;
+        scans_set_listener(daemon->scans, &scans);
+        survey_set_listener(daemon->survey, &survey);
+        return 0;
+}
+
 /* The registry is full and earlier workers are known before the name is taken. */
 static int set_up(Daemon *daemon)
 {
@@ -477,7 +523,9 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = scans_new(daemon->event, daemon->worker_program, &daemon->scans);
         if (r >= 0)
-                r = survey_new(daemon->event, daemon->registry, daemon->scans, &daemon->survey);
+                r = watch_new(daemon->event, WORKER_FENCE_DIR, on_watch, daemon, &daemon->watch);
+        if (r >= 0)
+                r = set_up_survey(daemon);
         if (r >= 0)
                 r = names_new(&daemon->names);
         if (r >= 0)

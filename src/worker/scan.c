@@ -57,7 +57,9 @@ static int look(Search *search, size_t first, size_t n)
 
         request.members += first;
         request.n_members = n;
-        search->n_attempts++;
+        /* The fence (shared/worker-scan.h) is raised once: what is opened again after it is looked at again. */
+        if (search->n_attempts++ > 0)
+                request.job = 0;
         r = holders_scan(search->roots, &request, NULL, &part);
         if (r < 0)
                 return r;
