@@ -74,8 +74,10 @@ bool come_back_prepare(Reset *reset, ComeBack **ret)
                 return reset_end(reset, WORKER_REFUSED, WORKER_WHY_INTERNAL, ENOMEM, "%s: out of memory",
                                  reset_target_name(reset));
 
-        for (size_t i = 0; i < reset->n_open; i++)
+        for (size_t i = 0; i < reset->n_open; i++) {
+                device_read_subsystem(&reset->members[i]);
                 read_memory(&reset->members[i], &state->members[i]);
+        }
         *ret = steal_pointer(state);
         return true;
 }

@@ -99,6 +99,35 @@ static uint16_t read_id(int fd, const char *name)
         return attribute_read_unsigned(fd, name, UINT16_MAX, &value) == 0 ? (uint16_t) value : UINT16_MAX;
 }
 
+static bool read_subsystem(int fd, uint16_t *ret_vendor, uint16_t *ret_device)
+{
+        uint64_t vendor, device;
+
+        if (attribute_read_unsigned(fd, "subsystem_vendor", UINT16_MAX, &vendor) < 0 ||
+            attribute_read_unsigned(fd, "subsystem_device", UINT16_MAX, &device) < 0)
+                return false;
+        *ret_vendor = (uint16_t) vendor;
+        *ret_device = (uint16_t) device;
+        return true;
+}
+
+void device_read_subsystem(Device *device)
+{
+        device->has_subsystem = read_subsystem(device->fd, &device->subsystem_vendor,
+                                               &device->subsystem_device);
+}
+
+static int check_subsystem(int fd, const Device *device)
+{
+        uint16_t subsystem_vendor, subsystem_device;
+
+        if (!device->has_subsystem || !read_subsystem(fd, &subsystem_vendor, &subsystem_device))
+                return 0;
+        return subsystem_vendor == device->subsystem_vendor && subsystem_device == device->subsystem_device
+                       ? 0
+                       : -ENODEV;
+}
+
 int device_reopen(int devices_fd, Device *device)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -114,6 +143,8 @@ int device_reopen(int devices_fd, Device *device)
                 return -EALREADY;
 
         r = check_ids(fd, device->expected);
+        if (r == 0)
+                r = check_subsystem(fd, device);
         if (r == -ENODEV && faccessat(fd, "class", F_OK, 0) == 0) {
                 device->stranger_vendor = read_id(fd, "vendor");
                 device->stranger_device = read_id(fd, "device");

@@ -25,6 +25,9 @@ typedef struct Device {
         bool is_virtual; /* a virtual function of SR-IOV */
         bool driver_is_off; /* we have taken its driver off, and it has none now */
         bool has_returned; /* it was removed and found again, and this is its new directory */
+        bool has_subsystem; /* these were read: device_read_subsystem() */
+        uint16_t subsystem_vendor;
+        uint16_t subsystem_device;
         bool is_stranger; /* it was removed, and what was found at its address then has these ids */
         uint16_t stranger_vendor;
         uint16_t stranger_device;
@@ -34,6 +37,9 @@ typedef struct Device {
  * of all devices. -ENODEV if there is no device at that address, or another one than expected: another inode
  * number, other ids or another class (as the kernel cached them when it found the device). */
 int device_open(int devices_fd, const WorkerMember *expected, Device *ret);
+
+/* Notes the ids of the subsystem too, so that device_reopen() compares them. */
+void device_read_subsystem(Device *device);
 
 /* Takes the directory that is at the device's address now, after the old one was removed, if it is of a
  * device with the same ids and class. 0; -ENODEV if nobody is there yet; -EALREADY if the old one is still

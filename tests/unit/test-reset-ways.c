@@ -434,6 +434,33 @@ START_TEST(stranger)
 }
 END_TEST
 
+static void another_board_comes(void)
+{
+        model_find(CARD);
+        fake_attribute_set(&pci, CARD, "subsystem_vendor", "0x8086\n");
+        fake_attribute_set(&pci, CARD, "subsystem_device", "0xa01f\n");
+        model_find(SIBLING);
+}
+
+/* The same chip on another board is another device. */
+START_TEST(stranger_of_the_same_make)
+{
+        use_removing_method(_i);
+        fake_attribute_set(&pci, CARD, "subsystem_vendor", "0x8086\n");
+        fake_attribute_set(&pci, CARD, "subsystem_device", "0xa01f\n");
+        kernel.on_return = another_board_comes;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+
+        members[0] = fake_device_member(&pci, CARD);
+        members[1] = fake_device_member(&pci, SIBLING);
+        fake_attribute_set(&pci, CARD, "subsystem_device", "0xa02f\n");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_LOST);
+        expect_check(CARD, "ids", CHECK_FAILED);
+}
+END_TEST
+
 static void bind_both(const char *driver)
 {
         fake_link_set(&pci, CARD, "driver", driver);
@@ -589,19 +616,13 @@ int main(void)
                 virtual_functions_go_with_theirs,
         };
         const TTest *const removals[] = {
-                does_not_come_back,
-                nothing_comes_back,
-                comes_back_later,
-                stranger,
-                driver_comes_back_by_itself,
-                driver_was_forced,
-                driver_was_bound_by_hand,
-                there_was_no_driver,
-                driver_does_not_come_back,
-                no_driver_for_the_dead,
-                list_is_put_back,
-                may_be_set_up_differently,
-                dead_target_comes_back,
+                does_not_come_back,        nothing_comes_back,
+                comes_back_later,          stranger,
+                stranger_of_the_same_make, driver_comes_back_by_itself,
+                driver_was_forced,         driver_was_bound_by_hand,
+                there_was_no_driver,       driver_does_not_come_back,
+                no_driver_for_the_dead,    list_is_put_back,
+                may_be_set_up_differently, dead_target_comes_back,
         };
         Suite *suite = suite_create("reset-ways");
         TCase *tree = tcase_create("tree");
