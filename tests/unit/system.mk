@@ -2,6 +2,7 @@
 #
 # The daemon's edges to the machine.
 system_unit_tests = \
+	tests/unit/test-descriptors \
 	tests/unit/test-lease-store \
 	tests/unit/test-scans \
 	tests/unit/test-watch
@@ -16,6 +17,13 @@ tests_unit_scripted_worker_SOURCES = tests/unit/scripted-worker.c
 tests_unit_scripted_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_scripted_worker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_scripted_worker_LDADD = libshared.a $(JSON_LIBS)
+
+tests_unit_test_descriptors_SOURCES = tests/unit/test-descriptors.c
+tests_unit_test_descriptors_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_descriptors_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_descriptors_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=statx -Wl,--wrap=stat -Wl,--wrap=readlink
+tests_unit_test_descriptors_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_lease_store_SOURCES = tests/unit/test-lease-store.c
 tests_unit_test_lease_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

@@ -2,62 +2,24 @@
 
 #include "daemon/bus/request.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "daemon/bus/path.h"
+#include "daemon/system/descriptors.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
 _Static_assert(OPTION_FDS_MAX == WORKER_FDS_MAX, "what is taken can be handed on");
 
-#define OPTIONS_MAX    8U
-#define VFIO_DIRECTORY "/dev/vfio/"
-
-/* The number of the group in the path of its node, NULL if it is another node. */
-static const char *group_in_path(const char *path)
-{
-        const char *group = path + strlen(VFIO_DIRECTORY);
-        size_t n;
-
-        if (strncmp(path, VFIO_DIRECTORY, strlen(VFIO_DIRECTORY)) != 0)
-                return NULL;
-        n = strspn(group, "0123456789");
-        return n > 0 && n < IOMMU_GROUP_MAX && group[n] == '\0' ? group : NULL;
-}
-
-/* The VFIO group that a descriptor is of: 0, or -EINVAL if it is none. The caller's file system may call
- * anything /dev/vfio/12: the device number has to be that of our node. */
-static int vfio_group_of(int fd, char group[static IOMMU_GROUP_MAX])
-{
-        char link[sizeof("/proc/self/fd/") + 12], path[PATH_MAX];
-        struct stat theirs, ours;
-        const char *number;
-        ssize_t n;
-
-        if (fstat(fd, &theirs) < 0 || !S_ISCHR(theirs.st_mode))
-                return -EINVAL;
-        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        n = readlink(link, path, sizeof(path) - 1);
-        if (n < 0)
-                return -EINVAL;
-        path[n] = '\0';
-        number = group_in_path(path);
-        if (!number || stat(path, &ours) < 0 || !S_ISCHR(ours.st_mode) || ours.st_rdev != theirs.st_rdev)
-                return -EINVAL;
-        (void) stpcpy(group, number);
-        return 0;
-}
+#define OPTIONS_MAX 8U
 
 static int identify_groups(Request *request, sd_bus_error *error)
 {
         PlanAsker *asker = &request->plan.asker;
 
         for (unsigned i = 0; i < request->groups.n; i++) {
-                if (vfio_group_of(request->groups.fds[i], asker->groups[i]) < 0)
+                if (descriptor_vfio_group(request->groups.fds[i], asker->groups[i]) < 0)
                         return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
                                                  "Descriptor %u of option 'fds' is not an open VFIO group "
                                                  "(/dev/vfio/NUMBER).",

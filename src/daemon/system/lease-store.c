@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <utlist.h>
 
 #include "daemon/system/descriptors.h"
@@ -267,17 +268,18 @@ void lease_store_remove(LeaseStore *store, const char *id)
 const char *lease_store_identify(const LeaseStore *store, int fd)
 {
         int flags = fcntl(fd, F_GETFL);
-        struct stat st;
+        struct statx st;
         Entry *entry;
 
         /* Neither does the read end keep it alive, nor a descriptor that only names it: with O_PATH no other
          * mode is kept. */
         if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
                 return NULL;
-        if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+        if (descriptor_look(fd, &st) < 0 || !S_ISFIFO(st.stx_mode))
                 return NULL;
         DL_FOREACH (store->entries, entry)
-                if (entry->valid && entry->dev == st.st_dev && entry->ino == st.st_ino)
+                if (entry->valid && entry->dev == makedev(st.stx_dev_major, st.stx_dev_minor) &&
+                    entry->ino == st.stx_ino)
                         return entry->id;
         return NULL;
 }
