@@ -25,6 +25,7 @@
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
+#include "daemon/system/edges.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
@@ -499,6 +500,24 @@ static int set_up_survey(Daemon *daemon)
         return 0;
 }
 
+/* Highest rank first. What an edge would forbid must not become possible since a file is broken: then there
+ * is no daemon. */
+static int load_policy(Daemon *daemon)
+{
+        static const char *const directories[] = {POLICY_ADMIN_DIR, POLICY_RUNTIME_DIR, POLICY_VENDOR_DIR,
+                                                  NULL};
+        _cleanup_free_ char *message = NULL;
+        int r = edges_load(directories, daemon->registry, &message);
+
+        if (r < 0) {
+                journal_policy_refused(message ? message : strerror(-r), r);
+                fprintf(stderr, "pciresetd: %s\n", message ? message : strerror(-r));
+        } else if (r > 0) {
+                journal_edges_declared((size_t) r);
+        }
+        return r;
+}
+
 /* The registry is full and earlier workers are known before the name is taken. */
 static int set_up(Daemon *daemon)
 {
@@ -520,6 +539,8 @@ static int set_up(Daemon *daemon)
         r = set_up_event(daemon);
         if (r >= 0)
                 r = set_up_domain(daemon);
+        if (r >= 0)
+                r = load_policy(daemon);
         if (r >= 0)
                 r = scans_new(daemon->event, daemon->worker_program, &daemon->scans);
         if (r >= 0)

@@ -21,6 +21,8 @@
                                             */
 #define MESSAGE_ID_WORKER_FAILED                                                                            \
         "29337e5f079a408c9f03101fc44b4d65" /* a worker could not be used or ended badly */
+#define MESSAGE_ID_POLICY_REFUSED                                                                           \
+        "a580cb2c7d0d4acabcee9be9f87e8250" /* a policy file is not right: the daemon does not start */
 #define MESSAGE_ID_LEASE_TAKEN    "44fe8df151c542daba06053e0b4dc917" /* somebody has a lease now */
 #define MESSAGE_ID_LEASE_RELEASED "fab2e094bf0f401789409f7727a1bb05" /* a lease has ended */
 #define MESSAGE_ID_INHIBITED      "5bd86ec9898e4225a28daee187d2d4c3" /* somebody forbids or delays resets */

@@ -21,7 +21,8 @@ integration_programs = \
 	tests/integration/test-hotplug \
 	tests/integration/test-abuse \
 	tests/integration/test-leases \
-	tests/integration/test-inhibit
+	tests/integration/test-inhibit \
+	tests/integration/test-edges
 
 check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
 integration_tests += $(integration_programs)
@@ -143,6 +144,11 @@ tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
 tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_inhibit_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_inhibit_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_edges_SOURCES = tests/integration/test-edges.c
+tests_integration_test_edges_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_edges_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_edges_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_ways_SOURCES = tests/integration/test-ways.c
 tests_integration_test_ways_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

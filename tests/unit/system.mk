@@ -3,6 +3,7 @@
 # The daemon's edges to the machine.
 system_unit_tests = \
 	tests/unit/test-descriptors \
+	tests/unit/test-edges \
 	tests/unit/test-lease-store \
 	tests/unit/test-scans \
 	tests/unit/test-watch
@@ -24,6 +25,11 @@ tests_unit_test_descriptors_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_descriptors_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=statx -Wl,--wrap=stat -Wl,--wrap=readlink
 tests_unit_test_descriptors_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_edges_SOURCES = tests/unit/test-edges.c
+tests_unit_test_edges_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_edges_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_edges_LDADD = libworld.a $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_lease_store_SOURCES = tests/unit/test-lease-store.c
 tests_unit_test_lease_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

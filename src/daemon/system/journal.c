@@ -17,6 +17,19 @@ void journal_started(const char *version, size_t n_devices)
                                "PRIORITY=%i", LOG_INFO, NULL);
 }
 
+void journal_policy_refused(const char *message, int error)
+{
+        (void) sd_journal_send("MESSAGE=The policy cannot be used, so pciresetd does not start: %s", message,
+                               "PRIORITY=%i", LOG_ERR, "MESSAGE_ID=" MESSAGE_ID_POLICY_REFUSED, "ERRNO=%i",
+                               -error, NULL);
+}
+
+void journal_edges_declared(size_t n)
+{
+        (void) sd_journal_send("MESSAGE=The policy ties %zu pairs of devices together.", n, "PRIORITY=%i",
+                               LOG_INFO, NULL);
+}
+
 /* Anybody can ask, so what comes to nothing may not fill the journal, which drops a service's entries beyond
  * ten thousand in half a minute, whatever they say. What was allowed is always told. */
 #define NOTHINGS_MAX         1000U

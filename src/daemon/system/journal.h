@@ -15,6 +15,11 @@
 
 void journal_started(const char *version, size_t n_devices);
 
+/* `message`: file, place and rule. The daemon does not start. */
+void journal_policy_refused(const char *message, int error);
+/* From policy files: how many pairs of devices go together. */
+void journal_edges_declared(size_t n);
+
 void journal_requested(const Job *job);
 /* `action`: the action that was answered; for a refusal the one that was refused. */
 void journal_authorized(const Job *job, const char *action, Grant grant);

@@ -89,7 +89,8 @@ void daemon_argument(const char *argument)
         daemon_extra_argument = argument;
 }
 
-void daemon_start(void)
+/* Waits until it owns its name, or has ended. */
+static void daemon_launch(void)
 {
         _cleanup_free_ char *worker = NULL, *preload = NULL;
         const char *argv[4] = {tested_path("PCIRESETD")};
@@ -104,7 +105,20 @@ void daemon_start(void)
         environment[2] = "ASAN_OPTIONS=verify_asan_link_order=0";
         tested = process_start_bounded("pciresetd", UNIT_CAPABILITIES, argv, environment);
         wait_until(name_is_owned(SERVICE) || tested->ended);
+}
+
+void daemon_start(void)
+{
+        daemon_launch();
         ck_assert_msg(!tested->ended, "pciresetd has ended at its start, see its log");
+}
+
+void daemon_start_fails(void)
+{
+        daemon_launch();
+        ck_assert_msg(tested->ended, "pciresetd has started");
+        ck_assert_int_gt(process_wait(tested), 0);
+        tested = process_free(tested);
 }
 
 Process *daemon_process(void)

@@ -30,6 +30,8 @@ bool name_is_owned(const char *name); /* on the bus */
 void fixture_start(void);
 /* Only the daemon. Waits until it owns its name. */
 void daemon_start(void);
+/* It must end by itself, with a failure, and never own its name. */
+void daemon_start_fails(void);
 /* SIGTERM, and it must end by itself, with success. */
 void daemon_stop(void);
 /* SIGKILL. */

@@ -197,6 +197,8 @@ static void furnish(void)
         cover("/usr/share/polkit-1/rules.d");
         cover("/usr/local/share/polkit-1/rules.d");
         cover("/etc/polkit-1/rules.d");
+        cover(POLICY_VENDOR_DIR);
+        cover(POLICY_ADMIN_DIR);
         add_users();
 }
 
