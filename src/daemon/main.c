@@ -61,11 +61,12 @@ typedef struct Daemon {
         Delay *delays;
 } Daemon;
 
-/* A running job and the call to its worker; or one that waits for a scan, without a call of its own. */
+/* A running job and the call to its worker; or one that waits for a scan, and what it has asked. */
 struct Run {
         Daemon *daemon;
         uint32_t job;
         WorkerCall *call;
+        SurveyQuestion *question;
         Run *prev, *next;
 };
 
@@ -169,12 +170,26 @@ static int port_scan(void *userdata, Job *job, Device **devices, size_t n)
                 return -ENOMEM;
         asked->daemon = daemon;
         asked->job = job->id;
-        r = survey_ask(daemon->survey, devices, n, on_scanned, asked, NULL);
+        r = survey_ask(daemon->survey, devices, n, on_scanned, asked, &asked->question);
         if (r <= 0)
                 return r;
         DL_APPEND(daemon->runs, asked);
         (void) steal_pointer(asked);
         return 1;
+}
+
+/* A job that has ended wants to know nothing any more. */
+static void forget_scan(Daemon *daemon, uint32_t job)
+{
+        Run *asked, *next;
+
+        DL_FOREACH_SAFE (daemon->runs, asked, next) {
+                if (asked->job != job || !asked->question)
+                        continue;
+                asked->question = survey_cancel(asked->question);
+                DL_DELETE(daemon->runs, asked);
+                free(asked);
+        }
 }
 
 static void delay_free(Delay *delay)
@@ -258,6 +273,7 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 journal_reset_started(job);
                 break;
         case JOB_EVENT_FINISHED:
+                forget_scan(daemon, job->id);
                 journal_finished(job);
                 break;
         case JOB_EVENT_ANNOUNCED:

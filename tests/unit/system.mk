@@ -6,6 +6,7 @@ system_unit_tests = \
 	tests/unit/test-edges \
 	tests/unit/test-lease-store \
 	tests/unit/test-scans \
+	tests/unit/test-survey \
 	tests/unit/test-watch
 check_PROGRAMS += $(system_unit_tests) tests/unit/scripted-worker
 unit_tests += $(system_unit_tests)
@@ -40,6 +41,11 @@ tests_unit_test_scans_SOURCES = tests/unit/test-scans.c
 tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_scans_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_scans_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_survey_SOURCES = tests/unit/test-survey.c
+tests_unit_test_survey_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_survey_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_survey_LDADD = libworld.a $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_watch_SOURCES = tests/unit/test-watch.c
 tests_unit_test_watch_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

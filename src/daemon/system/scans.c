@@ -580,6 +580,11 @@ ScanQuery *scan_query_cancel(ScanQuery *query)
         return query_free(query);
 }
 
+bool scan_query_waits(const ScanQuery *query)
+{
+        return !query->scan;
+}
+
 void scans_set_listener(Scans *scans, const ScansListener *listener)
 {
         scans->listener = listener ? *listener : (ScansListener){};

@@ -77,6 +77,9 @@ int scans_query(Scans *scans, const ScanTarget *targets, size_t n, bool owners, 
 /* The handler will not be called. Accepts NULL, returns NULL. */
 ScanQuery *scan_query_cancel(ScanQuery *query);
 
+/* No worker has begun with it yet, or the one that had has failed and it is going to be asked again. */
+bool scan_query_waits(const ScanQuery *query);
+
 /* NULL: nobody listens any more. */
 void scans_set_listener(Scans *scans, const ScansListener *listener);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * A question is split into as many queries as it takes and answered after the last of them. Hints are gathered until
- * the loop has nothing else to do, so that a card with hundreds of functions is one scan and not hundreds.
+ * A question is split into as many queries as it takes and answered after the last of them. Hints are
+ * gathered until the loop has nothing else to do, so that a card with hundreds of functions is one scan and
+ * not hundreds.
  */
 
 #include "daemon/system/survey.h"
@@ -148,8 +149,8 @@ static int divide(SurveyQuestion *question, Device **devices, size_t n)
         return 0;
 }
 
-static int ask(Survey *survey, Device **devices, size_t n, bool owners, SurveyHandler handler, void *userdata,
-               SurveyQuestion **ret)
+static int ask(Survey *survey, Device **devices, size_t n, bool owners, SurveyHandler handler,
+               void *userdata, SurveyQuestion **ret)
 {
         SurveyQuestion *question = calloc(1, sizeof(SurveyQuestion));
         int r;
@@ -192,9 +193,21 @@ int survey_ask(Survey *survey, Device **devices, size_t n, SurveyHandler handler
 
 SurveyQuestion *survey_cancel(SurveyQuestion *question)
 {
-        /* What it finds out is worth having all the same. */
-        if (question)
-                question->handler = NULL;
+        if (!question)
+                return NULL;
+        /* Whoever asks and goes, again and again, must not fill the queue. But what a worker that has begun
+         * finds out is worth having all the same. */
+        question->handler = NULL;
+        for (size_t i = 0; i < question->n_parts; i++) {
+                Part *part = &question->parts[i];
+
+                if (!part->query || !scan_query_waits(part->query))
+                        continue;
+                part->query = scan_query_cancel(part->query);
+                question->n_open--;
+        }
+        if (question->n_open == 0)
+                question_free(question);
         return NULL;
 }
 

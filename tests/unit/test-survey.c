@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Questions about who uses devices, and what becomes of them when those who asked do not wait for the
+ * answer. The workers are real processes that do what they are told (scripted-worker.c).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "daemon/system/survey.h"
+#include "shared/cleanup.h"
+#include "unit.h"
+#include "world.h"
+
+#define A "0000:01:00.0"
+#define B "0000:02:00.0"
+
+#define NOT_YET 1
+
+typedef struct Asked {
+        SurveyQuestion *question;
+        int error; /* NOT_YET until it is answered */
+        unsigned n_answers;
+        struct Asked *cancels; /* what its handler does */
+} Asked;
+
+static char directory[] = "/tmp/test-survey.XXXXXX";
+static sd_event *event;
+static Scans *scans;
+static Survey *survey;
+static World world;
+static int events = -EBADF;
+static unsigned n_begun;
+
+static void setup(void)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        sigset_t mask;
+
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGCHLD);
+        ck_assert_int_eq(sigprocmask(SIG_BLOCK, &mask, NULL), 0);
+        ck_assert_ptr_nonnull(mkdtemp(directory));
+        ck_assert_int_eq(setenv("SCRIPT", directory, 1), 0);
+        events = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/events", directory);
+        ck_assert_int_eq(bind(events, (struct sockaddr *) &address, sizeof(address)), 0);
+        ck_assert_int_ge(sd_event_new(&event), 0);
+        ck_assert_int_eq(scans_new(event, SCRIPTED_WORKER, &scans), 0);
+        world_init(&world);
+        device_forget_use(world_add(&world, A, NULL, "e1000e", "flr"));
+        device_forget_use(world_add(&world, B, NULL, "e1000e", "flr"));
+        ck_assert_int_eq(survey_new(event, world.registry, scans, &survey), 0);
+}
+
+static int unlink_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+        return remove(path);
+}
+
+static void teardown(void)
+{
+        survey_free(survey);
+        scans_free(scans);
+        world_done(&world);
+        sd_event_unref(event);
+        (void) close(events);
+        (void) nftw(directory, unlink_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void on_answer(void *userdata, int error)
+{
+        Asked *asked = userdata;
+
+        asked->n_answers++;
+        asked->error = error;
+        if (asked->cancels)
+                asked->cancels->question = survey_cancel(asked->cancels->question);
+}
+
+static int ask(Asked *asked, const char *address)
+{
+        Device *device = world_find(&world, address);
+
+        asked->error = NOT_YET;
+        asked->n_answers = 0;
+        return survey_ask(survey, &device, 1, on_answer, asked, &asked->question);
+}
+
+static void forget(Asked *asked)
+{
+        asked->question = survey_cancel(asked->question);
+}
+
+/* Lets happen what can happen now. */
+static void settle(void)
+{
+        int r;
+
+        while ((r = sd_event_run(event, 0)) > 0)
+                ;
+        ck_assert_int_eq(r, 0);
+}
+
+static void until_answered(const Asked *asked)
+{
+        while (asked->error == NOT_YET)
+                ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+}
+
+static void gate_path(char path[static 128])
+{
+        (void) snprintf(path, 128, "%s/gate-%s", directory, A);
+}
+
+/* Workers that look at A wait. */
+static void shut_gate(void)
+{
+        char path[128];
+
+        gate_path(path);
+        ck_assert_int_eq(mkfifo(path, 0600), 0);
+}
+
+static void count(int flags)
+{
+        char text[4096];
+        ssize_t n;
+
+        while ((n = recv(events, text, sizeof(text), flags)) > 0) {
+                n_begun += strncmp(text, "begin", strlen("begin")) == 0;
+                flags = MSG_DONTWAIT;
+        }
+}
+
+static void until_begun(unsigned n)
+{
+        while (n_begun < n)
+                count(0);
+}
+
+static void open_gate(void)
+{
+        char path[128];
+        int fd;
+
+        gate_path(path);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(unlink(path), 0);
+        (void) close(fd);
+}
+
+START_TEST(a_question_is_answered)
+{
+        Asked asked = {};
+
+        ck_assert_int_gt(ask(&asked, A), 0);
+        until_answered(&asked);
+        ck_assert_int_eq(asked.error, 0);
+        ck_assert(world_find(&world, A)->use.known);
+        ck_assert_uint_eq(world_find(&world, A)->use.n_holders, 1);
+}
+END_TEST
+
+/* More of them than there is room for. */
+START_TEST(who_asks_and_goes_leaves_room)
+{
+        Asked first = {}, honest = {};
+
+        shut_gate();
+        ck_assert_int_gt(ask(&first, A), 0);
+        settle();
+        until_begun(1);
+        for (unsigned i = 0; i < 2 * SCANS_QUERIES_MAX; i++) {
+                Asked fleeting = {};
+
+                ck_assert_int_gt(ask(&fleeting, A), 0);
+                settle();
+                forget(&fleeting);
+        }
+        ck_assert_int_gt(ask(&honest, A), 0);
+        open_gate();
+        until_answered(&honest);
+        ck_assert_int_eq(honest.error, 0);
+        ck_assert_int_eq(first.error, 0);
+        count(MSG_DONTWAIT);
+        ck_assert_uint_eq(n_begun, 2);
+}
+END_TEST
+
+START_TEST(nothing_is_looked_at_for_nobody)
+{
+        Asked gone = {}, other = {};
+
+        ck_assert_int_gt(ask(&gone, A), 0);
+        forget(&gone);
+        ck_assert_int_gt(ask(&other, B), 0);
+        until_answered(&other);
+        settle();
+        ck_assert_uint_eq(gone.n_answers, 0);
+        ck_assert(!world_find(&world, A)->use.known);
+        ck_assert(world_find(&world, B)->use.known);
+}
+END_TEST
+
+START_TEST(what_has_begun_is_worth_having)
+{
+        Asked gone = {}, next = {};
+
+        shut_gate();
+        ck_assert_int_gt(ask(&gone, A), 0);
+        settle();
+        until_begun(1);
+        forget(&gone);
+        open_gate();
+        ck_assert_int_gt(ask(&next, B), 0);
+        until_answered(&next);
+        while (!world_find(&world, A)->use.known)
+                ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+        ck_assert_uint_eq(gone.n_answers, 0);
+}
+END_TEST
+
+/* The end of a call ends others. */
+START_TEST(answers_cancel_other_questions)
+{
+        Asked a = {}, same_scan = {}, later = {};
+
+        a.cancels = &same_scan;
+        same_scan.cancels = &later;
+        shut_gate();
+        ck_assert_int_gt(ask(&a, A), 0);
+        ck_assert_int_gt(ask(&same_scan, A), 0);
+        settle();
+        until_begun(1);
+        ck_assert_int_gt(ask(&later, A), 0);
+        open_gate();
+        until_answered(&a);
+        until_answered(&later);
+        ck_assert_uint_eq(same_scan.n_answers, 0);
+        ck_assert_uint_eq(later.n_answers, 1);
+}
+END_TEST
+
+/* The registry tells what is new before the answer is given, and whoever hears of it may lose interest. */
+static Asked *loses_interest;
+
+static void on_changed(void *userdata, Device *device, unsigned changes)
+{
+        if (loses_interest)
+                forget(loses_interest);
+        loses_interest = NULL;
+}
+
+START_TEST(news_cancel_their_own_question)
+{
+        const RegistryListener listener = {.changed = on_changed};
+        Asked asked = {}, next = {};
+
+        registry_set_listener(world.registry, &listener);
+        loses_interest = &asked;
+        ck_assert_int_gt(ask(&asked, A), 0);
+        while (loses_interest)
+                ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+        ck_assert_int_gt(ask(&next, A), 0);
+        until_answered(&next);
+        ck_assert_uint_eq(asked.n_answers, 0);
+        registry_set_listener(world.registry, NULL);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("survey");
+        TCase *tcase = tcase_create("survey");
+
+        tcase_add_checked_fixture(tcase, setup, teardown);
+        tcase_add_test(tcase, a_question_is_answered);
+        tcase_add_test(tcase, who_asks_and_goes_leaves_room);
+        tcase_add_test(tcase, nothing_is_looked_at_for_nobody);
+        tcase_add_test(tcase, what_has_begun_is_worth_having);
+        tcase_add_test(tcase, answers_cancel_other_questions);
+        tcase_add_test(tcase, news_cancel_their_own_question);
+        suite_add_tcase(suite, tcase);
+        return unit_run(suite);
+}
