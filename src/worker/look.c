@@ -48,8 +48,19 @@ bool reset_check_use(Reset *reset)
         return true;
 }
 
+/* A look that fails may have met a device that was just being removed, whichever errno that gave. Then
+ * nobody has to be told what could not be read. NULL if all are there. */
+static const Device *find_gone(const Reset *reset)
+{
+        for (size_t i = 0; i < reset->n_open; i++)
+                if (device_is_gone(&reset->members[i]))
+                        return &reset->members[i];
+        return reset->request->has_bridge && device_is_gone(&reset->bridge) ? &reset->bridge : NULL;
+}
+
 bool reset_check_use_below_bridge(Reset *reset)
 {
+        const Device *gone;
         PciAddress stranger;
         char name[PCI_ADDRESS_STRING_MAX];
         int r;
@@ -63,8 +74,9 @@ bool reset_check_use_below_bridge(Reset *reset)
                                  "%s: %s is below the bridge %s too, and was not there before",
                                  reset_target_name(reset), pci_address_format(&stranger, name),
                                  reset->bridge.name);
-        if (r < 0 && device_is_gone(&reset->bridge))
-                return reset_end_gone(reset, &reset->bridge);
+        gone = r < 0 ? find_gone(reset) : NULL;
+        if (gone)
+                return reset_end_gone(reset, gone);
         if (r < 0)
                 return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -r,
                                  "%s: cannot find out what is below the bridge %s: %s",
@@ -121,12 +133,16 @@ bool reset_check_holders(Reset *reset, bool claim)
                 .vfio = reset->request->n_fds > 0,
         };
         _cleanup_(cleanup_worker_scan_free) WorkerScan *scan = NULL;
+        const Device *gone;
 
         /* Our own claims would be found. */
         holders_release(&reset->claims);
         if (holders_scan(NULL, reset->request, claim ? &reset->claims : NULL, &scan) < 0)
                 return reset_end(reset, WORKER_REFUSED, WORKER_WHY_INTERNAL, ENOMEM, "%s: out of memory",
                                  reset_target_name(reset));
+        gone = scan->error != 0 ? find_gone(reset) : NULL;
+        if (gone)
+                return reset_end_gone(reset, gone);
         if (scan->error != 0)
                 return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, scan->error,
                                  "%s: cannot find out who uses the device: %s", reset_target_name(reset),

@@ -263,6 +263,8 @@ int __wrap_holders_scan(const HoldersRoots *roots, const WorkerRequest *asked, H
         ck_assert_ptr_eq(asked, &request);
         ck_assert_msg(!is_claimed(), "its own claim would be found");
         if (++n_scans > kernel.n_scans_before) {
+                if (kernel.on_scan)
+                        kernel.on_scan();
                 scan->error = kernel.scan_error;
                 scan->holders = calloc(kernel.n_holders + 1, sizeof(Holder));
                 for (size_t i = 0; i < kernel.n_holders; i++)

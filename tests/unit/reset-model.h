@@ -48,6 +48,7 @@ typedef struct KernelModel {
         size_t n_holders;
         int n_scans_before; /* so many find nobody before */
         int scan_error;
+        void (*on_scan)(void); /* happens during each that is not one of those before */
 } KernelModel;
 
 extern FakePci pci;

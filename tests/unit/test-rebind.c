@@ -128,6 +128,45 @@ START_TEST(scan_that_fails)
 }
 END_TEST
 
+static void the_card_is_unplugged(void)
+{
+        fake_device_remove(&pci, CARD);
+}
+
+static void the_card_is_replaced(void)
+{
+        fake_device_remove(&pci, CARD);
+        fake_device_add_below(&pci, CARD, PORT);
+}
+
+/* It could not be looked at since it is gone, whatever that gave. */
+START_TEST(gone_during_the_scan)
+{
+        static const int errors[] = {ENODEV, EIO};
+
+        use_method(_i);
+        for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+                kernel.scan_error = errors[i];
+                kernel.on_scan = i == 0 ? the_card_is_replaced : the_card_is_unplugged;
+                members[0].inode = fake_device_member(&pci, CARD).inode;
+                run();
+                expect_result(WORKER_GONE, "", ENODEV, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+                ck_assert_ptr_nonnull(strstr(result->message, CARD));
+                ck_assert_ptr_null(strstr(action_log, "resetting"));
+        }
+}
+END_TEST
+
+/* All are there: then ENODEV is as bad as any other. */
+START_TEST(scan_that_fails_with_enodev)
+{
+        use_method(_i);
+        kernel.scan_error = ENODEV;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_UNREADABLE, ENODEV, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+}
+END_TEST
+
 /* Between two tries somebody may have come. */
 START_TEST(held_between_two_tries)
 {
@@ -389,7 +428,12 @@ int main(void)
                 bind_fails,
                 reset_that_does_nothing,
         };
-        const TTest *const of_each_way[] = {held, soft_holders, vfio_users, scan_that_fails};
+        const TTest *const of_each_way[] = {held,
+                                            soft_holders,
+                                            vfio_users,
+                                            scan_that_fails,
+                                            gone_during_the_scan,
+                                            scan_that_fails_with_enodev};
         Suite *suite = suite_create("rebind");
         TCase *tree = tcase_create("tree");
 
