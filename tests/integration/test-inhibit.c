@@ -9,6 +9,8 @@
 #include "harness/claims.h"
 #include "harness/fixture.h"
 
+#define FUNCTION1 "0000:01:00.1"
+
 #define MESSAGE_ID_INHIBITED   "5bd86ec9898e4225a28daee187d2d4c3"
 #define MESSAGE_ID_UNINHIBITED "c2890a28c9434cd2a73d7f514e17611e"
 
@@ -141,23 +143,65 @@ END_TEST
 /* It was allowed to begin, and then somebody forbids it. */
 START_TEST(comes_while_a_reset_is_queued)
 {
+        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
         _cleanup_reply_ Reply *reply = NULL, *first_reply = NULL;
         Call *first, *queued;
         int hold, inhibitor;
+
+        polkit_start(polkit_rules_everybody);
+        fixture_devices();
+        sysfs_add(&second);
+        fixture_start();
+        signals_watch(observer);
+        hold = model_hold(CARD);
+        first = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        queued = reset_start(bob, FUNCTION1, "flr", NULL);
+        wait_until(signal_nth("JobNew", 1));
+        inhibitor = inhibitor_take(bob, FUNCTION1, "block");
+        model_release(&hold);
+        first_reply = call_finish(first);
+        expect_success(first_reply);
+        reply = call_finish(queued);
+        expect_error(reply, "Inhibited", FUNCTION1);
+        ck_assert_uint_eq(model_count("begin", FUNCTION1), 0);
+        claim_release(&inhibitor);
+}
+END_TEST
+
+static void expect_being_reset(Client *client, const char *address)
+{
+        const char *const addresses[] = {address, NULL};
+        _cleanup_reply_ Reply *reply = call_finish(inhibit_start(client, addresses, "block"));
+
+        expect_error(reply, "InUse", CARD);
+}
+
+/* Whoever forbids resets relies on none being under way, not even his own. */
+START_TEST(not_while_it_is_being_reset)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        int hold, inhibitor;
+        Call *first;
 
         start_for_everybody();
         hold = model_hold(CARD);
         first = reset_start(alice, CARD, "flr", NULL);
         (void) model_wait("begin", CARD, 0);
-        queued = reset_start(bob, CARD, "flr", NULL);
-        wait_until(signal_nth("JobNew", 1));
-        inhibitor = inhibitor_take(bob, CARD, "block");
+        expect_being_reset(bob, CARD);
+        expect_being_reset(alice, CARD);
+        expect_being_reset(observer, NULL);
+        claims_wait("ListInhibitors", 0);
+        /* The one comes in time for the next reset, the other is about another device. */
+        inhibitor = inhibitor_take(bob, CARD, "delay");
+        claim_release(&inhibitor);
+        inhibitor = inhibitor_take(bob, CARD2, "block");
+        claim_release(&inhibitor);
         model_release(&hold);
-        first_reply = call_finish(first);
-        expect_success(first_reply);
-        reply = call_finish(queued);
-        expect_error(reply, "Inhibited", CARD);
-        ck_assert_uint_eq(model_count("begin", CARD), 1);
+        reply = call_finish(first);
+        expect_success(reply);
+        inhibitor = inhibitor_take(bob, CARD, "block");
+        expect_inhibited(alice, CARD);
         claim_release(&inhibitor);
 }
 END_TEST
@@ -344,6 +388,7 @@ int main(void)
         program_add(&program, inhibiting_needs_permission);
         program_add(&program, survives_a_restart);
         program_add(&program, comes_while_a_reset_is_queued);
+        program_add(&program, not_while_it_is_being_reset);
         program_add(&program, a_mode_is_a_mode);
         program_add(&program, everybody_is_told);
         program_add(&program, nobody_is_told_of_refused_ones);

@@ -534,6 +534,36 @@ START_TEST(lease_comes_while_a_reset_is_queued)
 }
 END_TEST
 
+/* Whoever has a lease relies on nobody else's reset being under way. */
+START_TEST(not_while_somebody_else_resets_it)
+{
+        _cleanup_reply_ Reply *reply = NULL, *refused = NULL, *both = NULL;
+        int hold, lease, other;
+        Call *first;
+
+        start_for_everybody();
+        hold = model_hold(CARD);
+        first = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        refused = call_finish(acquire_start(bob, card_alone));
+        expect_error(refused, "InUse", CARD);
+        both = call_finish(acquire_start(bob, both_cards));
+        expect_error(both, "InUse", CARD);
+        claims_wait("ListLeases", 0);
+        other = lease_take(bob, CARD2, NULL);
+        claim_release(&other);
+        /* Her own. */
+        lease = lease_take(alice, CARD, NULL);
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+        model_release(&hold);
+        reply = call_finish(first);
+        expect_success(reply);
+        lease = lease_take(bob, CARD, NULL);
+        claim_release(&lease);
+}
+END_TEST
+
 /* ---- bad input ---- */
 
 static const struct {
@@ -717,6 +747,7 @@ int main(void)
         program_add(&program, somebody_is_faster);
         program_add(&program, changed_details_are_another_question);
         program_add(&program, lease_comes_while_a_reset_is_queued);
+        program_add(&program, not_while_somebody_else_resets_it);
         program_add_table(&program, bad_input, bad_cases);
         program_add(&program, long_texts);
         program_add(&program, unknown_options);

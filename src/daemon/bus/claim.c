@@ -94,6 +94,39 @@ static int check_conflict(const ClaimCall *call, sd_bus_error *error)
                                  device->lease->record.uid);
 }
 
+static bool is_about(const ClaimCall *call, const Job *job)
+{
+        const ClaimRecord *record = &call->record;
+
+        for (size_t i = 0; i < record->n_devices; i++)
+                for (size_t k = 0; k < job->n_members; k++)
+                        if (pci_address_equal(&record->devices[i].address, &job->members[k].address))
+                                return true;
+        return record->n_devices == 0;
+}
+
+/* A reset that has begun cannot be stopped any more. Whoever is told that the device is his, or that nobody
+ * resets it, relies on that from then on. */
+static int check_running(const ClaimCall *call, sd_bus_error *error)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        if (call->record.kind == CLAIM_INHIBIT_DELAY)
+                return 0;
+        for (const Job *job = jobs_next(call->pending.bus->jobs, NULL); job;
+             job = jobs_next(call->pending.bus->jobs, job)) {
+                if (!job_has_begun(job) || !is_about(call, job) ||
+                    (is_lease(call) && job->request.uid == call->pending.uid))
+                        continue;
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InUse",
+                                         "%s is being reset just now (job %u of uid %u). Wait until that has "
+                                         "ended and ask again.",
+                                         pci_address_format(&job->target.address, address), job->id,
+                                         job->request.uid);
+        }
+        return 0;
+}
+
 static int check(const ClaimCall *call, sd_bus_error *error)
 {
         const ClaimRecord *record = &call->record;
@@ -110,7 +143,9 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                         "together, and all users %u. Release some and ask again.",
                         CLAIMS_PER_UID_MAX, CLAIM_DEVICES_PER_UID_MAX, CLAIMS_MAX);
         r = check_devices(call, error);
-        return r < 0 ? r : check_conflict(call, error);
+        if (r >= 0)
+                r = check_conflict(call, error);
+        return r < 0 ? r : check_running(call, error);
 }
 
 /* ---- may he? ---- */
