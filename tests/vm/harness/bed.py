@@ -101,6 +101,15 @@ class Bed:
                 self.guest.poke(probe, "1")
         return address
 
+    def plug_cxl_memory(self, role: str = "memory", port: str = "port-cxl") -> str:
+        """Plug a CXL memory expander in and return its address."""
+        if not self.present(port):
+            self.guest.poke("/sys/bus/pci/rescan", "1")
+            self.wait_device(port)
+        self.machine.plug_cxl_memory(role, port)
+        self.wait_device(role)
+        return self.addr(role)
+
     def attribute(self, address: str, name: str) -> str:
         return self.guest.read_text(f"{DEVICES}/{address}/{name}")
 

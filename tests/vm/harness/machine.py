@@ -150,6 +150,11 @@ class Machine:
         self.qmp("blockdev-add", driver="file", filename=str(medium), **{"node-name": f"medium-{role}"})
         self.plug("nvme", port, role, serial=role, drive=f"medium-{role}")
 
+    def plug_cxl_memory(self, role: str, port: str) -> None:
+        """A CXL memory expander."""
+        self.qmp("object-add", **{"qom-type": "memory-backend-ram", "id": f"backend-{role}", "size": 256 << 20})
+        self.plug("cxl-type3", port, role, **{"volatile-memdev": f"backend-{role}"})
+
     def unplug(self, role: str, timeout: float = 20.0) -> None:
         """Press the attention button; returns when the guest has let go of the device."""
         self.start_unplug(role)

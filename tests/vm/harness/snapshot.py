@@ -129,6 +129,7 @@ def _settle(bench: Bench, guest: Guest) -> None:
     # The console's login is not a unit that anybody waits for.
     guest.run("until pgrep -x bash; do sleep 0.1; done", timeout=60, check=True)
     _release_endpoints(guest, bench.setup.flavour)
+    _remove_forgetful(guest, bench.setup.flavour)
     guest.poke("/dev/port", b"\0", offset=0x2FF)
     guest.run("udevadm settle && sync", timeout=60, check=True)
 
@@ -144,3 +145,12 @@ def _release_endpoints(guest: Guest, flavour: Flavour) -> None:
             test -d $device || {{ echo "no $device" >&2; exit 1; }}
             test ! -e $device/driver || basename $device >$device/driver/unbind
         done""", timeout=60, check=True)
+
+
+def _remove_forgetful(guest: Guest, flavour: Flavour) -> None:
+    """What would not be as it was after a restore is gone for the kernel, so that it starts from nothing."""
+    added = {device.role: device for device in flavour.additions}
+    for role in topology.FORGETFUL:
+        if role in added:
+            path = "/".join([topology.root(role, added), *(f"0000:*:{hop}" for hop in topology.chain(role, added))])
+            guest.run(f"echo 1 >$(echo {path})/remove", timeout=60, check=True)
