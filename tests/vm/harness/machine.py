@@ -150,6 +150,12 @@ class Machine:
         self.qmp("blockdev-add", driver="file", filename=str(medium), **{"node-name": f"medium-{role}"})
         self.plug("nvme", port, role, serial=role, drive=f"medium-{role}")
 
+    def plug_sriov_nvme(self, role: str, port: str, functions: int) -> None:
+        """An NVMe controller without a medium, which can have virtual functions."""
+        self.plug("nvme", port, role, serial=role, subsys="subsystem", sriov_max_vfs=functions,
+                  sriov_vq_flexible=2 * functions, sriov_vi_flexible=functions,
+                  max_ioqpairs=2 * functions + 2, msix_qsize=2 * functions + 2)
+
     def plug_cxl_memory(self, role: str, port: str) -> None:
         """A CXL memory expander."""
         self.qmp("object-add", **{"qom-type": "memory-backend-ram", "id": f"backend-{role}", "size": 256 << 20})
@@ -167,7 +173,7 @@ class Machine:
         self._qmp.wait_event("DEVICE_DELETED", timeout, device=role)
         # Its place stays known, so that a case can wait until it is empty.
         device = self.plugged.get(role)
-        if device and device.model == "nvme":
+        if device and "drive" in device.options:
             self.qmp("blockdev-del", **{"node-name": f"medium-{role}"})
 
     def surprise_remove(self, role: str) -> None:

@@ -20,7 +20,7 @@ TRACEFS = "/sys/kernel/tracing"
 # struct pci_dev: bus at 16, devfn at 56; struct pci_bus: busn_res.start at 128.
 PCI_DEV = "bus=+128(+16(%di)):u64 devfn=+56(%di):u32"
 METHODS = {"acpi": "pci_dev_acpi_reset", "flr": "pcie_reset_flr", "af_flr": "pci_af_flr",
-           "pm": "pci_pm_reset", "bus": "pci_reset_bus_function"}
+           "pm": "pci_pm_reset", "bus": "pci_reset_bus_function", "cxl_bus": "cxl_reset_bus_function"}
 # struct device starts with its kobject, and that with the name.
 DEVICE = "name=+0(+0(%di)):string"
 
@@ -61,8 +61,10 @@ class KernelTrace:
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
-        guest.write("/run/bed-probes", "\n".join(_definitions()) + "\n")
+        guest.write("/run/bed-all-probes", "\n".join(_definitions()) + "\n")
+        # An older kernel lacks a method or two.
         guest.run(f"""set -e; cd {TRACEFS}
+            awk 'NR == FNR {{ known[$3] = 1; next }} $2 in known' /proc/kallsyms /run/bed-all-probes >/run/bed-probes
             echo 0 >tracing_on; echo mono >trace_clock; echo >trace
             cat /run/bed-probes >kprobe_events
             echo 1 >events/bed/enable; echo 1 >tracing_on""", check=True)
@@ -83,7 +85,7 @@ class KernelTrace:
         return events
 
     def resets(self, address: str | None = None) -> list[Event]:
-        """Methods that were carried out, probes left out."""
+        """Methods that were carried out, probes left out. `cxl_bus` does its work by `bus`."""
         return [e for e in self.events() if e.what in METHODS and not e.probe and address in (None, e.address)]
 
     def asked(self, *addresses: str) -> list[Event]:
