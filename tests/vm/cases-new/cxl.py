@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A CXL device: its link reset has a name of its own, and `bus` is listed although it is hidden from it."""
+
+import errno
+
+from harness.bed import Bed
+from harness.caller import Caller
+from harness.registry import case
+
+
+@case("cxl_bus by alice: the register, the trace, the list, the reply")
+def cxl_bus(bed: Bed) -> None:
+    address = bed.plug_cxl_memory()
+    caller, trace = Caller(bed), bed.trace()
+    bed.wait_until(lambda: address in [row[0] for row in caller.call("ListDevices")], 10, "the device on the bus")
+    facts = caller.methods(address)["cxl_bus"]
+    assert (facts["scope"], facts["advertised"], facts["usable"]) == ("link", True, True), facts
+    poison = bed.poison(address)
+    result = caller.reset(address, "cxl_bus")
+    assert (result["method"], result["verdict"], result["reset_set"]) == ("cxl_bus", "ok", [bed.device_path(address)]), result
+    assert not bed.poisoned(poison)
+    done = trace.resets()
+    assert [(e.what, e.returned) for e in done] == [("cxl_bus", 0), ("bus", 0)] and "pcireset-w" in done[0].task, trace.events()
+    assert [e.address for e in trace.writes() if e.what == "sbr"] == [bed.addr("port-cxl")], trace.events()
+    assert bed.reset_methods(address) == ["bus", "cxl_bus"]
+
+
+@case("bus fails on it, and is told so; link goes on to cxl_bus")
+def bus(bed: Bed) -> None:
+    address, caller, trace = bed.addr("memory"), Caller(bed), bed.trace()
+    poison = bed.poison(address)
+    error = caller.reset_refused(address, "bus")
+    assert error.name == "org.pciresetd1.Error.ResetFailed", error
+    attempt, = error.evidence["attempts"]
+    assert (attempt["outcome"], attempt["errno"]) == ("failed", errno.ENOTTY), attempt
+    assert bed.poisoned(poison) and not [e for e in trace.writes() if e.what == "sbr"], trace.events()
+    result = caller.reset(address, "link")
+    tried = [(a["method"], a["outcome"], a["errno"]) for a in result["attempts"]]
+    assert tried == [("bus", "failed", errno.ENOTTY), ("cxl_bus", "done", 0)], result
+    assert result["verdict"] == "ok" and not bed.poisoned(poison), result
+    assert bed.reset_methods(address) == ["bus", "cxl_bus"]
