@@ -8,9 +8,13 @@ from harness.caller import Caller
 from harness.registry import case
 
 
+def memory(bed: Bed) -> str:
+    return bed.addr("memory") if bed.present("memory") else bed.plug_cxl_memory()
+
+
 @case("cxl_bus by alice: the register, the trace, the list, the reply")
 def cxl_bus(bed: Bed) -> None:
-    address = bed.plug_cxl_memory()
+    address = memory(bed)
     caller, trace = Caller(bed), bed.trace()
     bed.wait_until(lambda: address in [row[0] for row in caller.call("ListDevices")], 10, "the device on the bus")
     facts = caller.methods(address)["cxl_bus"]
@@ -27,7 +31,8 @@ def cxl_bus(bed: Bed) -> None:
 
 @case("bus fails on it, and is told so; link goes on to cxl_bus")
 def bus(bed: Bed) -> None:
-    address, caller, trace = bed.addr("memory"), Caller(bed), bed.trace()
+    address, caller, trace = memory(bed), Caller(bed), bed.trace()
+    bed.wait_until(lambda: address in [row[0] for row in caller.call("ListDevices")], 10, "the device on the bus")
     poison = bed.poison(address)
     error = caller.reset_refused(address, "bus")
     assert error.name == "org.pciresetd1.Error.ResetFailed", error

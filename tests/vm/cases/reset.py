@@ -56,7 +56,7 @@ def flr_nvme(bed: Bed) -> None:
 
 @case("FLR of an NVMe controller under its driver, with in_use: the driver starts it again")
 def flr_nvme_driver(bed: Bed) -> None:
-    address = bed.addr("nvme")
+    address = bed.addr("nvme") if bed.present("nvme") else bed.plug_nvme(driver=False)
     bed.bind(address, "nvme")
     bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
     caller, trace = Caller(bed), bed.trace()

@@ -76,7 +76,7 @@ class Bed:
     def present(self, role: str) -> bool:
         try:
             self.path(role)
-        except (GuestError, GuestOSError):
+        except (KeyError, GuestError, GuestOSError):  # a role that nobody has plugged in yet is not there
             return False
         return True
 

@@ -97,10 +97,12 @@ class Machine:
             self._qmp = Qmp(self.dir / "qmp")
             if state:
                 self._wait_restored()
-        except (OSError, QmpError, MachineError) as error:
+        except BaseException as error:
             text = self.qemu_log()
             self.stop()
-            raise MachineError(f"QEMU did not start: {error}\n{text}") from error
+            if isinstance(error, (OSError, QmpError, MachineError)):
+                raise MachineError(f"QEMU did not start: {error}\n{text}") from error
+            raise
 
     @property
     def agent_socket(self) -> Path:

@@ -8,11 +8,14 @@ deadline, kept by an alarm signal that raises in the main thread; all waiting
 is done there or has an own deadline, so the alarm always gets through.
 
 An emulated machine can stall by itself when its host is short of processors: its
-kernel then says that its own timer did not fire, and nothing in it answers any
-more. That says nothing about the program, so the case runs once more in a new
-machine, and the output says so. A program that makes the kernel stall does so
-twice. A few cases of one run get such a second try for other reasons too, since
-a machine without time misses every deadline; where more fail, that is no noise.
+kernel then says that its own timer did not fire, or that a processor of it
+stood still, and nothing in it answers any more. That says nothing about the
+program, so the case runs once more in a new machine, and the output says so. A
+program that makes the kernel stall does so twice. A few cases of one run get
+such a second try for other reasons too, since a machine without time misses
+every deadline; where more fail, that is no noise. A machine that does not come
+up is tried once more, since nothing of the case has happened; when several
+cases in a row got none, there is no point in going on.
 
 Installing the program takes an emulated systemd many seconds. It is done once:
 that machine is saved, for this run only, and the others start from there.
@@ -20,6 +23,7 @@ that machine is saved, for this run only, and the others start from there.
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import tempfile
@@ -32,6 +36,7 @@ from types import FrameType
 
 from . import snapshot
 from .bed import Bed
+from .cache import say
 from .guest import Guest
 from .machine import Machine, SerialFollower
 from .registry import Case
@@ -49,17 +54,24 @@ EVIDENCE = (
     ("jobs", "busctl --timeout=5 call org.pciresetd1 /org/pciresetd1 org.pciresetd1.Manager ListJobs 'a{sv}' 0"),
 )
 
-# What a kernel says whose timer was not served.
-STALLED = "rcu_preempt kthread timer wakeup didn't happen"
+# What a kernel says whose timer was not served, or whose processors did not run.
+STALLED = re.compile(r"rcu_\w+ kthread (timer wakeup didn't happen|starved)|rcu_\w+ (self-)?detected stall|soft lockup")
+
+# So many cases in a row may get no machine.
+NO_MACHINE_MAX = 3
 
 
 class CaseTimeout(Exception):
     pass
 
 
+class NoMachine(Exception):
+    """It did not come up, twice."""
+
+
 class Runner:
-    # Restoring takes a second; the first time the program is installed.
-    machine_timeout = 120.0
+    # Restoring takes a second, but the first time the program is installed, and a state that is of no use is made anew.
+    machine_timeout = 240.0
 
     def __init__(self, bench: snapshot.Bench, stage: Path, rules: list[Path], verbose: bool) -> None:
         self._bench, self._stage, self._rules, self._verbose = bench, stage, rules, verbose
@@ -69,6 +81,7 @@ class Runner:
         self._bed: Bed | None = None
         self._group = ""
         self._stalled = False
+        self._without_machine = 0
         self._dir = Path(tempfile.mkdtemp(prefix="pciresetd-run-"))
 
     def run(self, cases: list[Case], tap: Tap) -> None:
@@ -77,12 +90,14 @@ class Runner:
             for case in cases:
                 started = time.monotonic()
                 problem = self._run(case)
-                if problem and (self._stalled or second_tries > 0):
+                if problem and not self._without_machine and (self._stalled or second_tries > 0):
                     second_tries -= not self._stalled
                     why = "the machine itself stalled" if self._stalled else "it failed"
                     tap.note(f"{case.name}: {why}; once more, in a new one\n{problem}")
                     problem = self._run(case)
                 tap.result(not problem, case.name, time.monotonic() - started, problem)
+                if self._without_machine >= NO_MACHINE_MAX:
+                    raise NoMachine(f"{NO_MACHINE_MAX} cases in a row got no machine")
         finally:
             self._end_machine()
             shutil.rmtree(self._dir, ignore_errors=True)
@@ -92,8 +107,7 @@ class Runner:
         self._stalled = False
         try:
             if case.fresh or case.group != self._group or not self._bed:
-                with _deadline(self.machine_timeout):
-                    self._new_machine(case)
+                self._ready_machine(case)
             assert self._bed
             with _deadline(case.timeout):
                 if case.daemon:
@@ -105,12 +119,27 @@ class Runner:
                     self._bed.clean_up()
         except Exception as error:
             problem = _explain(error) + self._evidence(case)
-            self._stalled = bool(self._machine) and STALLED in self._machine.serial_text()
+            self._stalled = bool(self._machine) and bool(STALLED.search(self._machine.serial_text()))
             self._end_machine()
             return problem
         if case.fresh:
             self._end_machine()
         return ""
+
+    def _ready_machine(self, case: Case) -> None:
+        self._without_machine += 1
+        for last in (False, True):
+            try:
+                with _deadline(self.machine_timeout):
+                    self._new_machine(case)
+                self._without_machine = 0
+                return
+            except Exception as error:
+                console = self._machine.serial_text()[-2000:] if self._machine else ""
+                self._end_machine()
+                if last:
+                    raise NoMachine(f"no machine for this case: {error}\n{console}") from error
+                say(f"{case.name}: the machine did not come up ({error}); once more")
 
     def _new_machine(self, case: Case) -> None:
         self._end_machine()

@@ -22,7 +22,7 @@ from .guest import Guest, GuestError
 from .machine import Machine, MachineError, Setup
 
 BOOT_TIMEOUT = 180.0
-RESTORE_TIMEOUT = 20.0
+RESTORE_TIMEOUT = 30.0
 
 
 @dataclass
@@ -61,11 +61,14 @@ def save_if_missing(bench: Bench) -> None:
 def start(bench: Bench, interactive: bool = False) -> tuple[Machine, Guest]:
     """A running machine with an agent that answers."""
     save_if_missing(bench)
-    try:
-        return restore(bench, bench.state, interactive)
-    except (MachineError, GuestError) as error:
-        say(f"the saved state is of no use ({error}); throwing it away and booting from cold")
-        bench.cache.drop(bench.setup.flavour.kind("state"), bench.key)
+    for _ in range(2):
+        try:
+            return restore(bench, bench.state, interactive)
+        except (MachineError, GuestError) as error:
+            say(f"the saved state could not be restored ({error})")
+    # Twice is no accident: there is something wrong with it.
+    say("throwing the saved state away and booting from cold")
+    bench.cache.drop(bench.setup.flavour.kind("state"), bench.key)
     return cold_boot(bench, interactive)
 
 
@@ -106,7 +109,12 @@ def _compile(source: Path, symbols: tuple[str, ...], work: Path) -> None:
 
 
 def _boot_and_save(bench: Bench, path: Path) -> None:
-    machine, guest = cold_boot(bench)
+    try:
+        machine, guest = cold_boot(bench)
+    except (MachineError, GuestError) as error:
+        # An emulated machine stalls now and then on a busy host.
+        say(f"once more ({error})")
+        machine, guest = cold_boot(bench)
     try:
         guest.close()
         machine.save(path)
