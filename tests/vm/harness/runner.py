@@ -48,6 +48,7 @@ SECOND_TRIES = 3
 EVIDENCE = (
     ("kernel log of this case", "dmesg | awk '/bed: mark/ { text = \"\"; next } { text = text $0 \"\\n\" } END { printf \"%s\", text }' | tail -n 80"),
     ("journal of the daemon", "journalctl --no-pager -o short-monotonic -u pciresetd -t pciresetd -n 80"),
+    ("journal of polkit", "journalctl --no-pager -o short-monotonic -u polkit -n 20"),
     ("service", "systemctl status --no-pager -n 0 pciresetd.service"),
     ("objects", "busctl --timeout=5 tree org.pciresetd1"),
     ("devices", "busctl --timeout=5 call org.pciresetd1 /org/pciresetd1 org.pciresetd1.Manager ListDevices"),
