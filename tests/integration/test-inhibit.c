@@ -71,6 +71,24 @@ START_TEST(nobody_may_reset_it)
 }
 END_TEST
 
+/* An empty text is allowed, and is no text to be quoted. */
+START_TEST(no_reason_is_needed)
+{
+        sd_bus_message *message;
+        _cleanup_reply_ Reply *reply = NULL;
+        int inhibitor;
+
+        start_for_everybody();
+        message = call_message(bob, MANAGER_PATH, MANAGER_INTERFACE, "Inhibit", NULL);
+        ck_assert_int_ge(sd_bus_message_append(message, "assssa{sv}", 1, CARD, "a test", "", "block", 0), 0);
+        inhibitor = claim_finish(call_send(bob, message), NULL);
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_error(reply, "Inhibited", "a test (uid 1002): no reason given");
+        expect_nothing_written();
+        claim_release(&inhibitor);
+}
+END_TEST
+
 /* Not even the one who has a lease on it. */
 START_TEST(a_lease_does_not_help)
 {
@@ -383,6 +401,7 @@ int main(void)
         TestProgram program = program_new("inhibit");
 
         program_add(&program, nobody_may_reset_it);
+        program_add(&program, no_reason_is_needed);
         program_add(&program, a_lease_does_not_help);
         program_add(&program, all_devices);
         program_add(&program, inhibiting_needs_permission);

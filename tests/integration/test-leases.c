@@ -277,6 +277,51 @@ START_TEST(ids_are_no_secrets)
 }
 END_TEST
 
+/* GetMethods, as it is answered to one: the first method is `flr`. */
+static void expect_judged(Reply *methods, bool is_leased)
+{
+        expect_success(methods);
+        ck_assert_str_eq(reply_string(methods, "0.0.0"), "flr");
+        ck_assert_int_eq(json_object_get_boolean(reply_at(methods, "0.0.1.usable")), !is_leased);
+        ck_assert_uint_eq(reply_length(methods, "0.0.1.why"), is_leased ? 1 : 0);
+        if (is_leased)
+                ck_assert_str_eq(reply_string(methods, "0.0.1.why.0"), "leased");
+}
+
+START_TEST(methods_are_judged_for_who_asks)
+{
+        _cleanup_reply_ Reply *own = NULL, *foreign = NULL, *root = NULL, *shown = NULL, *named = NULL,
+                              *elsewhere = NULL, *without = NULL, *after = NULL;
+        _cleanup_free_ char *id = NULL;
+        int lease;
+
+        start_for_everybody();
+        lease = lease_take(alice, CARD, &id);
+        own = manager_call(alice, "GetMethods", "sa{sv}", CARD, 0);
+        expect_judged(own, false);
+        foreign = manager_call(bob, "GetMethods", "sa{sv}", CARD, 0);
+        expect_judged(foreign, true);
+        root = manager_call(observer, "GetMethods", "sa{sv}", CARD, 0);
+        expect_judged(root, true);
+        shown = manager_call(bob, "GetMethods", "sa{sv}", CARD, 1, "lease_fd", "h", lease);
+        expect_judged(shown, false);
+        named = manager_call(bob, "GetMethods", "sa{sv}", CARD, 1, "lease", "s", id);
+        expect_error(named, "Leased", id);
+        /* Relied on where it does not hold. */
+        elsewhere = manager_call(alice, "GetMethods", "sa{sv}", CARD2, 1, "lease", "s", id);
+        expect_success(elsewhere);
+        ck_assert_str_eq(reply_string(elsewhere, "0.0.1.why.0"), "lease-gone");
+        without = manager_call(bob, "GetMethods", "sa{sv}", CARD2, 0);
+        expect_judged(without, false);
+
+        claim_release(&lease);
+        claims_wait("ListLeases", 0);
+        after = manager_call(bob, "GetMethods", "sa{sv}", CARD, 0);
+        expect_judged(after, false);
+        expect_nothing_written();
+}
+END_TEST
+
 START_TEST(other_descriptors_are_no_leases)
 {
         _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC), inhibitor = -EBADF;
@@ -736,6 +781,7 @@ int main(void)
         program_add(&program, a_copy_keeps_it);
         program_add(&program, a_copy_can_be_shown);
         program_add(&program, ids_are_no_secrets);
+        program_add(&program, methods_are_judged_for_who_asks);
         program_add(&program, other_descriptors_are_no_leases);
         program_add_table(&program, survives_a_restart, daemon_is_killed);
         program_add_table(&program, holder_dies_while_the_daemon_is_down, daemon_is_killed);

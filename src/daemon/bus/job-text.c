@@ -339,7 +339,7 @@ static void print_inhibitors(FILE *f, const Job *job, const Claims *claims)
                 if (claim->record.kind != CLAIM_INHIBIT_BLOCK || !concerns(claim, devices, n))
                         continue;
                 fprintf(f, "%s%s (uid %u): %s", separator, claim->record.who, claim->record.uid,
-                        claim->record.why);
+                        claim->record.why[0] ? claim->record.why : "no reason given");
                 separator = "; ";
                 n_printed++;
         }

@@ -2,7 +2,7 @@
 
 /*
  * Plan and GetHolders, and GetMethods where nobody has looked yet: what is told rests on a look at who uses
- * the devices that is not older than the call.
+ * the devices that is not older than the call. GetMethods is here, too, where it matters who asks.
  *
  * Such a look starts a worker, and anybody may ask for it. So each user has one look at a device at a time:
  * further calls of his about the same device wait for its end, and then share the next one.
@@ -177,6 +177,14 @@ static void look(LookCall *call)
                 answer(call, r);
 }
 
+/* GetMethods takes what is known, and only wanted to know who asks. */
+static bool needs_no_look(const LookCall *call)
+{
+        Device *device = device_of(call);
+
+        return call->what == LOOK_FOR_METHODS && device && use_is_known(device) > 0;
+}
+
 static bool is_alike(const LookCall *a, const LookCall *b)
 {
         return a->pending.uid == b->pending.uid && pci_address_equal(&a->address, &b->address);
@@ -230,7 +238,9 @@ static void identified(PendingCall *pending)
                 pending_fail(pending, &error, r);
                 return;
         }
-        if (another_looks(call))
+        if (needs_no_look(call))
+                answer(call, 0);
+        else if (another_looks(call))
                 call->waits = true;
         else
                 look(call);
@@ -286,10 +296,10 @@ int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus
         return r < 0 ? r : start(bus, message, device, &arguments, error);
 }
 
-int look_for_methods(Bus *bus, sd_bus_message *message, Device *device, const PlanOptions *options,
+int look_for_methods(Bus *bus, sd_bus_message *message, Device *device, const Request *request,
                      sd_bus_error *error)
 {
-        const LookCall arguments = {.what = LOOK_FOR_METHODS, .options.plan = *options};
+        const LookCall arguments = {.what = LOOK_FOR_METHODS, .options = *request};
 
         return start(bus, message, device, &arguments, error);
 }
