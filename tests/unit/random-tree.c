@@ -588,6 +588,14 @@ static const char *judge_place(const Tree *tree, size_t target, const char *meth
         return NULL;
 }
 
+/* The function that makes this one, if it is there, or itself. */
+static size_t physical_of(const Tree *tree, size_t i)
+{
+        int physfn = tree->nodes[i].physfn;
+
+        return physfn >= 0 && tree->nodes[physfn].present ? (size_t) physfn : i;
+}
+
 const char *oracle_judge(const Tree *tree, size_t target, const char *method, const PlanAsker *asker,
                          unsigned granted, const bool set[static NODES_MAX])
 {
@@ -603,6 +611,9 @@ const char *oracle_judge(const Tree *tree, size_t target, const char *method, co
                 n++;
                 owned = owned && is_owned(tree, i, asker);
                 wrong = judge_member(tree, i, method, asker, in_use);
+                if (!wrong && strcmp(method, "vfio_hot") == 0 && tree->nodes[target].parent >= 0 &&
+                    !is_above(tree, tree->nodes[target].parent, physical_of(tree, i)))
+                        wrong = "a member of a hot reset is tied to it by an edge alone";
                 if (wrong)
                         return wrong;
         }

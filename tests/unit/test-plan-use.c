@@ -403,6 +403,30 @@ START_TEST(no_group_is_no_group)
 }
 END_TEST
 
+/* What only an edge ties to the set is none of the kernel's, and it wants the groups of its own set. */
+START_TEST(edges_and_hot_resets)
+{
+        PlanOptions options = {.asker = {.known = true, .uid = ALICE}};
+        const Case hot = {.method = "vfio_hot", ASK(RESET_SHARED)};
+        const Case tied = {.method = "vfio_hot", .why = WHY_EDGES};
+        const Case others = {.method = "subordinate", ASK(RESET_SHARED)};
+        PciAddress ends[3];
+
+        world_bind(&world, TARGET, "vfio-pci");
+        world_bind(&world, OTHER, "vfio-pci");
+        (void) world_add_bridge(&world, "0000:00:1e.0", NULL);
+        (void) world_add(&world, "0000:0e:00.0", "0000:00:1e.0", "vfio-pci", "flr");
+        ck_assert_int_eq(pci_address_parse(TARGET, &ends[0]) | pci_address_parse(OTHER, &ends[1]) |
+                                 pci_address_parse("0000:0e:00.0", &ends[2]),
+                         0);
+        ck_assert_int_eq(registry_add_edge(world.registry, &ends[0], &ends[1]), 0);
+        check_case(&hot, options);
+        ck_assert_int_eq(registry_add_edge(world.registry, &ends[1], &ends[2]), 0);
+        check_case(&tied, options);
+        check_case(&others, options);
+}
+END_TEST
+
 /* A bridge that goes along is used by nobody, whatever drives it, but it can be claimed. */
 START_TEST(bridges_have_no_users)
 {
@@ -432,6 +456,7 @@ int main(void)
         tcase_add_loop_test(tcase, each_case, 0, sizeof(cases) / sizeof(cases[0]));
         tcase_add_test(tcase, strangers_own_nothing);
         tcase_add_test(tcase, no_group_is_no_group);
+        tcase_add_test(tcase, edges_and_hot_resets);
         tcase_add_test(tcase, bridges_have_no_users);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);

@@ -57,6 +57,8 @@ static const char *why_text(unsigned bit)
                 return "the lease that the request relies on does not hold it any more";
         case WHY_INHIBITED:
                 return "somebody forbids it for now";
+        case WHY_EDGES:
+                return "the policy ties it to devices that this method cannot be done with";
         }
         return "unknown reason";
 }
@@ -65,7 +67,7 @@ static void print_unusable(FILE *f, const Attempt *attempt)
 {
         bool first = true;
 
-        for (unsigned bit = 1; bit <= WHY_INHIBITED; bit <<= 1)
+        for (unsigned bit = 1; bit <= WHY_EDGES; bit <<= 1)
                 if (attempt->unusable & bit) {
                         fprintf(f, "%s%s", first ? "" : "; ", why_text(bit));
                         first = false;

@@ -13,7 +13,7 @@ static const char *const WHY_NAMES[] = {
         "not-advertised",   "unknown-method", "bridge",    "root-bus",     "siblings",    "topology-unknown",
         "virtual-function", "not-vfio",       "not-owned", "driver-bound", "held",        "vfio-open",
         "storage-in-use",   "network-in-use", "guest",     "tsm-bound",    "use-unknown", "leased",
-        "lease-gone",       "inhibited",
+        "lease-gone",       "inhibited",      "edges",
 };
 
 static const char *const ACTION_NAMES[] = {
@@ -282,6 +282,16 @@ static unsigned judge_kernels(const Rung *rung, const Device *target)
         return why;
 }
 
+/* True if only an edge ties the member to a set of what is below the bridge. */
+static bool is_tied(const Device *member, const Device *bridge)
+{
+        if (member->facts.has_physfn && member->physfn)
+                member = member->physfn;
+        return bridge && !device_is_below(member, bridge);
+}
+
+/* The hot reset of VFIO is of the devices that the kernel knows of, and wants their groups, no more and no
+ * less: with another one in the set there is no way to do it. */
 static unsigned judge_ours(const Rung *rung, const Device *target, const PlanAsker *asker)
 {
         const char *names[PLAN_OWN_METHODS_MAX];
@@ -298,6 +308,8 @@ static unsigned judge_ours(const Rung *rung, const Device *target, const PlanAsk
         for (size_t i = 0; i < rung->n_set; i++) {
                 const Device *member = rung->set[i];
 
+                if (is_tied(member, target->parent))
+                        why |= WHY_EDGES;
                 if (member->facts.is_bridge)
                         continue;
                 if (!is_bound_to_vfio(member))

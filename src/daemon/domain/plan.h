@@ -37,6 +37,7 @@ typedef enum Why {
         WHY_LEASE_GONE = 1
                          << 18, /* the lease that the request relies on does not hold the target any more */
         WHY_INHIBITED = 1 << 19, /* somebody forbids it for now */
+        WHY_EDGES = 1 << 20, /* the kernel resets a set of its own, and an edge ties others to it */
 } Why;
 
 #define WHY_IN_USE_MASK                                                                                     \
