@@ -8,6 +8,9 @@
  * descriptor, which is what the pass spends its time with; reading the link first, to leave out sockets and
  * such, would take as long for each of those as the statx(). Large machines are shared out among threads.
  *
+ * Threads share their descriptors with the process, as a rule. One may have a table of its own (unshare(2)),
+ * and where the first thread has ended only the others show what the process has open.
+ *
  * VFIO's device descriptors are anonymous. Which device they are is told by `vfio-device-syspath` in their
  * fdinfo since Linux 6.18; before, only the group's descriptor gives the user away.
  */
@@ -23,7 +26,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/kcmp.h>
 
 #include "shared/cleanup.h"
 #include "worker/attribute.h"
@@ -58,8 +65,10 @@ typedef struct Pass {
 /* A process that is being looked at. */
 typedef struct Subject {
         Pass *pass;
+        uint32_t pid;
         char name[16]; /* its directory */
-        int fd; /* that of its descriptors */
+        char task[40]; /* that of the process or thread whose descriptors are looked at */
+        int fd; /* the directory of these descriptors */
         bool is_described, is_worker;
         Holder description;
 } Subject;
@@ -110,16 +119,25 @@ static uint32_t find_uid(const char *status)
         return line && sscanf(line + strlen("\nUid:"), "%" SCNu32, &uid) == 1 ? uid : 0;
 }
 
-/* A worker of ours that scans the same device has its disks open for a moment. */
-static bool is_worker(const Subject *subject)
+static bool same_program(const Pass *pass, const char *a, const char *b)
+{
+        const int flags = AT_NO_AUTOMOUNT |
+                          AT_STATX_DONT_SYNC; /* a user's program may lie in his own FUSE */
+        struct statx x, y;
+
+        return statx(pass->proc_fd, a, flags, STATX_INO, &x) == 0 &&
+               statx(pass->proc_fd, b, flags, STATX_INO, &y) == 0 && x.stx_dev_major == y.stx_dev_major &&
+               x.stx_dev_minor == y.stx_dev_minor && x.stx_ino == y.stx_ino;
+}
+
+/* A worker of ours that scans the same device has its disks open for a moment. Anybody can run the program,
+ * to hide behind it, but not as us. */
+static bool is_worker(const Subject *subject, uint32_t uid)
 {
         char path[sizeof(subject->name) + sizeof("/exe")];
-        struct stat its, mine;
 
         (void) snprintf(path, sizeof(path), "%s/exe", subject->name);
-        return subject->pass->self != 0 && fstatat(subject->pass->proc_fd, path, &its, 0) == 0 &&
-               fstatat(subject->pass->proc_fd, "self/exe", &mine, 0) == 0 && its.st_dev == mine.st_dev &&
-               its.st_ino == mine.st_ino;
+        return subject->pass->self != 0 && uid == geteuid() && same_program(subject->pass, path, "self/exe");
 }
 
 /* Leaves empty what has gone with the process. */
@@ -132,8 +150,7 @@ static void describe(Subject *subject)
         if (subject->is_described)
                 return;
         subject->is_described = true;
-        subject->is_worker = is_worker(subject);
-        description->pid = (uint32_t) strtoul(subject->name, NULL, 10);
+        description->pid = subject->pid;
         if (look_read(root, &text, "%s/comm", subject->name) >= 0) {
                 text[strcspn(text, "\n")] = '\0';
                 (void) snprintf(description->command, sizeof(description->command), "%.63s", text);
@@ -141,6 +158,7 @@ static void describe(Subject *subject)
         }
         if (look_read(root, &text, "%s/status", subject->name) >= 0) {
                 description->uid = find_uid(text);
+                subject->is_worker = is_worker(subject, description->uid);
                 free(text);
         }
         if (look_read(root, &text, "%s/cgroup", subject->name) >= 0) {
@@ -194,7 +212,7 @@ static int match_vfio_device(Subject *subject, const char *descriptor)
                 return 0; /* closed meanwhile */
         target[n] = '\0';
         if (strcmp(target, VFIO_DEVICE) != 0 ||
-            look_read(look->roots.proc, &info, "%s/fdinfo/%s", subject->name, descriptor) < 0)
+            look_read(look->roots.proc, &info, "%s/fdinfo/%s", subject->task, descriptor) < 0)
                 return 0;
 
         path = strstr(info, VFIO_SYSPATH);
@@ -225,6 +243,11 @@ static bool has_gone(int error)
         return error == ENOENT || error == ESRCH;
 }
 
+static bool is_forbidden(int error)
+{
+        return error == EACCES || error == EPERM;
+}
+
 static int look_at_descriptor(Subject *subject, const char *name)
 {
         struct statx st;
@@ -232,14 +255,15 @@ static int look_at_descriptor(Subject *subject, const char *name)
         /* No file server is asked what its file is like now. */
         if (statx(subject->fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0) {
                 /* A file can have troubles of its own, on a file server or a user's own FUSE, which lets not
-                 * even root look. Device nodes have none. But a link that cannot even be read is one that
-                 * we may not follow. */
+                 * even root look. Device nodes have none. But a link that we may not even read is one that
+                 * we may not follow; what else is wrong with it, such as a path that is too long, is the
+                 * file's. */
                 char target;
-                int error = errno;
 
-                if ((error != EACCES && error != EPERM) || readlinkat(subject->fd, name, &target, 1) >= 0)
+                if (!is_forbidden(errno) || readlinkat(subject->fd, name, &target, 1) >= 0 ||
+                    !is_forbidden(errno))
                         return 0;
-                return look_fail(subject->pass->look, error, "cannot look into process %s", subject->name);
+                return look_fail(subject->pass->look, errno, "cannot look into process %s", subject->name);
         }
         if (S_ISCHR(st.stx_mode) || S_ISBLK(st.stx_mode))
                 return match_number(subject, &st);
@@ -248,37 +272,99 @@ static int look_at_descriptor(Subject *subject, const char *name)
         return 0;
 }
 
-static int look_at_process(Pass *pass, uint32_t pid)
+static int cannot_look(const Subject *subject, int error)
+{
+        return has_gone(error)
+                       ? 0
+                       : look_fail(subject->pass->look, error, "cannot look into process %s", subject->name);
+}
+
+/* The descriptors of the process or thread `task`. */
+static int look_at_table(Subject *subject)
 {
         _cleanup_close_ int fd = -EBADF;
-        Subject subject = {.pass = pass};
-        char path[sizeof(subject.name) + sizeof("/fd")];
+        char path[sizeof(subject->task) + sizeof("/fd")];
         char buffer[16384] __attribute__((aligned(8)));
         ssize_t n;
         int r = 0;
 
-        (void) snprintf(subject.name, sizeof(subject.name), "%" PRIu32, pid);
-        (void) snprintf(path, sizeof(path), "%s/fd", subject.name);
-        fd = openat(pass->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void) snprintf(path, sizeof(path), "%s/fd", subject->task);
+        fd = openat(subject->pass->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-                return has_gone(errno)
-                               ? 0
-                               : look_fail(pass->look, errno, "cannot look into process %s", subject.name);
-        subject.fd = fd;
+                return cannot_look(subject, errno);
+        subject->fd = fd;
         while (r >= 0 && (n = getdents64(fd, buffer, sizeof(buffer))) != 0) {
                 if (n < 0)
-                        return has_gone(errno) ? 0
-                                               : look_fail(pass->look, errno, "cannot look into process %s",
-                                                           subject.name);
+                        return cannot_look(subject, errno);
                 for (ssize_t at = 0; r >= 0 && at < n;) {
                         const struct dirent64 *entry = (const void *) (buffer + at);
 
                         at += entry->d_reclen;
                         if (entry->d_name[0] != '.')
-                                r = look_at_descriptor(&subject, entry->d_name);
+                                r = look_at_descriptor(subject, entry->d_name);
                 }
         }
         return r;
+}
+
+/* Whether two threads have the same descriptors. If that cannot be found out they may not. */
+static bool same_table(const Pass *pass, uint32_t a, uint32_t b)
+{
+        return pass->self != 0 && syscall(SYS_kcmp, (pid_t) a, (pid_t) b, KCMP_FILES, 0L, 0L) == 0;
+}
+
+static int look_at_threads(Subject *subject)
+{
+        char path[sizeof(subject->name) + sizeof("/task")];
+        uint32_t last = subject->pid;
+        struct dirent *entry;
+        DIR *directory;
+        int fd, r = 0;
+
+        (void) snprintf(path, sizeof(path), "%s/task", subject->name);
+        fd = openat(subject->pass->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return cannot_look(subject, errno);
+        directory = fdopendir(fd);
+        if (!directory) {
+                (void) close(fd);
+                return -ENOMEM;
+        }
+        while (r >= 0 && (entry = readdir(directory))) {
+                uint32_t thread = (uint32_t) strtoul(entry->d_name, NULL, 10);
+
+                if (thread == 0 || thread == subject->pid ||
+                    same_table(subject->pass, thread, subject->pid) ||
+                    (last != subject->pid && same_table(subject->pass, thread, last)))
+                        continue;
+                last = thread;
+                (void) snprintf(subject->task, sizeof(subject->task), "%s/task/%" PRIu32, subject->name,
+                                thread);
+                r = look_at_table(subject);
+        }
+        (void) closedir(directory);
+        return r;
+}
+
+/* The links of its directory tell how many threads a process has, without making a list of them. */
+static bool has_threads(const Subject *subject)
+{
+        char path[sizeof(subject->name) + sizeof("/task")];
+        struct stat st;
+
+        (void) snprintf(path, sizeof(path), "%s/task", subject->name);
+        return fstatat(subject->pass->proc_fd, path, &st, 0) == 0 && st.st_nlink > 3;
+}
+
+static int look_at_process(Pass *pass, uint32_t pid)
+{
+        Subject subject = {.pass = pass, .pid = pid};
+        int r;
+
+        (void) snprintf(subject.name, sizeof(subject.name), "%" PRIu32, pid);
+        (void) strcpy(subject.task, subject.name);
+        r = look_at_table(&subject);
+        return r >= 0 && has_threads(&subject) ? look_at_threads(&subject) : r;
 }
 
 /* ---- all of them ---- */

@@ -52,12 +52,11 @@ static bool has_node(const Look *look, size_t member, dev_t rdev)
 /* Adds a block device, with its partitions, that stands on the node `below`. */
 static int add_stacked(Look *look, size_t below, const char *name)
 {
-        size_t member = look->nodes[below].member;
+        size_t member = look->nodes[below].member, n = look->n_nodes;
         unsigned number_major, number_minor;
         char text[32];
-        int fd;
+        int fd, r;
 
-        mark(look, below, false);
         if (look->n_nodes > STACK_NODES_MAX)
                 return look_fail(look, E2BIG, "too many block devices are stacked");
         fd = look_open(look->roots.sys, O_RDONLY | O_DIRECTORY, "class/block/%s", name);
@@ -70,9 +69,14 @@ static int add_stacked(Look *look, size_t below, const char *name)
             sscanf(text, "%u:%u", &number_major, &number_minor) == 2 &&
             has_node(look, member, makedev(number_major, number_minor))) {
                 (void) close(fd);
+                mark(look, below, false);
                 return 0;
         }
-        return look_walk(look, member, fd, name, below, true);
+        r = look_walk(look, member, fd, name, below, true);
+        /* What has gone meanwhile explains no claim. */
+        if (look->n_nodes > n)
+                mark(look, below, false);
+        return r;
 }
 
 static int add_holders_of(Look *look, size_t index)
@@ -187,6 +191,7 @@ static void unescape(char *text)
 typedef struct Mount {
         dev_t device; /* major 0: the file system's own number, not that of what it is on */
         const char *where;
+        const char *type;
         const char *source;
 } Mount;
 
@@ -194,7 +199,7 @@ typedef struct Mount {
 static bool parse_mount(char *line, Mount *ret)
 {
         unsigned number_major, number_minor;
-        char *save = NULL, *field, *where = NULL;
+        char *save = NULL, *field, *where = NULL, *type;
         unsigned n = 0;
 
         for (field = strtok_r(line, " ", &save); field; field = strtok_r(NULL, " ", &save), n++) {
@@ -205,15 +210,28 @@ static bool parse_mount(char *line, Mount *ret)
                 if (n > 5 && strcmp(field, "-") == 0)
                         break;
         }
-        if (!field || !strtok_r(NULL, " ", &save))
-                return false;
-        field = strtok_r(NULL, " ", &save);
+        type = field ? strtok_r(NULL, " ", &save) : NULL;
+        field = type ? strtok_r(NULL, " ", &save) : NULL;
         if (!field)
                 return false;
         unescape(where);
         unescape(field);
-        *ret = (Mount){.device = makedev(number_major, number_minor), .where = where, .source = field};
+        *ret = (Mount){.device = makedev(number_major, number_minor),
+                       .where = where,
+                       .type = type,
+                       .source = field};
         return true;
+}
+
+/* Without a number of a device, as with btrfs, the name tells. But what a FUSE file system calls its source
+ * is any user's own invention (fusermount's option fsname); if it has a device open that is seen at its
+ * process. */
+static bool is_mount_of(const Look *look, const Mount *mount, const Node *node)
+{
+        if (major(mount->device) != 0)
+                return mount->device == node->rdev;
+        return strcmp(mount->type, "fuse") != 0 && strncmp(mount->type, "fuse.", strlen("fuse.")) != 0 &&
+               path_is(look, mount->source, node);
 }
 
 static int note_mount(Look *look, const Mount *mount)
@@ -224,10 +242,7 @@ static int note_mount(Look *look, const Mount *mount)
                 bool is_root = strcmp(mount->where, "/") == 0;
                 int r;
 
-                if (node->type != NODE_BLOCK)
-                        continue;
-                if (major(mount->device) == 0 ? !path_is(look, mount->source, node)
-                                              : mount->device != node->rdev)
+                if (node->type != NODE_BLOCK || !is_mount_of(look, mount, node))
                         continue;
                 mark(look, i, true);
                 (void) snprintf(what, sizeof(what), "%s on %s", node->label, mount->where);

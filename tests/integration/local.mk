@@ -24,6 +24,13 @@ integration_programs = \
 	tests/integration/test-inhibit \
 	tests/integration/test-edges
 
+# The worker's look, without a daemon.
+integration_programs += tests/integration/test-processes
+tests_integration_test_processes_SOURCES = tests/integration/test-processes.c
+tests_integration_test_processes_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit
+tests_integration_test_processes_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CHECK_CFLAGS)
+tests_integration_test_processes_LDADD = libworker.a libshared.a $(JSON_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += $(integration_programs) tests/integration/kernel-model.so
 integration_tests += $(integration_programs)
 

@@ -53,7 +53,8 @@ tests_unit_test_holders_SOURCES = tests/unit/test-holders.c
 tests_unit_test_holders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_holders_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_holders_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=look_claim -Wl,--wrap=xen_guest_of -Wl,--wrap=eventfd -Wl,--wrap=getifaddrs -Wl,--wrap=freeifaddrs
+	-Wl,--wrap=look_claim -Wl,--wrap=xen_guest_of -Wl,--wrap=eventfd -Wl,--wrap=getifaddrs -Wl,--wrap=freeifaddrs \
+	-Wl,--wrap=statx -Wl,--wrap=readlinkat
 tests_unit_test_holders_LDADD = libworker.a $(UNIT_LIBS)
 
 tests_unit_test_json_SOURCES = tests/unit/test-json.c

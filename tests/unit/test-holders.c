@@ -194,6 +194,30 @@ int __wrap_eventfd(unsigned count, int flags)
         return open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* What the file behind the descriptor 66 of any process says, and what reading its link does: 0: it is a
+ * file. */
+static int stat_error, link_error;
+
+int __real_statx(int fd, const char *path, int flags, unsigned mask, struct statx *ret);
+int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct statx *ret);
+int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct statx *ret)
+{
+        if (stat_error == 0 || strcmp(path, "66") != 0)
+                return __real_statx(fd, path, flags, mask, ret);
+        errno = stat_error;
+        return -1;
+}
+
+ssize_t __real_readlinkat(int fd, const char *path, char *buffer, size_t size);
+ssize_t __wrap_readlinkat(int fd, const char *path, char *buffer, size_t size);
+ssize_t __wrap_readlinkat(int fd, const char *path, char *buffer, size_t size)
+{
+        if (link_error == 0 || strcmp(path, "66") != 0)
+                return __real_readlinkat(fd, path, buffer, size);
+        errno = link_error;
+        return -1;
+}
+
 static int guest; /* what the function returns */
 
 int __wrap_xen_guest_of(const PciAddress *address, char *domain, size_t size);
@@ -311,6 +335,7 @@ static void setup(void)
         claimed = NULL;
         claim_error = 0;
         guest = -ENOSYS;
+        stat_error = link_error = 0;
         n_claims = 0;
         n_addresses = 0;
 
@@ -483,6 +508,51 @@ START_TEST(a_proc_that_hides_others)
 }
 END_TEST
 
+static const struct {
+        int stat, link;
+        bool fails;
+} strange_files[] = {
+        /* A user's FUSE lets nobody else look at its files, wherever they are. */
+        {EACCES, 0, false},
+        {EACCES, ENAMETOOLONG, false},
+        {EPERM, ENOENT, false},
+        {ESTALE, 0, false},
+        {EOVERFLOW, EACCES, false},
+        /* This is a process that we may not look into. */
+        {EACCES, EACCES, true},
+        {EPERM, EPERM, true},
+        {EPERM, EACCES, true},
+};
+
+START_TEST(files_in_trouble)
+{
+        add_class_device(A_PATH "/drm/card0", "drm", "1:3\n", "dri/card0");
+        add_process("812", "x", "1000", "");
+        link_to("proc/812/fd/66", "/nonexistent");
+        link_to("proc/812/fd/67", "/dev/null");
+        stat_error = strange_files[_i].stat;
+        link_error = strange_files[_i].link;
+        if (strange_files[_i].fails)
+                expect_failure(strange_files[_i].link, "process 812");
+        else
+                expect("process /dev/dri/card0;");
+}
+END_TEST
+
+START_TEST(threads_of_their_own)
+{
+        add_class_device(A_PATH "/drm/card0", "drm", "1:3\n", "dri/card0");
+        add_process("812", "x", "1000", "");
+        make_directory("proc/812/task/812/fd");
+        make_directory("proc/812/task/813");
+        link_to("proc/812/task/814/fd/3", "/dev/null");
+        make_directory("proc/812/task/815/fd");
+        expect("process /dev/dri/card0;");
+        ck_assert_uint_eq(scan->holders[0].pid, 812);
+        ck_assert_str_eq(scan->holders[0].command, "x");
+}
+END_TEST
+
 START_TEST(a_crowd_is_shared_out)
 {
         add_class_device(A_PATH "/drm/card0", "drm", "1:3\n", "dri/card0");
@@ -643,6 +713,10 @@ static const struct {
         {"40 22 0:45 /@ /srv rw - btrfs /dev/nvme0n1p2 rw\n", "mount /dev/nvme0n1p2 on /srv;"},
         {"40 22 0:45 /@ /srv rw - btrfs /dev/disk/by-label/srv rw\n", "mount /dev/nvme0n1p2 on /srv;"},
         {"40 22 0:45 / /srv rw - overlay overlay rw\n", ""},
+        /* Any user can mount these, and call them what he likes. */
+        {"40 22 0:45 / /home/x rw - fuse /dev/nvme0n1p2 rw\n", ""},
+        {"40 22 0:45 / /home/x rw - fuse.sshfs /dev/nvme0n1 rw\n", ""},
+        {"40 22 259:1 / /mnt rw - fuseblk /dev/nvme0n1p1 rw\n", "mount /dev/nvme0n1p1 on /mnt;"},
         {"40 22 259:7 / /mnt rw - ext4 /dev/nvme0n1p1 rw\n", ""},
 };
 
@@ -775,6 +849,22 @@ START_TEST(claims_that_are_explained)
         claimed = "/dev/nvme0n1 /dev/nvme0n1p1";
         put("proc/1/mountinfo", "40 22 259:1 / /mnt rw - ext4 /dev/nvme0n1p1 rw\n");
         expect("mount /dev/nvme0n1p1 on /mnt;");
+}
+END_TEST
+
+/* It was there when the list was read, and whoever has the disk now is not told by it. */
+START_TEST(stacks_that_have_just_gone)
+{
+        add_disk();
+        link_to("sys/" DISK "/nvme0n1p1/holders/dm-9", "../../../../../../../virtual/block/dm-9");
+        expect("");
+        ck_assert_uint_ge(n_claims, 1);
+        claimed = "/dev/nvme0n1 /dev/nvme0n1p1";
+        expect("block /dev/nvme0n1p1;");
+        /* Already without its number. */
+        put("sys/devices/virtual/block/dm-9/size", "0\n");
+        link_to("sys/class/block/dm-9", "../../devices/virtual/block/dm-9");
+        expect("block /dev/nvme0n1p1;");
 }
 END_TEST
 
@@ -1148,6 +1238,8 @@ static void add_nodes(Suite *suite)
         tcase_add_test(nodes, bridges_have_no_users);
         tcase_add_test(nodes, processes_that_end);
         tcase_add_test(nodes, a_proc_that_hides_others);
+        tcase_add_loop_test(nodes, files_in_trouble, 0, (int) ELEMENTSOF(strange_files));
+        tcase_add_test(nodes, threads_of_their_own);
         tcase_add_test(nodes, a_crowd_is_shared_out);
         tcase_add_test(vfio, vfio_groups);
         tcase_add_test(vfio, vfio_without_an_iommu);
@@ -1169,6 +1261,7 @@ static void add_storage(Suite *suite)
         tcase_add_test(storage, loops);
         tcase_add_loop_test(storage, disks_that_somebody_has_claimed, 0, (int) ELEMENTSOF(claims_table));
         tcase_add_test(storage, claims_that_are_explained);
+        tcase_add_test(storage, stacks_that_have_just_gone);
         tcase_add_test(storage, nvme_over_several_controllers);
 }
 

@@ -118,11 +118,11 @@ static int check_running(const ClaimCall *call, sd_bus_error *error)
                 if (!job_has_begun(job) || !is_about(call, job) ||
                     (is_lease(call) && job->request.uid == call->pending.uid))
                         continue;
-                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InUse",
-                                         "%s is being reset just now (job %u of uid %u). Wait until that has "
-                                         "ended and ask again.",
-                                         pci_address_format(&job->target.address, address), job->id,
-                                         job->request.uid);
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "InUse",
+                        "%s is being reset just now (job %u of uid %u). Wait until that has "
+                        "ended and ask again.",
+                        pci_address_format(&job->target.address, address), job->id, job->request.uid);
         }
         return 0;
 }
