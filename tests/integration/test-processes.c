@@ -250,12 +250,10 @@ int main(void)
                         perror("Bail out! /proc cannot be mounted");
                         return EXIT_FAILURE;
                 }
-                status = run_suite();
-                (void) fflush(NULL);
-                /* The leak sanitizer does not work in the first process of a namespace. */
-                _exit(status);
+                return run_suite();
         }
         if (pid < 0 || waitpid(pid, &status, 0) < 0)
                 return EXIT_FAILURE;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
+        /* The namespace has ended, and the leak sanitizer could make no process any more. */
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
