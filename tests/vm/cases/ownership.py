@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who uses a device and who has it: what the kernel knows, the daemon knows, and it holds root to it."""
 
+import json
+
 from harness import service
 from harness.bed import Bed
 from harness.caller import Caller
@@ -192,6 +194,35 @@ def inhibitors(bed: Bed) -> None:
     assert error.name == "org.pciresetd1.Error.Inhibited" and trace.writes() == [], error
     root.close(descriptor)
     bed.wait_until(lambda: alice.call("ListInhibitors", "a{sv}", [{}]) == [], 10, "the inhibitor to end")
+
+
+@case("devices that /etc declares to go together do, and with a declaration that is broken there is no daemon", timeout=120)
+def edges(bed: Bed) -> None:
+    one, two, folder = bed.addr("nic"), bed.addr("nic2"), "/etc/pciresetd/policy.d"
+    bed.guest.run(f"mkdir -p {folder}", check=True)
+    # Started anew without the file, also if the case ends in between.
+    bed.defer(lambda: service.restart(bed))
+    bed.defer(lambda: bed.guest.run(f"rm -rf /etc/pciresetd; systemctl reset-failed {service.UNIT}"))
+    bed.guest.write(f"{folder}/50-rail.json", json.dumps({"edges": [{"devices": [one, two], "reason": "a rail"}]}))
+    service.restart(bed)
+    alice, bob, trace = Caller(bed), Caller(bed, "bob"), bed.trace()
+    for rung in alice.plan(one, "pm"):
+        assert rung["reset_set"] == [bed.device_path(one), bed.device_path(two)], rung
+    lease, name = bob.acquire(two)
+    error = alice.reset_refused(one, "pm")
+    assert error.name == "org.pciresetd1.Error.Leased" and name in error.text and trace.writes() == [], error
+    bob.close(lease)
+    bed.wait_until(lambda: alice.leases() == {}, 10, "the lease to end")
+    assert alice.reset(one, "pm")["verdict"] == "ok" and [e.address for e in trace.resets()] == [one], trace.events()
+
+    journal = service.Journal(bed)
+    bed.guest.write(f"{folder}/60-broken.json", '{"edges": [\n')
+    assert bed.guest.run(f"systemctl restart {service.UNIT}", timeout=60).rc != 0
+    entry = journal.wait("policy-refused")
+    assert f"{folder}/60-broken.json: line 2" in entry["MESSAGE"] and entry["PRIORITY"] == "3", entry
+    bed.guest.run(f"ln -sf /dev/null {folder}/60-broken.json; systemctl reset-failed {service.UNIT}", check=True)
+    service.restart(bed)
+    assert [rung["reset_set"][1] for rung in alice.plan(two, "pm")] == [bed.device_path(one)]
 
 
 @case("libvirtd detaches, resets and reattaches a device beside the daemon; each notices the other", timeout=240)

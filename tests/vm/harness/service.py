@@ -29,6 +29,7 @@ MESSAGE_IDS = {
     "adopted": "93c479026e6446059ef8777d515fd6e2",
     "left-behind": "4f49c178135c48ad92429a13181ed356",
     "worker-failed": "29337e5f079a408c9f03101fc44b4d65",
+    "policy-refused": "a580cb2c7d0d4acabcee9be9f87e8250",
 }
 
 
