@@ -56,6 +56,9 @@ const char *why_to_words(const char *code)
                 {"leased",
                  "somebody else has a lease on a device that would be reset; see `pcireset leases`"},
                 {"lease-gone", "the lease that was named does not hold the device any more"},
+                {"not-assignable",
+                 "Xen guests may get the device, and the host keeps another one that would be reset; bind "
+                 "that to pciback too"},
                 {"inhibited", "somebody forbids it for now; see `pcireset inhibitors`"},
         };
         const char *words = look_up(table, ELEMENTSOF(table), code);

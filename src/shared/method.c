@@ -26,6 +26,8 @@ static const struct {
         {RESET_METHOD_VFIO_HOT, RESET_SCOPE_LINK, 1200 * MSEC_IN_USEC, .is_ours = true},
         {RESET_METHOD_SLOT, RESET_SCOPE_LINK, 2500 * MSEC_IN_USEC, .is_ours = true},
         {RESET_METHOD_RESCAN, RESET_SCOPE_POWER, 500 * MSEC_IN_USEC, .is_ours = true},
+        {RESET_METHOD_DO_FLR, RESET_SCOPE_FUNCTION, 100 * MSEC_IN_USEC, .is_ours = true},
+        {RESET_METHOD_RESET_DEVICE, RESET_SCOPE_LINK, 1100 * MSEC_IN_USEC, .is_ours = true},
 };
 
 static const char *const scope_names[] = {
@@ -56,6 +58,16 @@ bool reset_method_is_ours(const char *name)
                 if (strcmp(known_methods[i].name, name) == 0)
                         return known_methods[i].is_ours;
         return false;
+}
+
+bool reset_method_is_pciback(const char *name)
+{
+        return strcmp(name, RESET_METHOD_DO_FLR) == 0 || strcmp(name, RESET_METHOD_RESET_DEVICE) == 0;
+}
+
+bool reset_method_is_doubtful(const char *name)
+{
+        return strcmp(name, "pm") == 0;
 }
 
 const char *reset_scope_to_string(ResetScope scope)

@@ -24,6 +24,11 @@
 #define RESET_METHOD_SLOT        "slot" /* power off and on of the hotplug slot */
 #define RESET_METHOD_RESCAN      "rescan" /* removed, and found again by a scan of the bus */
 
+/* Files in the directory of pciback, of the same names, that some kernels for Xen hosts have: what is
+ * written to them is the device's address. */
+#define RESET_METHOD_DO_FLR       "do_flr" /* a reset of the function */
+#define RESET_METHOD_RESET_DEVICE "reset_device" /* the gentlest of function, slot and bus that works */
+
 typedef enum ResetScope {
         RESET_SCOPE_UNKNOWN,
         RESET_SCOPE_FUNCTION, /* one function (with its virtual functions) */
@@ -54,6 +59,14 @@ ResetScope reset_method_scope(const char *name);
 /* True for the methods that are not the kernel's own, so that a kernel that came to list one of these names
  * would not be confused with them. */
 bool reset_method_is_ours(const char *name);
+
+/* True for those that are files of pciback's. */
+bool reset_method_is_pciback(const char *name);
+
+/* True for a method that returns without error on many devices which keep all their state: what one guest
+ * left behind is then there for the next one. That is `pm`: a device may keep its registers in D3hot and
+ * declare that it does not, and nothing in configuration space tells. */
+bool reset_method_is_doubtful(const char *name);
 
 /* `function`, `link`, `power` or `unknown`. */
 const char *reset_scope_to_string(ResetScope scope);

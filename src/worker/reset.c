@@ -42,10 +42,9 @@ static const Way *find_way(const char *method)
                 const char *method;
                 const Way *way;
         } ways[] = {
-                {RESET_METHOD_SUBORDINATE, &way_subordinate},
-                {RESET_METHOD_SLOT, &way_slot},
-                {RESET_METHOD_RESCAN, &way_rescan},
-                {RESET_METHOD_VFIO_HOT, &way_vfio_hot},
+                {RESET_METHOD_SUBORDINATE, &way_subordinate}, {RESET_METHOD_SLOT, &way_slot},
+                {RESET_METHOD_RESCAN, &way_rescan},           {RESET_METHOD_VFIO_HOT, &way_vfio_hot},
+                {RESET_METHOD_DO_FLR, &way_pciback},          {RESET_METHOD_RESET_DEVICE, &way_pciback},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(ways); i++)

@@ -70,7 +70,7 @@ struct Way {
         bool removes_devices;
 };
 
-extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot;
+extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot, way_pciback;
 
 /* Ends the reset where it is. Returns false, so that a step can return it. */
 __attribute__((format(printf, 5, 6))) bool reset_end(Reset *reset, WorkerOutcome outcome, const char *why,

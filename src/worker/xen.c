@@ -9,7 +9,8 @@
  * A child, because libxenstore waits for ever: its reads have no time limit, go on after signals, and do
  * not give out the descriptor to set one on. A xenstored that is stopped must not make a worker hang, which
  * holds lanes. The child can be killed. It closes whatever it inherits, so that it holds neither the
- * worker's socket nor the lock of its record.
+ * worker's socket nor the lock of its record. (It is made by the one thread of the worker that is at work;
+ * the others only wait, and hold no lock that it could miss.)
  *
  * The library and not the few messages of its protocol, because it knows where xenstored is: behind a
  * socket, or behind /dev/xen/xenbus where it has a domain of its own. Loaded only when it is needed,

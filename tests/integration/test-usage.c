@@ -136,6 +136,26 @@ START_TEST(drivers)
 }
 END_TEST
 
+static const char *const pciback_files[] = {"do_flr", "reset_device"};
+
+/* No kernel that can be installed here has them: a file of the name is all that the daemon goes by. */
+START_TEST(what_pciback_can_do)
+{
+        _cleanup_free_ char *file = textf("/sys/bus/pci/drivers/pciback/%s", pciback_files[_i]);
+        _cleanup_reply_ Reply *other = NULL;
+        MockDevice card = mock_card;
+
+        card.driver = "pciback";
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        file_write(file, "", 0);
+        fixture_start();
+        expect_unusable(CARD, pciback_files[_i], false, "guest", "InUse");
+        other = reset(alice, CARD, pciback_files[1 - _i], NULL);
+        expect_error(other, "NotUsable", "the kernel does not list it");
+}
+END_TEST
+
 START_TEST(refusal_tells_what_to_do)
 {
         MockDevice card = mock_card;
@@ -576,6 +596,7 @@ int main(void)
         TestProgram program = program_new("usage");
 
         program_add_table(&program, drivers, driver_cases);
+        program_add_table(&program, what_pciback_can_do, pciback_files);
         program_add(&program, refusal_tells_what_to_do);
         program_add(&program, in_use_is_another_permission);
         program_add(&program, plan_tells_holders_and_losses);

@@ -99,6 +99,14 @@ void fake_driver_add(const FakePci *pci, const char *driver)
         write_file(path, "");
 }
 
+void fake_driver_file_add(const FakePci *pci, const char *driver, const char *name)
+{
+        Path path;
+
+        (void) snprintf(path, sizeof(path), "%s/drivers/%s/%s", pci->root, driver, name);
+        write_file(path, "");
+}
+
 void fake_slot_add(const FakePci *pci, const char *slot, const char *address)
 {
         Path path;

@@ -35,6 +35,8 @@ bool fake_device_exists(const FakePci *pci, const char *address);
 /* A driver with the files `bind` and `unbind`; one that is linked to is there already. */
 void fake_driver_add(const FakePci *pci, const char *driver);
 
+void fake_driver_file_add(const FakePci *pci, const char *driver, const char *name);
+
 /* A slot that is switched on; `address` is the text of its file. */
 void fake_slot_add(const FakePci *pci, const char *slot, const char *address);
 

@@ -485,6 +485,11 @@ static bool is_presented(const Node *node, const PlanAsker *asker)
         return false;
 }
 
+static bool is_hosts(const Node *node)
+{
+        return node->driver[0] == '\0' || is_one_of(node->driver, "e1000e nvme");
+}
+
 static bool is_lost(const Node *node)
 {
         return !node->is_bridge && is_one_of(node->driver, "e1000e");
@@ -519,7 +524,7 @@ static bool is_soft(HolderKind kind)
 
 /* What is wrong with disturbing this one. */
 static const char *judge_member(const Tree *tree, size_t i, const char *method, const PlanAsker *asker,
-                                bool in_use)
+                                bool in_use, bool is_for_xen)
 {
         const Node *node = &tree->nodes[i];
         const TreeClaim *lease = claim_on(tree, i, CLAIM_LEASE);
@@ -544,6 +549,8 @@ static const char *judge_member(const Tree *tree, size_t i, const char *method, 
                 return "a member is open through VFIO";
         if (node->driver[0] != '\0' && !node->is_known)
                 return "nobody knows who uses a member";
+        if (is_link(method) && is_for_xen && !node->is_bridge && is_hosts(node))
+                return "the host keeps a member that is not for guests";
         if (is_lost(node) && !in_use)
                 return "a member's driver would lose its state";
         for (size_t j = 0; j < node->n_holders; j++)
@@ -610,7 +617,8 @@ const char *oracle_judge(const Tree *tree, size_t target, const char *method, co
                         continue;
                 n++;
                 owned = owned && is_owned(tree, i, asker);
-                wrong = judge_member(tree, i, method, asker, in_use);
+                wrong = judge_member(tree, i, method, asker, in_use,
+                                     strcmp(tree->nodes[target].driver, "pciback") == 0);
                 if (!wrong && strcmp(method, "vfio_hot") == 0 && tree->nodes[target].parent >= 0 &&
                     !is_above(tree, tree->nodes[target].parent, physical_of(tree, i)))
                         wrong = "a member of a hot reset is tied to it by an edge alone";

@@ -215,6 +215,10 @@ static int write_path(int fd, char *path, const char *value)
                 note("override %s", value);
                 return __real_attribute_write(fd, value);
         }
+        if (strcmp(name, "do_flr") == 0 || strcmp(name, "reset_device") == 0) {
+                note("%s %s %s", name, parent, value);
+                return kernel.reset_error;
+        }
         ck_assert_str_eq(value, "1");
         note("%s %s", name, parent);
         if (strcmp(name, "remove") == 0) {

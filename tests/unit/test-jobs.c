@@ -95,6 +95,52 @@ START_TEST(a_ladder_that_ends_tells_the_worst)
 }
 END_TEST
 
+static void use_pm_only(const char *driver)
+{
+        Device *device = world_find(&seen.world, "0000:02:00.0");
+
+        ck_assert_int_eq(reset_method_list_parse("pm", &device->live.methods), 0);
+        world_bind(&seen.world, "0000:02:00.0", driver);
+}
+
+/* What is for guests is not clean because it went to sleep and woke up. */
+START_TEST(what_is_doubtful_is_no_success)
+{
+        use_pm_only("pciback");
+        submit("0000:02:00.0", _i == 0 ? "any" : "function");
+        answer(GRANT_YES);
+        ck_assert_str_eq(seen.ran[0], "0000:02:00.0 pm");
+        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_int_eq(seen.error, RESET_FAILED);
+        ck_assert_int_eq(seen.last.attempts[0].outcome, ATTEMPT_DONE);
+        ck_assert_int_eq(seen.last.attempts[0].verdict, VERDICT_UNVERIFIED);
+        ck_assert_str_eq(seen.last.attempts[0].why, JOB_WHY_DOUBTFUL);
+        ck_assert_uint_eq(proven_get(seen.proven, 0x8086, 0x10d3, "pm").ok, 0);
+}
+END_TEST
+
+/* Nor does doubt make a dead device better. */
+START_TEST(what_is_doubtful_may_kill)
+{
+        use_pm_only("pciback");
+        submit("0000:02:00.0", "any");
+        answer(GRANT_YES);
+        worker_says(0, WORKER_DONE, 0, VERDICT_DEAD);
+        ck_assert_int_eq(seen.error, RESET_DEVICE_DEAD);
+}
+END_TEST
+
+START_TEST(what_is_asked_for_by_name_is_not_doubted)
+{
+        use_pm_only(_i == 0 ? "pciback" : "vfio-pci");
+        submit("0000:02:00.0", _i == 0 ? "pm" : "any");
+        answer(GRANT_YES);
+        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_int_eq(seen.error, RESET_OK);
+        ck_assert_uint_eq(proven_get(seen.proven, 0x8086, 0x10d3, "pm").ok, 1);
+}
+END_TEST
+
 START_TEST(a_failed_write_with_a_healthy_device_goes_on)
 {
         submit("0000:02:00.0", "flr");
@@ -372,6 +418,9 @@ int main(void)
         tcase_add_loop_test(tcase, a_no_writes_nothing, 0, sizeof(refusals) / sizeof(refusals[0]));
         tcase_add_test(tcase, the_ladder_is_climbed_rung_by_rung);
         tcase_add_test(tcase, a_ladder_that_ends_tells_the_worst);
+        tcase_add_loop_test(tcase, what_is_doubtful_is_no_success, 0, 2);
+        tcase_add_test(tcase, what_is_doubtful_may_kill);
+        tcase_add_loop_test(tcase, what_is_asked_for_by_name_is_not_doubted, 0, 2);
         tcase_add_test(tcase, a_failed_write_with_a_healthy_device_goes_on);
         tcase_add_test(tcase, a_worker_that_dies_ends_the_ladder);
         tcase_add_test(tcase, a_successor_is_never_touched);

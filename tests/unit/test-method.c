@@ -59,6 +59,8 @@ static const struct {
         {"device_specific", RESET_SCOPE_FUNCTION, RESET_ALIAS_NONE},
         {"bus", RESET_SCOPE_LINK, RESET_ALIAS_NONE},
         {"cxl_bus", RESET_SCOPE_LINK, RESET_ALIAS_NONE},
+        {"do_flr", RESET_SCOPE_FUNCTION, RESET_ALIAS_NONE},
+        {"reset_device", RESET_SCOPE_LINK, RESET_ALIAS_NONE},
         {"d3cold", RESET_SCOPE_UNKNOWN, RESET_ALIAS_NONE},
         {"any", RESET_SCOPE_UNKNOWN, RESET_ALIAS_ANY},
         {"function", RESET_SCOPE_UNKNOWN, RESET_ALIAS_FUNCTION},

@@ -282,6 +282,79 @@ START_TEST(each_ladder)
 }
 END_TEST
 
+/* What some kernels' pciback can do comes before what is left to the kernel, and what proves nothing last.
+ */
+static const struct {
+        bool do_flr, reset_device;
+        const char *kernels, *driver, *alias, *methods;
+} guest_ladders[] = {
+        {false, false, "flr pm bus", "pciback", "any", "flr slot bus subordinate pm"},
+        {true, false, "flr pm bus", "pciback", "any", "flr do_flr slot bus subordinate pm"},
+        {false, true, "flr pm bus", "pciback", "any", "flr reset_device slot bus subordinate pm"},
+        {true, true, "", "pciback", "any", "do_flr reset_device slot subordinate"},
+        {true, true, "pm", "pciback", "function", "do_flr pm"},
+        {true, true, "pm bus", "pciback", "link", "reset_device slot bus subordinate"},
+        {false, false, "flr pm bus", "", "any", "flr pm bus subordinate slot"},
+};
+
+START_TEST(each_ladder_of_a_guest)
+{
+        Device *device = world_find(&world, "0000:08:00.0");
+        char text[256] = "", *p = text;
+        PlanOptions options = {};
+        Plan *plan;
+
+        world_bind(&world, "0000:08:00.0", guest_ladders[_i].driver);
+        device->facts.has_do_flr = guest_ladders[_i].do_flr;
+        device->facts.has_reset_device = guest_ladders[_i].reset_device;
+        ck_assert_int_eq(reset_method_list_parse(guest_ladders[_i].kernels, &device->live.methods), 0);
+        ck_assert_int_eq(plan_make(device, guest_ladders[_i].alias, &options, &plan), 0);
+        for (size_t i = 0; i < plan->n_rungs; i++) {
+                p += sprintf(p, "%s%s", i > 0 ? " " : "", plan->rungs[i].method);
+                ck_assert_uint_eq(plan->rungs[i].why & WHY_NOT_ADVERTISED, 0);
+        }
+        ck_assert_str_eq(text, guest_ladders[_i].methods);
+        plan_free(plan);
+}
+END_TEST
+
+/* A link reset for a guest spares what the host may want. */
+static const struct {
+        const char *target, *other, *method;
+        bool refused;
+} neighbours[] = {
+        {"pciback", "pciback", "subordinate", false},
+        {"pciback", "vfio-pci", "subordinate", false},
+        {"pciback", "uio_pci_generic", "subordinate", false},
+        {"pciback", "pci-stub", "subordinate", false},
+        {"pciback", "", "subordinate", true},
+        {"pciback", "e1000e", "subordinate", true},
+        /* That it knows resets does not help. */
+        {"pciback", "nvme", "subordinate", true},
+        {"pciback", "nvme", "slot", true},
+        {"pciback", "nvme", "rescan", true},
+        {"pciback", "nvme", "flr", false},
+        {"vfio-pci", "nvme", "subordinate", false},
+        {"", "", "subordinate", false},
+};
+
+START_TEST(each_neighbour)
+{
+        for (unsigned in_use = 0; in_use < 2; in_use++) {
+                PlanOptions options = {.in_use = in_use};
+                Plan *plan;
+
+                world_bind(&world, "0000:03:00.0", neighbours[_i].target);
+                world_bind(&world, "0000:03:00.1", neighbours[_i].other);
+                ck_assert_int_eq(plan_make(world_find(&world, "0000:03:00.0"), neighbours[_i].method,
+                                           &options, &plan),
+                                 0);
+                ck_assert_int_eq(!!(plan->rungs[0].why & WHY_NOT_ASSIGNABLE), neighbours[_i].refused);
+                plan_free(plan);
+        }
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("plan-sets");
@@ -293,6 +366,9 @@ int main(void)
         tcase_add_loop_test(tcase, each_offer, 0, sizeof(offers) / sizeof(offers[0]));
         tcase_add_loop_test(tcase, each_offer_is_judged, 0, sizeof(offers) / sizeof(offers[0]));
         tcase_add_loop_test(tcase, each_ladder, 0, sizeof(ladders) / sizeof(ladders[0]));
+        tcase_add_loop_test(tcase, each_ladder_of_a_guest, 0,
+                            sizeof(guest_ladders) / sizeof(guest_ladders[0]));
+        tcase_add_loop_test(tcase, each_neighbour, 0, sizeof(neighbours) / sizeof(neighbours[0]));
         suite_add_tcase(suite, tcase);
         return unit_run(suite);
 }

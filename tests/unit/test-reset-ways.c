@@ -597,6 +597,64 @@ START_TEST(dead_target_comes_back)
 }
 END_TEST
 
+static const char *const pciback_files[] = {"do_flr", "reset_device"};
+
+static void use_driver(const char *driver, const char *file)
+{
+        for (size_t i = 0; i < 2; i++) {
+                const char *address = i == 0 ? CARD : SIBLING;
+
+                fake_link_set(&pci, address, "driver", driver);
+                (void) snprintf(members[i].driver, sizeof(members[i].driver), "%s", driver);
+        }
+        fake_driver_file_add(&pci, driver, file);
+        model_use_method(file);
+        if (strcmp(file, "do_flr") == 0)
+                request.n_members = 1;
+}
+
+START_TEST(pciback_resets)
+{
+        char expected[128];
+
+        use_driver("pciback", pciback_files[_i]);
+        (void) snprintf(expected, sizeof(expected), "resetting; %s pciback " CARD "; verifying; ",
+                        pciback_files[_i]);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, expected);
+
+        kernel.reset_error = -ENOTTY;
+        run();
+        expect_result(WORKER_FAILED, "", ENOTTY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+}
+END_TEST
+
+/* A file of this name means nothing to another driver, and most kernels have none. */
+START_TEST(pciback_cannot)
+{
+        use_driver("e1000e", pciback_files[_i]);
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, 0);
+        use_driver("pciback", "slots");
+        (void) strcpy(request.method, pciback_files[_i]);
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_UNSUPPORTED, ENOENT);
+}
+END_TEST
+
+/* It may go up to the bus by itself. */
+START_TEST(pciback_disturbs_all_below_the_bridge)
+{
+        use_driver("pciback", "reset_device");
+        request.n_members = 1;
+        expect_untouched(WORKER_REFUSED, WORKER_WHY_SET, EBUSY);
+        request.n_members = 2;
+        kernel.on_phase = a_third_function_appears;
+        run();
+        expect_result(WORKER_REFUSED, WORKER_WHY_SET, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert_ptr_null(strstr(action_log, "reset_device"));
+}
+END_TEST
+
 int main(void)
 {
         const TTest *const tests[] = {
@@ -614,6 +672,7 @@ int main(void)
                 rescan,
                 rescan_removes_only_what_is_on_top,
                 virtual_functions_go_with_theirs,
+                pciback_disturbs_all_below_the_bridge,
         };
         const TTest *const removals[] = {
                 does_not_come_back,        nothing_comes_back,
@@ -633,6 +692,8 @@ int main(void)
                 tcase_add_test(tree, tests[i]);
         tcase_add_loop_test(tree, set_is_all_below_the_bridge, 0, ELEMENTSOF(link_methods));
         tcase_add_loop_test(tree, every_member_is_looked_at, 0, ELEMENTSOF(link_methods));
+        tcase_add_loop_test(tree, pciback_resets, 0, ELEMENTSOF(pciback_files));
+        tcase_add_loop_test(tree, pciback_cannot, 0, ELEMENTSOF(pciback_files));
         tcase_add_loop_test(tree, slot_of_another, 0, ELEMENTSOF(slot_addresses));
         for (size_t i = 0; i < ELEMENTSOF(removals); i++)
                 tcase_add_loop_test(tree, removals[i], 0, ELEMENTSOF(removing_methods));

@@ -13,6 +13,7 @@
 
 /* Leases and inhibitors that one text names. */
 #define CLAIMS_PRINTED_MAX 4U
+#define KEPT_PRINTED_MAX   4U
 
 static const char *why_text(unsigned bit)
 {
@@ -59,17 +60,41 @@ static const char *why_text(unsigned bit)
                 return "somebody forbids it for now";
         case WHY_EDGES:
                 return "the policy ties it to devices that this method cannot be done with";
+        case WHY_NOT_ASSIGNABLE:
+                return "not every function that it resets is bound to pciback or another driver for guests";
         }
         return "unknown reason";
 }
 
-static void print_unusable(FILE *f, const Attempt *attempt)
+static void print_kept_by_host(FILE *f, const Job *job)
+{
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        char address[PCI_ADDRESS_STRING_MAX];
+        const char *separator = ": not ";
+        unsigned n_printed = 0;
+        size_t n;
+
+        if (!target || plan_concerned(target, &devices, &n) < 0)
+                return;
+        for (size_t i = 0; i < n && n_printed < KEPT_PRINTED_MAX; i++)
+                if (plan_is_kept_by_host(devices[i])) {
+                        fprintf(f, "%s%s", separator,
+                                pci_address_format(&devices[i]->facts.address, address));
+                        separator = ", ";
+                        n_printed++;
+                }
+}
+
+static void print_unusable(FILE *f, const Job *job, const Attempt *attempt)
 {
         bool first = true;
 
-        for (unsigned bit = 1; bit <= WHY_EDGES; bit <<= 1)
+        for (unsigned bit = 1; bit <= WHY_LAST; bit <<= 1)
                 if (attempt->unusable & bit) {
                         fprintf(f, "%s%s", first ? "" : "; ", why_text(bit));
+                        if (bit == WHY_NOT_ASSIGNABLE)
+                                print_kept_by_host(f, job);
                         first = false;
                 }
 }
@@ -102,7 +127,7 @@ static void print_outcome(FILE *f, const Job *job, const Attempt *attempt)
 {
         switch (attempt->outcome) {
         case ATTEMPT_UNUSABLE:
-                print_unusable(f, attempt);
+                print_unusable(f, job, attempt);
                 break;
         case ATTEMPT_REFUSED:
                 print_refused(f, job, attempt);
@@ -114,6 +139,12 @@ static void print_outcome(FILE *f, const Job *job, const Attempt *attempt)
                 fputs("the device was gone", f);
                 break;
         case ATTEMPT_DONE:
+                if (strcmp(attempt->why, JOB_WHY_DOUBTFUL) == 0) {
+                        fputs("done, but many devices keep their state over it, and a guest has to find "
+                              "none; ask for it by its name if it is enough",
+                              f);
+                        break;
+                }
                 fprintf(f, "done, but the device is %s afterwards", verdict_to_string(attempt->verdict));
                 break;
         case ATTEMPT_FAILED:

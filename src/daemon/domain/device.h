@@ -41,6 +41,7 @@ typedef struct DeviceFacts {
         PciAddress physfn;
         bool can_reset_subordinate; /* of a bridge: it has `reset_subordinate` */
         bool can_be_removed; /* it has `remove`: virtual functions have not */
+        bool has_do_flr, has_reset_device; /* its driver, pciback, has these files: no kernel.org one */
         char slot[SLOT_NAME_MAX]; /* the hotplug slot that it sits in, if its power can be switched */
         char driver[DRIVER_NAME_MAX]; /* empty: none bound */
         char iommu_group[IOMMU_GROUP_MAX];

@@ -456,6 +456,15 @@ static void remember(Job *job, const Attempt *attempt)
         registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
 }
 
+/* Not if somebody asked for this method by its name. */
+static bool is_doubtful(const Job *job)
+{
+        const Device *device = job_target_device(job);
+
+        return device && reset_alias_from_string(job->request.method) != RESET_ALIAS_NONE &&
+               plan_is_doubtful(device, job->method);
+}
+
 void job_note_result(Job *job, WorkerResult *result)
 {
         static const AttemptOutcome outcomes[] = {
@@ -486,6 +495,11 @@ void job_note_result(Job *job, WorkerResult *result)
         attempt->error = result->error;
         attempt->written = result->written;
         attempt->verdict = result->verdict;
+        if (attempt->outcome == ATTEMPT_DONE && is_doubtful(job)) {
+                (void) snprintf(attempt->why, sizeof(attempt->why), "%s", JOB_WHY_DOUBTFUL);
+                if (result->verdict == VERDICT_OK)
+                        attempt->verdict = VERDICT_UNVERIFIED;
+        }
         attempt->reset_method = result->reset_method;
         attempt->started_usec = result->started_usec;
         attempt->finished_usec = result->finished_usec;

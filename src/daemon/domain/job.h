@@ -76,6 +76,9 @@ typedef enum AttemptOutcome {
         ATTEMPT_UNUSABLE,
 } AttemptOutcome;
 
+/* Of an attempt that was carried out and counts for nothing, see plan_is_doubtful(). */
+#define JOB_WHY_DOUBTFUL "doubtful"
+
 /* What became of one rung. */
 typedef struct Attempt {
         char method[RESET_METHOD_NAME_MAX];

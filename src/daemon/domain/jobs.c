@@ -558,7 +558,7 @@ void job_worker_done(Job *job, WorkerResult *result)
         if (!result) {
                 /* Nobody knows what was written: going on could do it twice. */
                 finish(job, RESET_FAILED);
-        } else if (result->outcome == WORKER_DONE && result->verdict == VERDICT_OK) {
+        } else if (result->outcome == WORKER_DONE && job_verdict(job) == VERDICT_OK) {
                 finish(job, RESET_OK);
         } else if (result->outcome == WORKER_GONE) {
                 finish(job, RESET_DEVICE_GONE);

@@ -10,10 +10,14 @@
 #include "shared/cleanup.h"
 
 static const char *const WHY_NAMES[] = {
-        "not-advertised",   "unknown-method", "bridge",    "root-bus",     "siblings",    "topology-unknown",
-        "virtual-function", "not-vfio",       "not-owned", "driver-bound", "held",        "vfio-open",
-        "storage-in-use",   "network-in-use", "guest",     "tsm-bound",    "use-unknown", "leased",
+        "not-advertised",   "unknown-method", "bridge",
+        "root-bus",         "siblings",       "topology-unknown",
+        "virtual-function", "not-vfio",       "not-owned",
+        "driver-bound",     "held",           "vfio-open",
+        "storage-in-use",   "network-in-use", "guest",
+        "tsm-bound",        "use-unknown",    "leased",
         "lease-gone",       "inhibited",      "edges",
+        "not-assignable",
 };
 
 static const char *const ACTION_NAMES[] = {
@@ -301,7 +305,7 @@ static unsigned judge_ours(const Rung *rung, const Device *target, const PlanAsk
         for (size_t i = 0; i < n; i++)
                 if (strcmp(names[i], rung->method) == 0)
                         why = 0;
-        if (target->facts.has_physfn)
+        if (target->facts.has_physfn && rung->scope != RESET_SCOPE_FUNCTION)
                 why |= WHY_VIRTUAL;
         if (strcmp(rung->method, RESET_METHOD_VFIO_HOT) != 0)
                 return why;
@@ -320,12 +324,36 @@ static unsigned judge_ours(const Rung *rung, const Device *target, const PlanAsk
         return why;
 }
 
+bool plan_is_kept_by_host(const Device *member)
+{
+        DriverKind kind = driver_kind(member->facts.driver);
+
+        return !member->facts.is_bridge && (kind == DRIVER_NONE || kind == DRIVER_HOST);
+}
+
+bool plan_is_doubtful(const Device *target, const char *method)
+{
+        return driver_kind(target->facts.driver) == DRIVER_PCIBACK && reset_method_is_doubtful(method);
+}
+
+/* As the drivers of Xen hosts that reset links do: not unless everything below is for guests. */
+static unsigned judge_pciback(const Rung *rung, const Device *target)
+{
+        if (driver_kind(target->facts.driver) != DRIVER_PCIBACK || rung->scope == RESET_SCOPE_FUNCTION)
+                return 0;
+        for (size_t i = 0; i < rung->n_set; i++)
+                if (plan_is_kept_by_host(rung->set[i]))
+                        return WHY_NOT_ASSIGNABLE;
+        return 0;
+}
+
 /* What the tree says about a method, whoever uses the devices. */
 static unsigned judge_topology(const Rung *rung, const Device *target, const PlanAsker *asker)
 {
         unsigned why = reset_method_is_ours(rung->method) ? judge_ours(rung, target, asker)
                                                           : judge_kernels(rung, target);
 
+        why |= judge_pciback(rung, target);
         if (target->facts.is_bridge)
                 why |= WHY_BRIDGE;
         if (target->facts.has_parent && !target->parent)
@@ -344,6 +372,10 @@ size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_
 
         if (target->facts.is_bridge)
                 return 0;
+        if (target->facts.has_do_flr)
+                names[n++] = RESET_METHOD_DO_FLR;
+        if (target->parent && target->facts.has_reset_device)
+                names[n++] = RESET_METHOD_RESET_DEVICE;
         if (has_slot && slot_first)
                 names[n++] = RESET_METHOD_SLOT;
         if (target->parent && target->parent->facts.can_reset_subordinate)
@@ -426,30 +458,63 @@ static int add_rung(Plan *plan, Device *target, const char *method, const PlanOp
         return 0;
 }
 
-/* As in Xen's toolstack: for a guest's device the slot is gentler than the bus above it. */
-static bool slot_comes_first(const Device *target, const char *first)
+/* As in Xen's toolstack: a guest's device is left to its driver where that knows how, and the slot is
+ * gentler than the bus above it. */
+static bool goes_before_kernels(const Device *target, const char *method)
 {
-        return driver_kind(target->facts.driver) == DRIVER_PCIBACK && strcmp(first, RESET_METHOD_SLOT) == 0;
+        return driver_kind(target->facts.driver) == DRIVER_PCIBACK &&
+               (strcmp(method, RESET_METHOD_RESET_DEVICE) == 0 || strcmp(method, RESET_METHOD_SLOT) == 0);
+}
+
+static int add_kernels(Plan *plan, Device *target, ResetScope scope, bool doubtful,
+                       const PlanOptions *options)
+{
+        const ResetMethodList *list = &target->live.methods;
+        int r = 0;
+
+        for (size_t i = 0; i < list->n && r >= 0; i++)
+                if (reset_method_scope(list->names[i]) == scope && !reset_method_is_ours(list->names[i]) &&
+                    plan_is_doubtful(target, list->names[i]) == doubtful)
+                        r = add_rung(plan, target, list->names[i], options);
+        return r;
+}
+
+static int add_own(Plan *plan, Device *target, ResetScope scope, bool before_kernels,
+                   const PlanOptions *options)
+{
+        const char *names[PLAN_OWN_METHODS_MAX];
+        size_t n = plan_own_methods(target, names);
+        int r = 0;
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                if (reset_method_scope(names[i]) == scope &&
+                    goes_before_kernels(target, names[i]) == before_kernels)
+                        r = add_rung(plan, target, names[i], options);
+        return r;
 }
 
 /* The methods of one scope: the kernel's in its order, then ours. Methods that take the device away are run
  * only by name. */
 static int add_scope(Plan *plan, Device *target, ResetScope scope, const PlanOptions *options)
 {
-        const ResetMethodList *list = &target->live.methods;
-        const char *names[PLAN_OWN_METHODS_MAX];
-        size_t n = plan_own_methods(target, names), i = 0;
+        int r = add_own(plan, target, scope, true, options);
+
+        if (r >= 0)
+                r = add_kernels(plan, target, scope, false, options);
+        return r < 0 ? r : add_own(plan, target, scope, false, options);
+}
+
+static int add_alias(Plan *plan, Device *target, ResetAlias alias, const PlanOptions *options)
+{
+        bool function = alias != RESET_ALIAS_LINK, link = alias != RESET_ALIAS_FUNCTION;
         int r = 0;
 
-        if (scope == RESET_SCOPE_LINK && n > 0 && slot_comes_first(target, names[0]))
-                r = add_rung(plan, target, names[i++], options);
-        for (size_t j = 0; j < list->n && r >= 0; j++)
-                if (reset_method_scope(list->names[j]) == scope && !reset_method_is_ours(list->names[j]))
-                        r = add_rung(plan, target, list->names[j], options);
-        for (; i < n && r >= 0; i++)
-                if (reset_method_scope(names[i]) == scope)
-                        r = add_rung(plan, target, names[i], options);
-        return r;
+        if (function)
+                r = add_scope(plan, target, RESET_SCOPE_FUNCTION, options);
+        if (r >= 0 && link)
+                r = add_scope(plan, target, RESET_SCOPE_LINK, options);
+        /* Last, whatever its scope: it is better than nothing, and not said to be more. */
+        return r < 0 || !function ? r : add_kernels(plan, target, RESET_SCOPE_FUNCTION, true, options);
 }
 
 DEFINE_CLEANUP(Plan *, plan_free);
@@ -473,10 +538,8 @@ int plan_make(Device *target, const char *method, const PlanOptions *options, Pl
 
         if (alias == RESET_ALIAS_NONE)
                 r = add_rung(plan, target, method, options);
-        if (r >= 0 && (alias == RESET_ALIAS_ANY || alias == RESET_ALIAS_FUNCTION))
-                r = add_scope(plan, target, RESET_SCOPE_FUNCTION, options);
-        if (r >= 0 && (alias == RESET_ALIAS_ANY || alias == RESET_ALIAS_LINK))
-                r = add_scope(plan, target, RESET_SCOPE_LINK, options);
+        else
+                r = add_alias(plan, target, alias, options);
         if (r < 0)
                 return r;
 

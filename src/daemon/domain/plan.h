@@ -38,6 +38,9 @@ typedef enum Why {
                          << 18, /* the lease that the request relies on does not hold the target any more */
         WHY_INHIBITED = 1 << 19, /* somebody forbids it for now */
         WHY_EDGES = 1 << 20, /* the kernel resets a set of its own, and an edge ties others to it */
+        WHY_NOT_ASSIGNABLE = 1 << 21, /* the target is for Xen guests and another member is not */
+
+        WHY_LAST = WHY_NOT_ASSIGNABLE,
 } Why;
 
 #define WHY_IN_USE_MASK                                                                                     \
@@ -118,8 +121,16 @@ bool plan_member_loses(const Device *member);
 
 /* The methods beside the kernel's that the device offers, in the order in which they are tried. `names` has
  * room for PLAN_OWN_METHODS_MAX. Returns how many. */
-#define PLAN_OWN_METHODS_MAX 4U
+#define PLAN_OWN_METHODS_MAX 6U
 size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_METHODS_MAX]);
+
+/* True if the method, taken because of an alias, does not count as a reset of this device: it is for guests,
+ * each of which must find it as new. */
+bool plan_is_doubtful(const Device *target, const char *method);
+
+/* True if a reset of a link whose target is bound to pciback spares this one: no guest could have it, so the
+ * host may want it at any time. */
+bool plan_is_kept_by_host(const Device *member);
 
 /* The next code in a set of Why or Action bits: `*cursor` starts at 0. NULL at the end. */
 const char *why_next(unsigned why, unsigned *cursor);

@@ -12,6 +12,8 @@
 
 #include "daemon/system/descriptors.h"
 #include "shared/cleanup.h"
+#include "shared/driver.h"
+#include "shared/method.h"
 #include "shared/utf8.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
@@ -204,6 +206,10 @@ int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
         facts.has_physfn = pci_address_parse(physfn, &facts.physfn) == 0;
         facts.can_reset_subordinate = has_attribute(fd, "reset_subordinate");
         facts.can_be_removed = has_attribute(fd, "remove");
+        if (driver_kind(facts.driver) == DRIVER_PCIBACK) {
+                facts.has_do_flr = has_attribute(fd, "driver/" RESET_METHOD_DO_FLR);
+                facts.has_reset_device = has_attribute(fd, "driver/" RESET_METHOD_RESET_DEVICE);
+        }
         if (!facts.has_physfn && facts.has_parent)
                 find_slot(address, facts.slot);
 
