@@ -73,6 +73,7 @@ class NoMachine(Exception):
 class Runner:
     # Restoring takes a second, but the first time the program is installed, and a state that is of no use is made anew.
     machine_timeout = 240.0
+    evidence = EVIDENCE
 
     def __init__(self, bench: snapshot.Bench, stage: Path, rules: list[Path], verbose: bool) -> None:
         self._bench, self._stage, self._rules, self._verbose = bench, stage, rules, verbose
@@ -185,7 +186,7 @@ class Runner:
         if not self._machine or not self._guest:
             return ""
         text = ""
-        wanted = EVIDENCE if case.daemon else EVIDENCE[:1]
+        wanted = self.evidence if case.daemon else self.evidence[:1]
         for title, command in wanted:
             try:
                 shown = self._guest.run(command, timeout=8)
@@ -200,7 +201,7 @@ class Runner:
 
 def _explain(error: Exception) -> str:
     """The message, and the lines of the case that led to it."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/cases/" in f.filename]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/tests/vm/cases" in f.filename]
     where = "".join(f"  {Path(f.filename).name}:{f.lineno}: {f.line}\n" for f in frames)
     if not frames and not isinstance(error, CaseTimeout):
         where = "".join(traceback.format_tb(error.__traceback__)[-3:])
