@@ -600,11 +600,14 @@ START_TEST(a_cancelled_query_is_not_answered)
         settle();
         ck_assert_uint_eq(count_children(), 0);
 
+        script("gate", "0000:01:00.0");
         ck_assert_int_eq(ask(&runs, "0000:01:00.0"), 0);
         ck_assert_int_eq(ask(&other, "0000:01:00.0"), 0);
         settle();
         ck_assert_uint_eq(count_children(), 1);
+        await("begin");
         runs.query = scan_query_cancel(runs.query);
+        open_gate("0000:01:00.0");
         until_answered(&other);
         ck_assert_uint_eq(waits.n_answers + runs.n_answers, 0);
         ck_assert_ptr_null(scan_query_cancel(NULL));
