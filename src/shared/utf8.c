@@ -57,25 +57,26 @@ bool utf8_is_valid(const char *text)
         return true;
 }
 
-char *utf8_sanitize(char *text)
-{
-        bool valid = utf8_is_valid(text);
-
-        for (char *p = text; *p; p++) {
-                uint8_t c = (uint8_t) *p;
-
-                if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
-                        *p = '?';
-        }
-        return text;
-}
-
 /* C1 counts: to some terminals U+009B is as good as ESC [. */
 static bool is_control(const char *p, size_t length)
 {
         uint8_t c = (uint8_t) p[0];
 
         return length == 1 ? c < 0x20 || c == 0x7f : length == 2 && c == 0xc2 && (uint8_t) p[1] < 0xa0;
+}
+
+char *utf8_sanitize(char *text)
+{
+        bool valid = utf8_is_valid(text);
+
+        for (char *p = text; *p;) {
+                size_t n = valid ? utf8_sequence_length(p, strnlen(p, 4)) : 1;
+
+                if (is_control(p, n) || (!valid && (uint8_t) *p >= 0x80))
+                        memset(p, '?', n);
+                p += n;
+        }
+        return text;
 }
 
 char *utf8_quote(const char *text, char *buffer, size_t size)

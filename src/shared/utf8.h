@@ -15,8 +15,8 @@ size_t utf8_sequence_length(const char *text, size_t left);
 /* True for well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF). */
 bool utf8_is_valid(const char *text);
 
-/* Makes a text safe in place: if it is not UTF-8, each byte beyond ASCII becomes `?`; control characters
- * become `?` in any case. Returns `text`. */
+/* Makes a text safe in place: if it is not UTF-8, each byte beyond ASCII becomes `?`; control characters,
+ * those of two bytes (C1) included, become `?` in any case. Returns `text`. */
 char *utf8_sanitize(char *text);
 
 /* Copies as much of `text` as there is room for, to be quoted in a message: cut between characters and never

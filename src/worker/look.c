@@ -111,7 +111,8 @@ static const char *describe_holder(HolderKind kind)
         return "it is in use";
 }
 
-/* Who it is stands in `holders`: the message may be shown to those who may not know that. */
+/* Who it is and what he has open stands in `holders`: the message may be shown to those who may not know
+ * that. */
 static bool refuse_holders(Reset *reset, WorkerScan *scan)
 {
         WorkerResult *result = reset->result;
@@ -121,9 +122,12 @@ static bool refuse_holders(Reset *reset, WorkerScan *scan)
         result->n_holders = scan->n_holders;
         result->holders = steal_pointer(scan->holders);
         scan->n_holders = 0;
-        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_HELD, EBUSY, "%s: %s (%s)",
-                         pci_address_format(&first->device, name), describe_holder(first->kind),
-                         first->what);
+        pci_address_format(&first->device, name);
+        if (first->pid != 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_HELD, EBUSY, "%s: %s", name,
+                                 describe_holder(first->kind));
+        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_HELD, EBUSY, "%s: %s (%s)", name,
+                         describe_holder(first->kind), first->what);
 }
 
 bool reset_check_holders(Reset *reset, bool claim)

@@ -89,6 +89,7 @@ START_TEST(soft_holders)
         /* Who it is goes into the result, and not into what everybody may read. */
         ck_assert_str_eq(result->holders[0].command, "secret-game");
         ck_assert_ptr_null(strstr(result->message, "secret"));
+        ck_assert_ptr_null(strstr(result->message, "/dev/dri"));
         ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
 
         request.allow_held = true;

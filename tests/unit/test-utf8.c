@@ -2,6 +2,8 @@
 
 /* What is quoted of a text that others wrote. */
 
+#include <string.h>
+
 #include "shared/utf8.h"
 #include "unit.h"
 
@@ -39,10 +41,35 @@ START_TEST(quotes_whole_characters)
 }
 END_TEST
 
+static const struct {
+        const char *text, *sanitized;
+} sanitized[] = {
+        {"", ""},
+        {"Xorg", "Xorg"},
+        {"a\nb\tc\x7f", "a?b?c?"},
+        {"\x1b[2J", "?[2J"},
+        {"\xc2\x9b"
+         "2J",
+         "??2J"}, /* a process may be called so */
+        {"\xc2\xa0\xc3\xa9\xf0\x9f\x98\x80", "\xc2\xa0\xc3\xa9\xf0\x9f\x98\x80"},
+        {"\xc3\xa9\xff", "???"},
+};
+
+START_TEST(sanitizes_in_place)
+{
+        char buffer[32];
+
+        (void) strcpy(buffer, sanitized[_i].text);
+        ck_assert_ptr_eq(utf8_sanitize(buffer), buffer);
+        ck_assert_str_eq(buffer, sanitized[_i].sanitized);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("utf8");
 
         unit_add_table(suite, quotes_whole_characters, quotes);
+        unit_add_table(suite, sanitizes_in_place, sanitized);
         return unit_run(suite);
 }
