@@ -111,6 +111,16 @@ START_TEST(news_only_when_something_is_new)
 }
 END_TEST
 
+START_TEST(who_loses_its_driver_is_not_in_use_any_more)
+{
+        world_add(&world, "0000:01:00.0", NULL, "e1000e", "flr");
+        world_hold(&world, "0000:01:00.0", HOLDER_NETWORK);
+        world_bind(&world, "0000:01:00.0", "");
+        ck_assert(!device_is_in_use(world_find(&world, "0000:01:00.0")));
+        ck_assert_uint_eq(heard.changes, DEVICE_CHANGED_DRIVER | DEVICE_CHANGED_USE);
+}
+END_TEST
+
 START_TEST(a_successor_is_another_device)
 {
         uint64_t generation = world_add(&world, "0000:01:00.0", NULL, "", "flr")->generation;
@@ -231,6 +241,7 @@ int main(void)
         tcase_add_test(tcase, children_wait_for_their_parent);
         tcase_add_test(tcase, orphans_are_adopted_again);
         tcase_add_test(tcase, news_only_when_something_is_new);
+        tcase_add_test(tcase, who_loses_its_driver_is_not_in_use_any_more);
         tcase_add_test(tcase, a_successor_is_another_device);
         tcase_add_test(tcase, a_late_removal_spares_the_successor);
         tcase_add_test(tcase, a_scan_removes_what_it_does_not_see);

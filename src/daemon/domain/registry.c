@@ -198,6 +198,7 @@ static bool is_same_device(const DeviceFacts *a, const DeviceFacts *b)
 /* Takes over what may change during a device's life. Returns what did. */
 static unsigned update(Registry *registry, Device *device, const DeviceFacts *facts)
 {
+        bool was_in_use = device_is_in_use(device);
         unsigned changes = 0;
 
         if (strcmp(device->facts.driver, facts->driver) != 0) {
@@ -217,6 +218,9 @@ static unsigned update(Registry *registry, Device *device, const DeviceFacts *fa
                 registry->n_orphans += missing_ties(device);
         }
         device->facts = *facts;
+        /* No look will tell of it if there is no driver any more. */
+        if (device_is_in_use(device) != was_in_use)
+                changes |= DEVICE_CHANGED_USE;
         return changes;
 }
 

@@ -16,6 +16,7 @@
 
 #include "daemon/domain/plan.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
 typedef struct Hint {
@@ -81,10 +82,14 @@ static void take_owner(Registry *registry, Device *device, const WorkerScan *sca
 static void apply(const Survey *survey, const ScanTarget *target, const WorkerScan *scan, bool owners)
 {
         Device *device = registry_find(survey->registry, &target->address);
+        bool was_in_use;
         int news = 1;
 
         if (!device || device->facts.inode != target->inode)
                 return;
+        was_in_use = device_is_in_use(device);
+        /* Whether VFIO has it open is told by its live facts as well, and what they were is old. */
+        (void) sysfs_refresh(device);
         if (!scan)
                 device_forget_use(device);
         else
@@ -93,7 +98,7 @@ static void apply(const Survey *survey, const ScanTarget *target, const WorkerSc
                 take_owner(survey->registry, device, scan);
         if (scan && survey->listener.looked)
                 survey->listener.looked(survey->listener.userdata, device, scan);
-        if (news != 0)
+        if (news != 0 || device_is_in_use(device) != was_in_use)
                 registry_notify(survey->registry, device, DEVICE_CHANGED_USE);
 }
 
