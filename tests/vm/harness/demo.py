@@ -106,12 +106,18 @@ def _refusal(story: Play, nvme: str) -> None:
 
 
 def _in_use(story: Play, nvme: str) -> None:
-    story.tell("Now the host's own driver takes the controller: without a word from alice nothing happens.")
-    story.do("root", f"modprobe nvme; echo {nvme} >/sys/bus/pci/drivers_probe")
+    story.tell("Now the host's own driver takes the controller, and root mounts a file system from it.")
+    story.do("root", f"modprobe nvme; echo {nvme} >/sys/bus/pci/drivers_probe; udevadm settle")
     story.bed.wait_until(lambda: story.bed.guest.exists("/dev/nvme0n1"), 20, "/dev/nvme0n1")
-    story.do("alice", f"pcireset reset {nvme} flr", rc=5)
-    story.tell("She may, if she says so (another polkit action). The driver starts the controller again:")
+    story.do("root", "mkfs.ext4 -q /dev/nvme0n1 && mount /dev/nvme0n1 /mnt && udevadm settle")
+    before = len(story.bed.guest.read(f"{TRACEFS}/trace"))
+    story.do("root", f"pcireset reset {nvme} flr", rc=5, says="/mnt")
+    story.tell("Not even root can pull a file system away. When it is not mounted any more, alice may;")
+    story.expect(len(story.bed.guest.read(f"{TRACEFS}/trace")) == before, "no new line in the kernel's trace")
+    story.do("root", "umount /mnt && udevadm settle")
     mark = story.bed.mark()
-    story.do("alice", f"pcireset --in-use reset {nvme} flr")
+    story.do("alice", f"pcireset reset {nvme} flr", says="flr")
+    story.tell("this driver knows resets: it was told, starts the controller again, and the files are still there.")
     story.do("root", "dmesg | grep 'nvme nvme0' | tail -n 2")
     story.expect("nvme nvme0" in story.bed.kernel_log_since(mark), "a new line of the nvme driver")
+    story.do("root", "mount /dev/nvme0n1 /mnt && ls -d /mnt/* && umount /mnt", says="lost+found")
