@@ -24,8 +24,13 @@ def add_and_remove(bed: Bed) -> None:
     as_json = bed.guest.start(["pcireset", "--json", "monitor"], user="bob")
     for process in (monitor, as_json):
         bed.defer(process.kill)
-    caller.call("ListDevices")
-    bed.guest.run("sleep 1")  # They say nothing until something happens.
+    other, alice = bed.addr("nic"), Caller(bed)
+
+    def both_listen() -> bool:
+        # They say nothing until something happens.
+        alice.reset(other, "pm")
+        return other in monitor.stdout and other in as_json.stdout
+    bed.wait_until(both_listen, 30, "the monitors to listen")
     bed.machine.plug("e1000e", "port-empty0", "guest0", romfile="")
     bed.wait_device("guest0")
     address = bed.addr("guest0")
@@ -36,7 +41,7 @@ def add_and_remove(bed: Bed) -> None:
     assert caller.call("GetDevice", "s", [address]) == path
     assert properties["Parent"] == bed.device_path(bed.addr("port-empty0")), properties
     monitor.wait_output(address)
-    assert Caller(bed).reset(address, "pm")["verdict"] == "ok"
+    assert alice.reset(address, "pm")["verdict"] == "ok"
     bed.machine.unplug("guest0")
     bed.wait_device("guest0", present=False)
     bed.wait_until(lambda: bool(_removed(caller, path)), 10, "InterfacesRemoved")
@@ -46,7 +51,7 @@ def add_and_remove(bed: Bed) -> None:
     assert error.name == "org.freedesktop.DBus.Error.UnknownObject", error
     for process in (monitor, as_json):
         bed.wait_until(lambda: "removed" in process.stdout.lower(), 10, f"{process.argv} to tell of the removal")
-    lines = [json.loads(line) for line in as_json.stdout.splitlines()]
+    lines = [json.loads(line) for line in as_json.stdout[:as_json.stdout.rfind("\n") + 1].splitlines()]
     assert len([line for line in lines if address in json.dumps(line)]) >= 2, lines
 
 

@@ -44,16 +44,13 @@ def lose_events(bed: Bed, spared: list[str]) -> None:
     bed.guest.run(["sh", "-c", script], env=env, timeout=40, check=True)
 
 
-def measure_reads(bed: Bed, busy: list[str]) -> float:
-    """The slowest of many reads, about devices in a reset and others."""
-    reader, slowest = Caller(bed, "bob"), 0.0
+def read_all(bed: Bed, busy: list[str]) -> None:
+    """Many reads, about devices in a reset and others. Who calls this looks whether that reset still runs."""
+    reader = Caller(bed, "bob")
     for address in [*busy, bed.addr("nic"), bed.addr("sw-nic0")]:
         for member, signature, arguments in (("GetDevice", "s", [address]), ("GetMethods", "sa{sv}", [address, {}]),
                                              ("Plan", "ssa{sv}", [address, "any", {}]), ("ListDevices", "", [])):
-            pending = reader.start(member, signature, arguments)
-            pending.result(20)
-            slowest = max(slowest, pending.done - pending.sent)
-    return slowest
+            reader.start(member, signature, arguments).result(20)
 
 
 @case("restarted during a reset of 20 s: the job is known, its lane is taken, its result is not lost", timeout=120)
@@ -71,7 +68,6 @@ def restarted(bed: Bed) -> None:
     restart(bed)
     caller = Caller(bed)
     listed, = caller.jobs()
-    assert bed.guest.monotonic() - began < 15, "the restart waited"
     assert {k: listed[k] for k in ("id", "address", "method", "phase", "uid")} == {
         "id": job["id"], "address": one, "method": "acpi", "phase": "resetting", "uid": 1001}, listed
     assert caller.property(one, "State") == "resetting"
@@ -79,7 +75,7 @@ def restarted(bed: Bed) -> None:
     assert first.lines()[-1].get("error", "").startswith("org.freedesktop.DBus.Error.NoReply"), first.lines()[-1]
     behind = caller.reset_start(two, "pm")
     caller.wait_phase(two, "queued")
-    assert measure_reads(bed, [one, two]) < 2
+    read_all(bed, [one, two])
     assert caller.reset(bed.addr("nic"), "pm")["verdict"] == "ok"
     assert trace.resets(one)[0].ended is None and not behind.answered()
     result = behind.result()
@@ -121,7 +117,7 @@ def overflow(bed: Bed) -> None:
     assert trace.resets(address)[0].ended is None, "the reset was over before the events had been lost"
     called.pop(gone)
     check_sysfs(bed, reader, called, {address: "resetting"})
-    assert measure_reads(bed, [address]) < 2
+    read_all(bed, [address])
     assert trace.resets(address)[0].ended is None, f"all that took more than {bed.guest.monotonic() - began:.0f} s"
     assert reader.property(bound, "Driver") == "pci-stub"
     assert [s.arguments[0] for s in reader.signals("InterfacesRemoved")] == [bed.device_path(gone)]
@@ -134,8 +130,8 @@ def stopped(bed: Bed) -> None:
     address = bed.addr("slow2")
     listed, trace, journal = bed.reset_methods(address), bed.trace(), Journal(bed)
     _, job, began = begin_slow(bed, "slow2", trace, 20)
-    stopping = bed.guest.run(f"systemctl stop {UNIT}", timeout=15, check=True)
-    assert stopping.seconds < 5, f"systemctl stop took {stopping.seconds:.1f} s"
+    bed.guest.run(f"systemctl stop {UNIT}", timeout=40, check=True)
+    assert trace.resets(address)[0].ended is None, "systemctl stop waited for the reset"
     state = bed.guest.run(f"systemctl show -P ActiveState -P Result {UNIT}").stdout.split()
     assert set(state) == {"inactive", "success"}, state
     assert trace.resets(address)[0].ended is None and worker_runs(bed)
@@ -159,14 +155,14 @@ def stopped(bed: Bed) -> None:
 def crashed(bed: Bed) -> None:
     address = bed.addr("slow2")
     trace, journal = bed.trace(), Journal(bed)
-    _, job, _ = begin_slow(bed, "slow2", trace, 5)
+    _, job, _ = begin_slow(bed, "slow2", trace, 12)
     before = main_pid(bed)
     bed.guest.run(f"kill -KILL {before}", check=True)
     bed.wait_until(lambda: main_pid(bed) not in (0, before), 10, "a new daemon")
     caller = Caller(bed)
     assert [j["id"] for j in caller.jobs()] == [job["id"]]
     assert trace.resets(address)[0].ended is None
-    bed.wait_until(lambda: caller.jobs() == [], 15, "the job to end")
+    bed.wait_until(lambda: caller.jobs() == [], 30, "the job to end")
     assert journal.entries("finished")[-1]["PCIRESETD_RESULT"] == "done"
     assert trace.resets(address)[0].returned == 0 and len(trace.resets(address)) == 1
     assert bed.guest.list(RUN) == ["next-id"]

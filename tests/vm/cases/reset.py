@@ -6,7 +6,7 @@ from typing import Any
 from harness.bed import Bed
 from harness.caller import Caller
 from harness.registry import case
-from harness.service import RUN
+from harness.service import RUN, Journal
 
 MEMBER_CHECKS = {"answers", "ids", "header", "command", "bars", "link", "aer", "driver"}
 BRIDGE_CHECKS = {"link", "aer"}
@@ -54,22 +54,37 @@ def flr_nvme(bed: Bed) -> None:
     check_result(bed, result, address, "flr", bed.addr("port-nvme"))
 
 
-@case("FLR of an NVMe controller under its driver, with in_use: the driver starts it again")
+@case("FLR of an NVMe controller whose driver knows resets: refused while a process has it open, unless with in_use", timeout=90)
 def flr_nvme_driver(bed: Bed) -> None:
     address = bed.addr("nvme") if bed.present("nvme") else bed.plug_nvme(driver=False)
+    caller, journal = Caller(bed), Journal(bed)
     bed.bind(address, "nvme")
     bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
-    caller, trace = Caller(bed), bed.trace()
+    bed.guest.run("udevadm settle", timeout=30)
     bed.wait_until(lambda: caller.property(address, "Driver") == "nvme", 10, "the driver on the bus")
-    assert caller.reset_refused(address, "flr").name == "org.pciresetd1.Error.InUse"
+    holder = bed.guest.start("exec 9</dev/nvme0; echo open; exec sleep 600")
+    bed.defer(holder.kill)
+    holder.wait_output("open\n", 10)
+    bed.wait_until(lambda: caller.property(address, "InUse"), 15, "the daemon to see who has it open")
+    trace = bed.trace()
+    error = caller.reset_refused(address, "flr")
+    assert error.name == "org.pciresetd1.Error.InUse" and error.evidence["attempts"][0]["why"] == "held", error.evidence
     assert trace.writes() == [], trace.events()
-    mark = bed.mark()
-    result = caller.reset(address, "flr", in_use=True)
-    check_traced(bed, result, trace, address, "flr", ["flr", "bus"])
-    assert "nvme nvme0" in bed.kernel_log_since(mark), bed.kernel_log_since(mark)
-    assert [c["after"] for c in result["checks"] if c["check"] == "driver"][:1] == ["nvme"], result
-    assert bed.driver(address) == "nvme"
-    bed.guest.run("dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 iflag=direct", check=True)
+    for options, action in (({"in_use": True}, "reset-in-use"), ({}, "reset")):
+        trace.clear()
+        mark = bed.mark()
+        result = caller.reset(address, "flr", **options)
+        check_traced(bed, result, trace, address, "flr", ["flr", "bus"])
+        asked = [e["PCIRESETD_ACTION"] for e in journal.entries("authorized", PCIRESETD_JOB=str(result["job"]))]
+        assert asked == [f"org.pciresetd1.{action}"], asked
+        # The driver was told, and starts it again.
+        bed.wait_until(lambda: "nvme nvme0" in bed.kernel_log_since(mark), 10, "a line of the driver")
+        assert [c["after"] for c in result["checks"] if c["check"] == "driver"][:1] == ["nvme"], result
+        assert bed.driver(address) == "nvme"
+        bed.guest.run("dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 iflag=direct", check=True)
+        holder.kill()
+        bed.guest.run("udevadm settle", timeout=30)
+        bed.wait_until(lambda: not caller.property(address, "InUse"), 15, "the daemon to see that it is idle")
     bed.machine.unplug("nvme")
     bed.wait_device("nvme", present=False)
 
