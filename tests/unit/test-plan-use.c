@@ -298,6 +298,13 @@ static const Case cases[] = {
         {.driver = "vfio-pci", .vfio_uid = ALICE, .enable_count = 1, FORCED, .why = WHY_VFIO_OPEN},
         {.driver = "vfio-pci", .vfio_uid = ALICE, .lessee = BOB, .why = WHY_LEASED},
         {.driver = "vfio-pci", .vfio_uid = ALICE, .who = OTHER, .method = "subordinate", ASK(RESET_SHARED)},
+        /* The node of the group is not the device's that somebody else uses. */
+        {.driver = "nvme", .vfio_uid = ALICE, ASK(RESET)},
+        {.driver = "nvme", .options.asker = {.groups = {"7"}, .n_groups = 1}, ASK(RESET)},
+        {.driver = "pciback", .vfio_uid = ALICE, ASK(RESET)},
+        {.driver = "uio_pci_generic", .vfio_uid = ALICE, ASK(RESET)},
+        {.driver = "", .vfio_uid = ALICE, ASK(RESET_OWNED)},
+        {.driver = "pci-stub", .vfio_uid = ALICE, ASK(RESET_OWNED)},
         {.driver = "vfio-pci", .vfio_uid = ALICE, .who = "both", .method = "subordinate", ASK(RESET_OWNED)},
 };
 

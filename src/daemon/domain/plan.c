@@ -257,6 +257,15 @@ static unsigned member_claims(const Device *member, const PlanAsker *asker)
         return why;
 }
 
+/* VFIO's groups are of all their devices, one that has stayed with the host's driver included: whoever may
+ * have the group was not given that one. */
+static bool may_be_owned_by_group(const Device *member)
+{
+        DriverKind kind = driver_kind(member->facts.driver);
+
+        return kind == DRIVER_ASSIGNABLE || kind == DRIVER_NONE;
+}
+
 /* Whether the caller has taken the member for himself: this selects the action, and lifts no refusal. */
 static bool is_owned(const Device *member, const PlanAsker *asker)
 {
@@ -264,6 +273,8 @@ static bool is_owned(const Device *member, const PlanAsker *asker)
                 return true;
         if (member->lease && is_leased_by(member->lease, asker))
                 return true;
+        if (!may_be_owned_by_group(member))
+                return false;
         if (is_presented(asker, member))
                 return true;
         return asker->known && asker->uid != 0 && member->use.has_vfio_uid &&
