@@ -230,6 +230,31 @@ START_TEST(the_tree_is_always_right)
 }
 END_TEST
 
+START_TEST(the_last_look_says_who_uses_it)
+{
+        Device *nic = world_add(&world, "0000:01:00.0", NULL, "vfio-pci", "flr");
+        WorkerUse use = {.device = nic->facts.address};
+        WorkerScan scan = {.uses = &use, .n_uses = 1};
+        Holder holder = {.device = nic->facts.address, .kind = HOLDER_VFIO};
+
+        /* A plan has read how often it is open, and nobody has looked who that is. */
+        device_forget_use(nic);
+        nic->live.enable_count = 1;
+        ck_assert(device_is_in_use(nic));
+        scan.holders = &holder;
+        scan.n_holders = 1;
+        ck_assert_int_eq(device_set_use(nic, &scan), 1);
+        ck_assert(device_is_in_use(nic));
+
+        /* Then it was closed: no plan has read the count again, but somebody has looked. */
+        scan.n_holders = 0;
+        ck_assert_int_eq(device_set_use(nic, &scan), 1);
+        ck_assert(!device_is_in_use(nic));
+        device_forget_use(nic);
+        ck_assert(device_is_in_use(nic));
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("registry");
@@ -246,6 +271,7 @@ int main(void)
         tcase_add_test(tcase, a_late_removal_spares_the_successor);
         tcase_add_test(tcase, a_scan_removes_what_it_does_not_see);
         tcase_add_test(tcase, devices_come_in_the_order_of_addresses);
+        tcase_add_test(tcase, the_last_look_says_who_uses_it);
         tcase_add_loop_test(tcase, the_tree_is_always_right, 0, 10);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);

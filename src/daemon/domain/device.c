@@ -83,8 +83,10 @@ int device_set_use(Device *device, const WorkerScan *scan)
 
 bool device_is_in_use(const Device *device)
 {
+        /* Whoever has looked has counted too, and later than the count was read for a plan. */
         return device->use.n_holders > 0 || device->live.tsm_bound ||
-               (driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE && device->live.enable_count > 0);
+               (!device->use.known && driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE &&
+                device->live.enable_count > 0);
 }
 
 DeviceState device_state(const Device *device)
