@@ -114,12 +114,14 @@ def slot(bed: Bed) -> None:
     wait_known(bed, caller, address, "")
     descriptor, lease = caller.acquire(address)
     listener.listen()
-    poison, trace = bed.poison(address), bed.trace()
+    trace, mark = bed.trace(), bed.mark()
     generation = caller.property(address, "Generation")
     result = caller.reset(address, "slot")
     assert result["method"] == "slot" and result["verdict"] == "ok", result
     assert trace.removed() == [address], trace.events()
-    assert not bed.poisoned(poison)
+    # QEMU's slot keeps the registers of a device that it does not delete: what is seen is that the kernel did it.
+    log = bed.kernel_log_since(mark)
+    assert "Card present" in log and f"pci {address}: [8086:10d3]" in log, log
     bed.wait_until(lambda: caller.property(address, "Generation") != generation, 10, "the new device on the bus")
     assert caller.property(address, "Lease") == lease
     assert caller.property(address, "LastReset")["method"] == "slot"
