@@ -10,6 +10,7 @@
 #include "shared/cleanup.h"
 #include "worker/attribute.h"
 #include "worker/method-list.h"
+#include "worker/rebind.h"
 #include "worker/way.h"
 
 typedef struct KernelWay {
@@ -84,8 +85,10 @@ static bool select_method(Reset *reset)
         r = method_list_select(target, method);
         if (r >= 0) {
                 state->list_changed = true;
-                /* The kernel has probed the device for it. */
-                return reset_check_use(reset);
+                /* The kernel has probed the device for it, and may have waited for others to be done.
+                 * Without its driver nobody can have opened it. */
+                return reset_check_use(reset) &&
+                       (rebind_is_needed(reset) || reset_check_holders(reset, true));
         }
         if (device_is_gone(target))
                 return reset_end_gone(reset, target);
