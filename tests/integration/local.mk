@@ -22,7 +22,12 @@ integration_programs = \
 	tests/integration/test-abuse \
 	tests/integration/test-leases \
 	tests/integration/test-inhibit \
-	tests/integration/test-edges
+	tests/integration/test-edges \
+	tests/integration/test-holders \
+	tests/integration/test-groups \
+	tests/integration/test-looks \
+	tests/integration/test-in-use \
+	tests/integration/test-when-idle
 
 # The worker's look, without a daemon.
 integration_programs += tests/integration/test-processes
@@ -55,10 +60,12 @@ libharness_a_SOURCES = \
 	tests/integration/harness/bus.c tests/integration/harness/bus.h \
 	tests/integration/harness/claims.c tests/integration/harness/claims.h \
 	tests/integration/harness/fixture.c tests/integration/harness/fixture.h \
+	tests/integration/harness/holders.c tests/integration/harness/holders.h \
 	tests/integration/harness/introspection.c tests/integration/harness/introspection.h \
 	tests/integration/harness/journal.c tests/integration/harness/journal.h \
 	tests/integration/harness/loop.c tests/integration/harness/loop.h \
 	tests/integration/harness/model.c tests/integration/harness/model.h \
+	tests/integration/harness/nodes.c tests/integration/harness/nodes.h \
 	tests/integration/harness/polkit.c tests/integration/harness/polkit.h \
 	tests/integration/harness/reply.c \
 	tests/integration/harness/sandbox.c tests/integration/harness/sandbox.h \
@@ -161,3 +168,28 @@ tests_integration_test_ways_SOURCES = tests/integration/test-ways.c
 tests_integration_test_ways_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_ways_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_ways_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_holders_SOURCES = tests/integration/test-holders.c
+tests_integration_test_holders_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_holders_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_holders_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_groups_SOURCES = tests/integration/test-groups.c
+tests_integration_test_groups_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_groups_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_groups_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_looks_SOURCES = tests/integration/test-looks.c
+tests_integration_test_looks_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_looks_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_looks_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_in_use_SOURCES = tests/integration/test-in-use.c
+tests_integration_test_in_use_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_in_use_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_in_use_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_when_idle_SOURCES = tests/integration/test-when-idle.c
+tests_integration_test_when_idle_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_when_idle_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_when_idle_LDADD = $(INTEGRATION_LIBS)

@@ -106,8 +106,8 @@ size_t daemon_descriptors(void)
         DIR *directory = opendir(path);
         size_t n = 0;
 
-        ck_assert_ptr_nonnull(directory);
         daemon_settle();
+        ck_assert_ptr_nonnull(directory);
         while (readdir(directory))
                 n++;
         (void) closedir(directory);

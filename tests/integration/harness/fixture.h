@@ -37,7 +37,8 @@ void daemon_stop(void);
 /* SIGKILL. */
 void daemon_kill(void);
 Process *daemon_process(void);
-/* Waits until none of its workers runs. */
+/* Waits until it sleeps: no worker runs, and nothing is put off for a moment. Only deadlines of calls are
+ * left. */
 void daemon_settle(void);
 /* A second argument for the daemon's command line, for the next start. */
 void daemon_argument(const char *argument);

@@ -23,7 +23,8 @@ uint64_t now_usec(void);
 void loop_init(void);
 sd_event *loop_event(void);
 
-/* Serves what is ready, else waits for something. Past the deadline the test fails, naming `what`. */
+/* Serves what is ready, else waits for something, though not for long. Past the deadline the test fails,
+ * naming `what`. */
 void loop_once(uint64_t deadline, const char *what, const char *file, int line);
 
 #define wait_until(condition)                                                                               \

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * A reset that waits until nobody uses its devices any more: it begins when the last one has let go, however
+ * that came about, and ends when nobody waits for it any more. Meanwhile nothing is polled.
+ */
+
+#include <string.h>
+#include <sys/mount.h>
+
+#include "harness/claims.h"
+#include "harness/holders.h"
+
+#define WHERE "/run/mnt"
+
+static char *job;
+
+static void start(void)
+{
+        polkit_start(polkit_rules_everybody);
+        workers_count();
+        fixture_start();
+        signals_watch(observer);
+}
+
+static void wait_for_phase(const char *phase)
+{
+        for (bool found = false; !found;) {
+                _cleanup_free_ char *now = get_property_string(observer, job, JOB_INTERFACE, "Phase");
+
+                found = strcmp(now, phase) == 0;
+        }
+}
+
+/* Until the job waits for others, and has looked whether they have let go meanwhile. */
+static void wait_until_it_waits(void)
+{
+        free(job);
+        job = strdup(json_object_get_string(json_at(signal_wait("JobNew", NULL, CARD)->body, "1")));
+        wait_for_phase("waiting_idle");
+        daemon_settle();
+        wait_for_phase("waiting_idle");
+        ck_assert_uint_eq(model_count("begin", CARD), 0);
+}
+
+static Call *start_waiting(void)
+{
+        Call *waiting = reset_start(alice, CARD, "flr", "when_idle", "b", 1, NULL);
+
+        wait_until_it_waits();
+        return waiting;
+}
+
+static void finish_well(Call *waiting)
+{
+        _cleanup_reply_ Reply *reply = call_finish(waiting);
+
+        expect_success(reply);
+        ck_assert_str_eq(reply_string(reply, "0.method"), "flr");
+        ck_assert_str_eq(reply_string(reply, "0.verdict"), "ok");
+        ck_assert_uint_eq(model_count("begin", CARD), 1);
+}
+
+/* Neither now nor when the device is free. */
+static void expect_no_reset(Process *holder)
+{
+        (void) process_free(holder);
+        daemon_settle();
+        expect_nothing_written();
+}
+
+/* ---- until they let go ---- */
+
+START_TEST(holder_closes_the_node)
+{
+        Call *waiting;
+        int fd;
+
+        card_with_node();
+        start();
+        fd = node_open(NODE);
+        waiting = start_waiting();
+        ck_assert_int_eq(close(fd), 0);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(holder_is_killed)
+{
+        Process *holder;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        (void) process_free(holder);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(all_of_them_have_to)
+{
+        Process *first, *second;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        first = node_hold(NODE, UID_BOB);
+        second = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        (void) process_free(first);
+        daemon_settle();
+        wait_for_phase("waiting_idle");
+        expect_nothing_written();
+        (void) process_free(second);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(file_system_is_unmounted)
+{
+        Call *waiting;
+
+        card_with_node();
+        disk_of(CARD, "disk0");
+        directory_make(WHERE);
+        start();
+        ck_assert_int_eq(mount("/dev/disk0", WHERE, "tmpfs", 0, NULL), 0);
+        waiting = start_waiting();
+        ck_assert_int_eq(umount(WHERE), 0);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(interface_is_switched_off)
+{
+        Call *waiting;
+
+        card_with_node();
+        interface_of(CARD, "lo");
+        start();
+        interface_set(CARD, "lo", true);
+        waiting = start_waiting();
+        interface_set(CARD, "lo", false);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(lease_is_released)
+{
+        Call *waiting;
+        int lease;
+
+        card_with_node();
+        start();
+        lease = lease_take(bob, CARD, NULL);
+        waiting = start_waiting();
+        claim_release(&lease);
+        finish_well(waiting);
+}
+END_TEST
+
+/* The worker finds him in the last moment: nothing is written, and the job waits for him as well. */
+START_TEST(holder_comes_before_the_write)
+{
+        Process *holder;
+        Call *waiting;
+        int hold;
+
+        card_with_node();
+        start();
+        hold = model_hold_list(CARD);
+        waiting = reset_start(alice, CARD, "flr", "when_idle", "b", 1, NULL);
+        (void) model_wait("listing", CARD, 0);
+        holder = node_hold(NODE, UID_BOB);
+        model_release(&hold);
+        wait_until_it_waits();
+        (void) process_free(holder);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(idle_devices_are_not_waited_for)
+{
+        Call *running;
+
+        card_with_node();
+        start();
+        running = reset_start(alice, CARD, "flr", "when_idle", "b", 1, NULL);
+        finish_well(running);
+}
+END_TEST
+
+/* ---- meanwhile ---- */
+
+START_TEST(nothing_is_polled)
+{
+        Process *holder;
+        size_t n_started;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        n_started = workers_started();
+        ck_assert_uint_gt(n_started, 0);
+        for (int i = 0; i < 20; i++)
+                client_barrier(bob);
+        /* That it sleeps, without a timer but that of the job's deadline. */
+        daemon_settle();
+        ck_assert_uint_eq(workers_started(), n_started);
+        ck_assert(!call_done(waiting));
+        (void) process_free(holder);
+        finish_well(waiting);
+}
+END_TEST
+
+START_TEST(others_are_not_kept_waiting)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Process *holder;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        reply = reset(bob, CARD, "flr", "in_use", "b", 1, NULL);
+        expect_success(reply);
+        ck_assert_uint_eq(model_count("begin", CARD), 1);
+        wait_for_phase("waiting_idle");
+        (void) process_free(holder);
+        reply = reply_free(reply);
+        reply = call_finish(waiting);
+        expect_success(reply);
+        ck_assert_uint_eq(model_count("begin", CARD), 2);
+}
+END_TEST
+
+/* ---- nobody waits any more ---- */
+
+START_TEST(caller_leaves)
+{
+        Process *holder;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        call_abandon(waiting);
+        alice = client_free(alice);
+        (void) signal_wait("JobRemoved", NULL, "Cancelled");
+        expect_no_reset(holder);
+}
+END_TEST
+
+START_TEST(cancelled)
+{
+        _cleanup_reply_ Reply *cancel = NULL, *reply = NULL;
+        Process *holder;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        cancel = call(alice, job, JOB_INTERFACE, "Cancel", "a{sv}", 0);
+        expect_success(cancel);
+        reply = call_finish(waiting);
+        expect_error(reply, "Cancelled", CARD);
+        expect_no_reset(holder);
+}
+END_TEST
+
+START_TEST(time_is_over)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Process *holder;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        reply = reset(alice, CARD, "flr", "when_idle", "b", 1, "timeout_usec", "t", UINT64_C(1000000), NULL);
+        expect_error(reply, "TimedOut", CARD);
+        expect_no_reset(holder);
+}
+END_TEST
+
+START_TEST(device_goes)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Process *holder;
+        Call *waiting;
+
+        card_with_node();
+        start();
+        holder = node_hold(NODE, UID_BOB);
+        waiting = start_waiting();
+        hotplug_remove(CARD);
+        reply = call_finish(waiting);
+        expect_error(reply, "DeviceGone", CARD);
+        expect_no_reset(holder);
+}
+END_TEST
+
+START_TEST(waiting_and_not_waiting)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        card_with_node();
+        start();
+        reply = reset(alice, CARD, "flr", "when_idle", "b", 1, "no_wait", "b", 1, NULL);
+        expect_error(reply, ERROR_INVALID_ARGS, "when_idle");
+        expect_nothing_written();
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("when-idle");
+
+        program_add(&program, holder_closes_the_node);
+        program_add(&program, holder_is_killed);
+        program_add(&program, all_of_them_have_to);
+        program_add(&program, file_system_is_unmounted);
+        program_add(&program, interface_is_switched_off);
+        program_add(&program, lease_is_released);
+        program_add(&program, holder_comes_before_the_write);
+        program_add(&program, idle_devices_are_not_waited_for);
+        program_add(&program, nothing_is_polled);
+        program_add(&program, others_are_not_kept_waiting);
+        program_add(&program, caller_leaves);
+        program_add(&program, cancelled);
+        program_add(&program, time_is_over);
+        program_add(&program, device_goes);
+        program_add(&program, waiting_and_not_waiting);
+        return program_run(&program);
+}
