@@ -7,7 +7,8 @@ system_unit_tests = \
 	tests/unit/test-lease-store \
 	tests/unit/test-scans \
 	tests/unit/test-survey \
-	tests/unit/test-watch
+	tests/unit/test-watch \
+	tests/unit/test-watch-causes
 check_PROGRAMS += $(system_unit_tests) tests/unit/scripted-worker
 unit_tests += $(system_unit_tests)
 
@@ -47,7 +48,13 @@ tests_unit_test_survey_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_survey_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_survey_LDADD = libworld.a $(SYSTEM_UNIT_LIBS)
 
-tests_unit_test_watch_SOURCES = tests/unit/test-watch.c
+tests_unit_test_watch_SOURCES = tests/unit/test-watch.c tests/unit/watch-bed.c tests/unit/watch-bed.h
 tests_unit_test_watch_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_watch_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_watch_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_watch_causes_SOURCES = \
+	tests/unit/test-watch-causes.c tests/unit/watch-bed.c tests/unit/watch-bed.h
+tests_unit_test_watch_causes_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_watch_causes_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_watch_causes_LDADD = $(SYSTEM_UNIT_LIBS)
