@@ -3,8 +3,10 @@
 #include "nodes.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,33 +116,42 @@ int node_open(const char *path)
         return fd;
 }
 
-static void keep(int fd)
+static const char *node_to_keep;
+
+static void keep(int unused)
 {
-        (void) fd;
+        _cleanup_free_ char *full = textf("/dev/%s", node_to_keep);
+
+        (void) unused;
+        if (open(full, O_RDWR | O_CLOEXEC) < 0)
+                _exit(EXIT_FAILURE);
         for (;;)
                 (void) pause();
 }
 
-static bool is_of(const Process *process, uid_t uid)
+static bool has_open(const Process *process, const char *node)
 {
-        _cleanup_free_ char *path = textf("/proc/%d/status", process->pid), *status = file_read(path, NULL);
-        const char *line = status ? strstr(status, "\nUid:\t") : NULL;
+        _cleanup_free_ char *path = textf("/proc/%d/fd", process->pid), *full = textf("/dev/%s", node);
+        DIR *directory = opendir(path);
+        bool found = false;
 
-        return line && strtoul(line + strlen("\nUid:\t"), NULL, 10) == uid;
-}
+        ck_assert_msg(directory && !process->ended, "%s cannot be kept open", full);
+        for (struct dirent *entry; !found && (entry = readdir(directory));) {
+                char target[PATH_MAX];
+                ssize_t n = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target));
 
-Process *fd_hold(int fd, uid_t uid)
-{
-        Process *process = process_fork("holder", uid, keep, fd);
-
-        /* Until then it is a process of root's that has it open. */
-        wait_until(is_of(process, uid));
-        return process;
+                found = n == (ssize_t) strlen(full) && memcmp(target, full, (size_t) n) == 0;
+        }
+        (void) closedir(directory);
+        return found;
 }
 
 Process *node_hold(const char *path, uid_t uid)
 {
-        _cleanup_close_ int fd = node_open(path);
+        Process *process;
 
-        return fd_hold(fd, uid);
+        node_to_keep = path;
+        process = process_fork("holder", uid, keep, STDERR_FILENO);
+        wait_until(has_open(process, path));
+        return process;
 }

@@ -29,7 +29,6 @@ void interface_set(const char *address, const char *name, bool up);
 void vfio_group_add(const char *group, unsigned major, unsigned minor, uid_t owner);
 
 int node_open(const char *path);
-/* A process of `uid` that has the node open until it ends. */
+/* A process of `uid` that opens the node and keeps it open until it ends. Nobody else has it open for a
+ * moment. */
 Process *node_hold(const char *path, uid_t uid);
-/* The same with a descriptor that the test has. */
-Process *fd_hold(int fd, uid_t uid);
