@@ -87,7 +87,8 @@ START_TEST(descriptors_are_not_kept)
                 expect_error(other, ERROR_INVALID_ARGS, "VFIO");
         }
         client_barrier(observer);
-        ck_assert_uint_eq(daemon_descriptors(), n_open);
+        /* At first it may still have been looking who uses what. A leak would be of twenty times as many. */
+        ck_assert_uint_le(daemon_descriptors(), n_open);
         expect_nothing_written();
 }
 END_TEST

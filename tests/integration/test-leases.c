@@ -741,7 +741,8 @@ START_TEST(leases_are_bounded)
         lease = lease_take(alice, CARD, NULL);
         claim_release(&lease);
         claims_wait("ListLeases", 0);
-        ck_assert_uint_eq(daemon_descriptors(), n_open);
+        /* At first it may still have been looking who uses what. A leak would be of more than those. */
+        ck_assert_uint_le(daemon_descriptors(), n_open);
 }
 END_TEST
 
