@@ -4,10 +4,10 @@
  * Wires the parts together and runs the loop.
  *
  *      bus ──► jobs ──► lanes        bus: calls in, replies and signals out
- *       ▲       │ ▲                  jobs, lanes, registry, claims, plan: the domain, which asks for what it needs
- *       │       │ └── workers        through the ports below
- *       │       ▼                    udev, sysfs, survey, watch, workers, records, lease store: the edges to the
- *    registry ◄── udev, survey       machine
+ *       ▲       │ ▲                  jobs, lanes, registry, claims, plan: the domain, which asks for
+ *       │       │ └── workers        what it needs through its ports (ports.c)
+ *       │       ▼                    udev, sysfs, survey, watch, workers, records, lease store: the
+ *    registry ◄── udev, survey       edges to the machine
  */
 
 #include <errno.h>
@@ -16,288 +16,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
-#include <utlist.h>
 
 #include "config.h"
-#include "daemon/bus/bus.h"
-#include "daemon/domain/claims.h"
-#include "daemon/domain/jobs.h"
-#include "daemon/domain/proven.h"
-#include "daemon/domain/registry.h"
+#include "daemon/daemon.h"
 #include "daemon/system/edges.h"
 #include "daemon/system/journal.h"
-#include "daemon/system/lease-store.h"
-#include "daemon/system/names.h"
-#include "daemon/system/record.h"
-#include "daemon/system/scans.h"
-#include "daemon/system/survey.h"
 #include "daemon/system/sysfs.h"
-#include "daemon/system/udev.h"
-#include "daemon/system/watch.h"
-#include "daemon/system/worker.h"
 #include "shared/cleanup.h"
-
-typedef struct Run Run;
-typedef struct Delay Delay;
-
-typedef struct Daemon {
-        const char *worker_program;
-        sd_event *event;
-        Registry *registry;
-        Proven *proven;
-        Claims *claims;
-        Names *names;
-        Jobs *jobs;
-        Scans *scans;
-        Survey *survey;
-        Watch *watch;
-        LeaseStore *leases;
-        Records *records;
-        UdevSource *udev;
-        Bus *bus;
-        RegistryListener published; /* the bus, which hears of devices after those who decide on them */
-        Run *runs;
-        Delay *delays;
-} Daemon;
-
-/* A running job and the call to its worker; or one that waits for a scan, and what it has asked. */
-struct Run {
-        Daemon *daemon;
-        uint32_t job;
-        WorkerCall *call;
-        SurveyQuestion *question;
-        Run *prev, *next;
-};
-
-/* A job that gives others time to let go. */
-struct Delay {
-        Daemon *daemon;
-        uint32_t job;
-        sd_event_source *timer;
-        Delay *prev, *next;
-};
-
-static int port_refresh(void *userdata, Device *device)
-{
-        return sysfs_refresh(device);
-}
-
-static int port_pin(void *userdata, const PciAddress *address, uint64_t inode)
-{
-        return sysfs_pin(address, inode);
-}
-
-static void port_unpin(void *userdata, int pin)
-{
-        (void) close(pin);
-}
-
-static int port_authorize(void *userdata, Job *job)
-{
-        return bus_authorize(((Daemon *) userdata)->bus, job);
-}
-
-static void port_forget_authorization(void *userdata, Job *job)
-{
-        bus_forget_authorization(((Daemon *) userdata)->bus, job);
-}
-
-static void on_worker_phase(void *userdata, WorkerEventType type)
-{
-        Run *run = userdata;
-        Job *job = jobs_find(run->daemon->jobs, run->job);
-
-        if (job)
-                job_worker_phase(job, type);
-}
-
-/* A reset that took its devices away has brought others back, of which udev has not told yet. */
-static void follow_members(Daemon *daemon, const Job *job)
-{
-        PciAddress *addresses = calloc(job->n_members, sizeof(PciAddress));
-        size_t n = addresses ? job->n_members : 0;
-
-        for (size_t i = 0; i < n; i++)
-                addresses[i] = job->members[i].address;
-        for (size_t i = 0; i < n; i++)
-                udev_source_refresh(daemon->udev, &addresses[i]);
-        free(addresses);
-}
-
-static void on_worker_done(void *userdata, WorkerEvent *last, int error)
-{
-        WorkerResult *result = steal_pointer(last->result);
-        Run *run = userdata;
-        Daemon *daemon = run->daemon;
-        Job *job = jobs_find(daemon->jobs, run->job);
-
-        if (error < 0)
-                journal_worker_failed(run->job, "ended without a result", error);
-        if (result)
-                records_remove(daemon->records, run->job);
-        else
-                records_remove_unheard(daemon->records, run->job);
-        DL_DELETE(daemon->runs, run);
-        free(run);
-        if (job && reset_method_scope(job->method) != RESET_SCOPE_FUNCTION)
-                follow_members(daemon, job);
-        if (job)
-                job_worker_done(job, result);
-        else
-                worker_result_free(result);
-}
-
-static void on_scanned(void *userdata, int error)
-{
-        Run *asked = userdata;
-        Daemon *daemon = asked->daemon;
-        Job *job = jobs_find(daemon->jobs, asked->job);
-
-        DL_DELETE(daemon->runs, asked);
-        free(asked);
-        if (job)
-                job_scanned(job, error);
-}
-
-static int port_scan(void *userdata, Job *job, Device **devices, size_t n)
-{
-        _cleanup_free_ Run *asked = calloc(1, sizeof(Run));
-        Daemon *daemon = userdata;
-        int r;
-
-        if (!asked)
-                return -ENOMEM;
-        asked->daemon = daemon;
-        asked->job = job->id;
-        r = survey_ask(daemon->survey, devices, n, on_scanned, asked, &asked->question);
-        if (r <= 0)
-                return r;
-        DL_APPEND(daemon->runs, asked);
-        (void) steal_pointer(asked);
-        return 1;
-}
-
-/* A job that has ended wants to know nothing any more. */
-static void forget_scan(Daemon *daemon, uint32_t job)
-{
-        Run *asked, *next;
-
-        DL_FOREACH_SAFE (daemon->runs, asked, next) {
-                if (asked->job != job || !asked->question)
-                        continue;
-                asked->question = survey_cancel(asked->question);
-                DL_DELETE(daemon->runs, asked);
-                free(asked);
-        }
-}
-
-static void delay_free(Delay *delay)
-{
-        DL_DELETE(delay->daemon->delays, delay);
-        sd_event_source_disable_unref(delay->timer);
-        free(delay);
-}
-
-static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        Delay *delay = userdata;
-        Job *job = jobs_find(delay->daemon->jobs, delay->job);
-
-        delay_free(delay);
-        if (job)
-                job_delay_over(job);
-        return 0;
-}
-
-static int port_delay(void *userdata, Job *job, uint64_t usec)
-{
-        Delay *delay = calloc(1, sizeof(Delay)), *old;
-        Daemon *daemon = userdata;
-        int r;
-
-        if (!delay)
-                return -ENOMEM;
-        /* Of an earlier rung, which was let go before its time. */
-        DL_SEARCH_SCALAR(daemon->delays, old, job, job->id);
-        if (old)
-                delay_free(old);
-        delay->daemon = daemon;
-        delay->job = job->id;
-        DL_APPEND(daemon->delays, delay);
-        r = sd_event_add_time_relative(daemon->event, &delay->timer, CLOCK_MONOTONIC, usec, 0, on_delay_over,
-                                       delay);
-        if (r < 0)
-                delay_free(delay);
-        return r;
-}
-
-static int port_start_worker(void *userdata, Job *job, const WorkerRequest *request)
-{
-        _cleanup_free_ Run *run = calloc(1, sizeof(Run));
-        WorkerHandler handler = {.phase = on_worker_phase, .done = on_worker_done, .userdata = run};
-        Daemon *daemon = userdata;
-        const int *fds = NULL;
-        unsigned n_fds = 0;
-        int r = 0;
-
-        if (!run)
-                return -ENOMEM;
-        run->daemon = daemon;
-        run->job = job->id;
-        if (request->n_fds > 0)
-                r = bus_job_fds(job, &fds, &n_fds);
-        if (r >= 0 && request->n_fds != n_fds)
-                r = -EINVAL;
-        if (r >= 0)
-                r = worker_call_start(daemon->event, daemon->worker_program, request, fds, &handler,
-                                      &run->call);
-        if (r < 0) {
-                journal_worker_failed(job->id, "could not be started", r);
-                return r;
-        }
-        DL_APPEND(daemon->runs, run);
-        (void) steal_pointer(run);
-        return 0;
-}
-
-static void port_event(void *userdata, Job *job, JobEvent event)
-{
-        Daemon *daemon = userdata;
-
-        switch (event) {
-        case JOB_EVENT_REQUESTED:
-                journal_requested(job);
-                break;
-        case JOB_EVENT_STARTED:
-                journal_reset_started(job);
-                break;
-        case JOB_EVENT_FINISHED:
-                forget_scan(daemon, job->id);
-                journal_finished(job);
-                break;
-        case JOB_EVENT_ANNOUNCED:
-        case JOB_EVENT_CHANGED:
-        case JOB_EVENT_PREPARE:
-        case JOB_EVENT_RELAX:
-                break;
-        }
-        if (daemon->bus)
-                bus_job_event(daemon->bus, job, event);
-}
-
-static uint64_t port_now_realtime(void *userdata)
-{
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
-        return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
-}
-
-static uint32_t port_new_id(void *userdata)
-{
-        return records_new_job_id(((Daemon *) userdata)->records);
-}
 
 /* While a worker of an earlier daemon runs, the list in sysfs is not the device's own. */
 static void take_over_methods(Daemon *daemon, const WorkerRecord *record)
@@ -424,9 +149,6 @@ static int take_over_claims(Daemon *daemon)
 
 static void daemon_done(Daemon *daemon)
 {
-        Run *run, *next;
-        Delay *delay, *next_delay;
-
         /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
          * their records tell the next daemon. */
         daemon->bus = bus_free(daemon->bus);
@@ -437,12 +159,7 @@ static void daemon_done(Daemon *daemon)
                 scans_set_listener(daemon->scans, NULL);
         daemon->scans = scans_free(daemon->scans);
         daemon->watch = watch_free(daemon->watch);
-        DL_FOREACH_SAFE (daemon->delays, delay, next_delay)
-                delay_free(delay);
-        DL_FOREACH_SAFE (daemon->runs, run, next) {
-                worker_call_free(run->call);
-                free(run);
-        }
+        daemon_ports_done(daemon);
         if (daemon->registry)
                 registry_set_listener(daemon->registry, NULL);
         daemon->records = records_free(daemon->records);
@@ -456,20 +173,7 @@ static void daemon_done(Daemon *daemon)
 
 static int set_up_domain(Daemon *daemon)
 {
-        const JobPorts ports = {
-                .refresh = port_refresh,
-                .scan = port_scan,
-                .delay = port_delay,
-                .pin = port_pin,
-                .unpin = port_unpin,
-                .authorize = port_authorize,
-                .forget_authorization = port_forget_authorization,
-                .start_worker = port_start_worker,
-                .event = port_event,
-                .now_realtime = port_now_realtime,
-                .new_id = port_new_id,
-                .userdata = daemon,
-        };
+        const JobPorts ports = daemon_ports(daemon);
         int r;
 
         r = registry_new(&daemon->registry);
