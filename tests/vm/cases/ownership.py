@@ -120,9 +120,9 @@ def network(bed: Bed) -> None:
     assert trace.writes() == [], trace.events()
 
 
-@case("a user that comes while a reset waits for its turn: refused then, and nothing is written", timeout=150)
+@case("a user or a lease that comes while a reset waits for its turn: refused then, and nothing is written", timeout=150)
 def race(bed: Bed) -> None:
-    address, alice = bed.addr("slow2"), Caller(bed)
+    address, alice, bob = bed.addr("slow2"), Caller(bed), Caller(bed, "bob")
     bed.bind(address, "vfio-pci")
     bed.defer(lambda: bed.unbind(address))
     group = "/dev/vfio/" + bed.guest.readlink(f"{bed.path('slow2')}/iommu_group").rsplit("/", 1)[1]
@@ -142,8 +142,24 @@ def race(bed: Bed) -> None:
     assert error.name == IN_USE and [(h["kind"], h["count"]) for h in error.evidence["holders"]] == [("vfio", 1)], error.evidence
     user.kill()
     bed.wait_until(lambda: not alice.property(address, "InUse"), 15, "the group to be free")
-    assert [(e.what, e.address) for e in trace.resets()] == [("acpi", address)], trace.events()
-    assert "sbr" not in [e.what for e in trace.writes()], trace.events()
+
+    bed.set_slow_reset(10)
+    one, two = (bed.addr(role) for role in ("slow0", "slow1"))
+    bed.unbind(one)
+    bed.unbind(two)
+    first = alice.reset_start(one, "acpi")
+    alice.wait_phase(one, "resetting")
+    second = alice.reset_start(one, "subordinate")
+    alice.wait_phase(one, "queued")
+    descriptor, lease = bob.acquire(two)
+    assert not first.answered(), "the turn has come too early to see anything"
+    assert first.result()["verdict"] == "ok"
+    error = second.error()
+    assert error.name == "org.pciresetd1.Error.Leased" and two in error.text, error
+    assert [(e.what, e.address) for e in trace.resets()] == [("acpi", address), ("acpi", one)], trace.events()
+    assert not {"sbr", "subordinate"} & {e.what for e in trace.writes()}, trace.events()
+    bob.close(descriptor)
+    bed.wait_until(lambda: lease not in alice.leases(), 10, "the lease to end")
 
 
 @case("when_idle starts when the holder dies, and nothing is polled meanwhile", timeout=120)
