@@ -6,6 +6,7 @@
  *      bench-client reads ADDRESS ROUNDS                       Ping, Get, GetDevice and GetMethods
  *      bench-client reset ADDRESS METHOD UID ROUNDS [kernel]   Reset by a user, CheckAuthorization, and with
  *                                                              `kernel` root's own write to `reset`
+ *      bench-client parallel METHOD UID ROUNDS ADDRESS...      Reset of the first alone, then of all at once
  *      bench-client idle SECONDS                               how often the daemon woke up in this time
  *
  * What is compared takes turns, so that a machine whose speed changes with the minute is as fast or as slow
@@ -49,6 +50,7 @@ typedef struct Series {
 
 DEFINE_CLEANUP(sd_bus *, sd_bus_flush_close_unref);
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
+DEFINE_CLEANUP(sd_bus_slot *, sd_bus_slot_unref);
 #define _cleanup_bus_     _cleanup_(cleanup_sd_bus_flush_close_unref)
 #define _cleanup_message_ _cleanup_(cleanup_sd_bus_message_unref)
 #define _cleanup_error_   _cleanup_(sd_bus_error_free)
@@ -316,6 +318,75 @@ static void bench_reset(const char *address, const char *method, uid_t uid, size
         }
 }
 
+/* ---- resets in parallel ---- */
+
+/* The daemon has no more than 16 questions of one user at once. */
+#define QUESTIONS_MAX 12U
+
+typedef struct Parallel {
+        size_t n_asked, n_authorized, n_done;
+        double authorized, done; /* when the last one was */
+} Parallel;
+
+/* A job is told of when it has been authorised. */
+static int on_job_new(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        Parallel *parallel = userdata;
+
+        parallel->n_authorized++;
+        parallel->authorized = now_usec();
+        return 0;
+}
+
+static int on_reset_done(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        Parallel *parallel = userdata;
+
+        parallel->n_done++;
+        parallel->done = now_usec();
+        if (sd_bus_message_is_method_error(reply, NULL))
+                fail("Reset: %s", sd_bus_message_get_error(reply)->message);
+        (void) read_result(reply);
+        return 0;
+}
+
+/* From the last authorisation to the last verdict. */
+static double reset_all(sd_bus *bus, const char *method, char **addresses, size_t n)
+{
+        _cleanup_(cleanup_sd_bus_slot_unref) sd_bus_slot *slot = NULL;
+        Parallel parallel = {};
+        int r = sd_bus_match_signal(bus, &slot, SERVICE, ROOT, MANAGER, "JobNew", on_job_new, &parallel);
+
+        while (r >= 0 && (parallel.n_done < n || parallel.n_authorized < n)) {
+                if (parallel.n_asked < n && parallel.n_asked - parallel.n_authorized < QUESTIONS_MAX) {
+                        _cleanup_message_ sd_bus_message *call = call_message(
+                                bus, SERVICE, ROOT, MANAGER, "Reset", "ssa{sv}",
+                                addresses[parallel.n_asked++], method, 0);
+
+                        r = sd_bus_call_async(bus, NULL, call, on_reset_done, &parallel, CALL_MAX);
+                        continue;
+                }
+                r = sd_bus_process(bus, NULL);
+                if (r == 0)
+                        r = sd_bus_wait(bus, CALL_MAX);
+        }
+        if (r < 0)
+                fail("the bus: %s", strerror(-r));
+        return parallel.done - parallel.authorized;
+}
+
+static void bench_parallel(const char *method, uid_t uid, size_t n_rounds, char **addresses, size_t n)
+{
+        _cleanup_bus_ sd_bus *user = connect_as(uid);
+        Series series[2] = {series_new("alone", n_rounds), series_new("together", n_rounds)};
+
+        for (size_t round = 0; round < n_rounds; round++) {
+                series[0].usec[series[0].n++] = reset_all(user, method, addresses, 1);
+                series[1].usec[series[1].n++] = reset_all(user, method, addresses, n);
+        }
+        series_print(series, 2);
+}
+
 /* ---- idle ---- */
 
 static uint32_t daemon_pid(void)
@@ -393,6 +464,9 @@ int main(int argc, char *argv[])
                 bench_reads(argv[2], parse_count(argv[3]));
         else if (strcmp(mode, "reset") == 0 && (argc == 6 || (argc == 7 && strcmp(argv[6], "kernel") == 0)))
                 bench_reset(argv[2], argv[3], (uid_t) parse_count(argv[4]), parse_count(argv[5]), argc == 7);
+        else if (strcmp(mode, "parallel") == 0 && argc > 5)
+                bench_parallel(argv[2], (uid_t) parse_count(argv[3]), parse_count(argv[4]), argv + 5,
+                               (size_t) argc - 5);
         else if (strcmp(mode, "idle") == 0 && argc == 3)
                 bench_idle(parse_count(argv[2]));
         else

@@ -296,7 +296,7 @@ static void change_holders(Tree *tree, size_t i)
         /* Without a driver there is nothing that could be held. */
         if (node->driver[0] == '\0' || node->is_bridge)
                 return;
-        if (node->n_holders > 0 && chance(tree, 70))
+        if (node->n_holders > 0 && chance(tree, 85))
                 node->n_holders--;
         else if (node->n_holders < 3)
                 node->holders[node->n_holders++] = (HolderKind) pick(tree, HOLDER_KINDS);

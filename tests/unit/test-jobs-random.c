@@ -33,6 +33,7 @@ typedef struct Track {
         PlanAsker asker;
         unsigned granted; /* of Action */
         unsigned last_claim; /* when it was granted */
+        unsigned queued_at; /* the step */
         char method[RESET_METHOD_NAME_MAX];
         uint64_t inodes[NODES_MAX]; /* what it was granted for */
         size_t n_inodes;
@@ -54,11 +55,12 @@ static uint32_t last_id;
 static int pins;
 static unsigned seed, step;
 static bool is_calm;
+static size_t hot; /* where most of them ask for resets */
 
 /* That all of it happens at all. */
 static struct {
-        unsigned started, of_several, in_use, owned, shared, ours, hot_by_user, rebound, after_delay,
-                after_wait;
+        unsigned started, queued_behind, of_several, in_use, owned, shared, ours, hot_by_user, rebound,
+                after_delay, after_wait;
         unsigned finished, errors[RESET_LIMITS_EXCEEDED + 1];
 } stats;
 
@@ -212,6 +214,7 @@ static void count(const Job *job, const bool set[static NODES_MAX], size_t n)
         const Track *track = &tracks[job->id];
 
         stats.started++;
+        stats.queued_behind += track->queued_at > 0 && track->queued_at < step;
         stats.of_several += n > 1;
         stats.in_use += !!(track->granted & ACTION_RESET_IN_USE);
         stats.shared += !!(track->granted & ACTION_RESET_SHARED);
@@ -257,6 +260,8 @@ static void event(void *userdata, Job *job, JobEvent what)
         if ((what == JOB_EVENT_PREPARE && track->prepared) ||
             (what == JOB_EVENT_RELAX && !track->prepared) || (what == JOB_EVENT_FINISHED && track->prepared))
                 wrong(job, "PREPARE and RELAX are no pairs");
+        if (job->phase == JOB_QUEUED && (what == JOB_EVENT_ANNOUNCED || what == JOB_EVENT_CHANGED))
+                track->queued_at = step;
         track->prepared = what == JOB_EVENT_PREPARE || (track->prepared && what != JOB_EVENT_RELAX);
         if (what != JOB_EVENT_FINISHED)
                 return;
@@ -279,13 +284,21 @@ static uint32_t new_id(void *userdata)
 /* -- users, workers and the weather
  * ------------------------------------------------------------------------- */
 
+static size_t pick_near(size_t node)
+{
+        size_t i = (node + pick(&tree, 8)) % tree.n;
+
+        return tree.nodes[i].is_bridge ? pick(&tree, (unsigned) tree.n) : i;
+}
+
 static void submit(void)
 {
         static const char *const methods[] = {"any",  "any",    "function", "link",        "flr",
                                               "bus",  "acpi",   "cxl_bus",  "subordinate", "vfio_hot",
                                               "slot", "rescan", "pm",       "d3cold",      "frobnicate"};
         static const uint32_t uids[] = {0, 1001, 1002, 1003};
-        size_t target = pick(&tree, (unsigned) tree.n);
+        /* Most of them in one corner, so that they are in each other's way. */
+        size_t target = chance(&tree, 70) ? pick_near(hot) : pick(&tree, (unsigned) tree.n);
         Device *device = registry_find(tree.registry, &tree.nodes[target].address);
         JobRequest request = {.no_wait = chance(&tree, 5), .client = CLIENT};
         PlanAsker *asker = &request.plan.asker;
@@ -405,11 +418,10 @@ static void one_step(void)
                 break;
         case 2:
         case 3:
-        case 4:
                 tree_change(&tree, pick(&tree, (unsigned) tree.n));
                 break;
         case 5:
-                if (chance(&tree, 50))
+                if (chance(&tree, 25))
                         tree_claim(&tree);
                 break;
         case 6:
@@ -424,7 +436,8 @@ static void one_step(void)
                         ck_assert_int_eq(job_cancel(job, RESET_CANCELLED), 0);
                 break;
         default:
-                if (job)
+                /* Workers take their time. */
+                if (job && (!job_has_begun(job) || chance(&tree, 6)))
                         (void) push(job);
         }
 }
@@ -496,6 +509,7 @@ static void one_machine(void)
         ck_assert_int_eq(jobs_new(registry, proven, &ports, &jobs), 0);
         registry_set_listener(registry, &listener);
         tree_grow(&tree, seed, registry, claims);
+        hot = pick(&tree, (unsigned) tree.n);
 
         for (step = 0; step < STEPS; step++)
                 one_step();
@@ -531,16 +545,19 @@ START_TEST(no_reset_that_must_not_be)
         for (seed = first; seed < first + n; seed++)
                 one_machine();
         if (getenv("PCIRESETD_TEST_TREES"))
-                printf("# started %u several %u in-use %u shared %u owned %u ours %u hot-by-user %u rebound "
+                printf("# started %u queued-behind %u several %u in-use %u shared %u owned %u ours %u "
+                       "hot-by-user %u rebound "
                        "%u "
                        "after-delay %u after-wait %u\n",
-                       stats.started, stats.of_several, stats.in_use, stats.shared, stats.owned, stats.ours,
-                       stats.hot_by_user, stats.rebound, stats.after_delay, stats.after_wait);
+                       stats.started, stats.queued_behind, stats.of_several, stats.in_use, stats.shared,
+                       stats.owned, stats.ours, stats.hot_by_user, stats.rebound, stats.after_delay,
+                       stats.after_wait);
         if (n < TREES)
                 return;
         /* A promise that is kept by doing nothing is none. */
         ck_assert_uint_gt(stats.started, 1000);
         ck_assert_uint_gt(stats.of_several, 100);
+        ck_assert_uint_gt(stats.queued_behind, 100);
         ck_assert_uint_gt(stats.in_use, 20);
         ck_assert_uint_gt(stats.shared, 100);
         ck_assert_uint_gt(stats.owned, 20);

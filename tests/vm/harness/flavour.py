@@ -6,7 +6,8 @@ run there. `new` has both from the release's backports, more devices that only
 the newer QEMU has, cases for those, and as many of the common cases as time
 allows: newer kernels lock and report in other ways. Everything else, from the
 root file system to the program, is the same. `xen` is the image of `stock`
-started as a Xen host, another machine (xen.py), with cases of its own.
+started as a Xen host, another machine (xen.py), with cases of its own. `wide` is
+`stock` with many more devices, for measurements.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Flavour:
     common: tuple[str, ...] | None = None
 
     def kind(self, kind: str) -> str:
-        """The name of a kind of cache entry; each bed has its own, so that none pushes another out."""
-        return f"{self.name}-{kind}" if self.backports else kind
+        """The name of a kind of cache entry; each bed has its own, so that none pushes another out, of all that
+        is not the same."""
+        return f"{self.name}-{kind}" if self.backports or (kind == "state" and self != STOCK) else kind
 
     def files(self, vm: Path) -> list[Path]:
         own = [path for directory in self.cases for path in sorted((vm / directory).glob("*.py"))]
@@ -49,4 +51,6 @@ STOCK = Flavour("stock", "vm")
 NEW = Flavour("new", "vm-new", backports=True, machine=topology.NEWER_MACHINE, acpi_symbols=("ADD_TO_NODES",),
               additions=topology.NEWER, cases=("cases-new",), common=("bed", "reset", "lanes", "hotplug", "failure"))
 XEN = Flavour("xen", "xen", additions=topology.XEN, cases=("cases-xen",), common=())
+# Not for cases: tests/bench measures in it.
+WIDE = Flavour("wide", "bench", additions=topology.WIDE)
 FLAVOURS = {flavour.name: flavour for flavour in (STOCK, NEW, XEN)}

@@ -29,6 +29,8 @@ The bed with the newer QEMU has these too:
     00:08.0  cxl                               a root bus of its own, for CXL
     40:00.0  port-cxl      (memory)            a CXL memory expander, plugged in after a restore
 
+That of the measurements has 32 more ports, from 00:11.0 on, with a device each: wide0 to wide31.
+
 An emulated NVMe controller cannot be saved with the machine, which is why it
 is not there from the start. Nor can a CXL port: the kernel lets go of it before
 it saves, and finds it again when a case wants it.
@@ -36,7 +38,7 @@ it saves, and finds it again when a case wants it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 ROOT = "pcie.0"
@@ -127,6 +129,18 @@ NEWER = (
 NEWER_MACHINE = ("-M", "cxl=on,cxl-fmw.0.targets.0=cxl,cxl-fmw.0.size=4G")
 # Its state is not in a saved machine: it comes back as new.
 FORGETFUL = ("port-cxl",)
+
+def _wide_port(role: str, number: int) -> Device:
+    port = _port(f"port-{role}", 0x11 + number // 8, number % 8)
+    # There are no I/O ports for so many.
+    return replace(port, options={**port.options, "io-reserve": "0"})
+
+
+# Many to reset at once, for measurements: small devices without I/O ports, each below a port of its own. With power management
+# they get the time that the kernel gives a device after its link was down; with FLR libvirt would leave them to the kernel.
+WIDE_ROLES = tuple(f"wide{number}" for number in range(32))
+WIDE = (*(_wide_port(role, number) for number, role in enumerate(WIDE_ROLES)),
+        *(Device(role, "virtio-rng-pci", f"port-{role}", 0, 0, {"x-pcie-flr-init": "off"}) for role in WIDE_ROLES))
 
 # A Xen host has the card, and is never saved, so that the controller can be there from the start.
 XEN = (Device("nvme", "nvme", NVME_PORT, 0, 0, {"serial": "nvme", "drive": "medium-nvme"}),)
