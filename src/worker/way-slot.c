@@ -4,6 +4,10 @@
  * `slot`: the power of a hotplug slot off and on (power_write_file in
  * drivers/pci/hotplug/pci_hotplug_core.c). The kernel removes the devices before and finds them again after.
  *
+ * pciehp does so whether the slot has a power controller or not (remove_board in
+ * drivers/pci/hotplug/pciehp_ctrl.c). Without one nothing is switched: a device that was found again would
+ * be taken for one that was reset.
+ *
  * The kernel's parser takes any text that is no number for 0, so nothing but the two constants below is ever
  * written.
  */
@@ -12,14 +16,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/cleanup.h"
 #include "worker/attribute.h"
+#include "worker/clock.h"
 #include "worker/come-back.h"
+#include "worker/config-space.h"
 #include "worker/way.h"
 
 #define POWER_OFF "0"
 #define POWER_ON  "1"
+
+/* A slot that stays off is worse than one that takes its time. */
+#define ON_AGAIN_USEC (5 * USEC_PER_SEC)
+#define ON_STEP_USEC  (100 * USEC_PER_MSEC)
 
 typedef struct SlotWay {
         int power_fds[2]; /* a write each */
@@ -58,6 +69,48 @@ static bool check_slot(Reset *reset, int slot_fd)
         return true;
 }
 
+/* The service of a root port or of a switch's port (get_descriptor_id in drivers/pci/pcie/portdrv.c). */
+static bool is_of_pciehp(const Device *port)
+{
+        static const char *const ids[] = {"004", "204"};
+        char path[sizeof(port->name) + sizeof(":pcie004/driver")], driver[WORKER_DRIVER_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(ids); i++) {
+                (void) snprintf(path, sizeof(path), "%s:pcie%s/driver", port->name, ids[i]);
+                if (attribute_read_link(port->fd, path, driver, sizeof(driver)) == 0 &&
+                    strcmp(driver, "pciehp") == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* PCI Express Base Specification, Slot Capabilities Register: Power Controller Present. */
+static bool check_power_controller(Reset *reset)
+{
+        const Device *port = &reset->bridge;
+        _cleanup_close_ int fd = -EBADF;
+        ConfigSpace config;
+        size_t express;
+        int r;
+
+        if (!is_of_pciehp(port))
+                return true;
+        fd = openat(port->fd, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        r = fd < 0 ? -errno : config_space_begin(&config, fd);
+        if (r < 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_UNREADABLE, -r,
+                                 "%s: whether slot %s can be switched cannot be read from %s: %s",
+                                 reset_target_name(reset), reset->request->slot, port->name, strerror(-r));
+        express = config_space_find_capability(&config, PCI_CAP_ID_EXP);
+        if (express != 0 && config_space_get32(&config, express + PCI_EXP_SLTCAP) & PCI_EXP_SLTCAP_PCP &&
+            config.error == 0)
+                return true;
+        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_NO_SLOT, 0,
+                         "%s: slot %s has no power controller, so the device would go and come back without "
+                         "having been reset",
+                         reset_target_name(reset), reset->request->slot);
+}
+
 static bool open_slot(Reset *reset)
 {
         char path[WORKER_SLOT_MAX + sizeof("../slots/")];
@@ -79,7 +132,7 @@ static bool open_slot(Reset *reset)
                 return reset_end(reset, WORKER_REFUSED, WORKER_WHY_NO_SLOT, errno,
                                  "%s: slot %s cannot be opened: %s", reset_target_name(reset), slot,
                                  strerror(errno));
-        if (!check_slot(reset, slot_fd))
+        if (!check_slot(reset, slot_fd) || !check_power_controller(reset))
                 return false;
         for (size_t i = 0; i < ELEMENTSOF(state->power_fds); i++) {
                 state->power_fds[i] = attribute_open_for_write(slot_fd, "power");
@@ -89,6 +142,23 @@ static bool open_slot(Reset *reset)
                                          reset_target_name(reset), slot, strerror(-state->power_fds[i]));
         }
         return reset_check_use_below_bridge(reset) && come_back_prepare(reset, &state->come_back);
+}
+
+static int switch_on(const Reset *reset)
+{
+        const SlotWay *state = reset->state;
+        uint64_t limit = come_back_times.device_usec < ON_AGAIN_USEC ? come_back_times.device_usec
+                                                                     : ON_AGAIN_USEC;
+        uint64_t deadline = now_usec() + limit;
+        int r;
+
+        while ((r = attribute_write(state->power_fds[1], POWER_ON)) < 0 && now_usec() < deadline) {
+                sleep_usec(ON_STEP_USEC);
+                /* Somebody else has, with the button of the slot. */
+                if (faccessat(reset->devices_fd, reset_target_name(reset), F_OK, 0) == 0)
+                        return 0;
+        }
+        return r;
 }
 
 static int write_power(Reset *reset)
@@ -101,7 +171,7 @@ static int write_power(Reset *reset)
         if (r < 0 && !come_back_is_removed(reset))
                 return r;
 
-        on = attribute_write(state->power_fds[1], POWER_ON);
+        on = switch_on(reset);
         state->is_on_again = on >= 0;
         return r < 0 ? r : on;
 }

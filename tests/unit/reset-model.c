@@ -166,8 +166,13 @@ static int switch_slot(const char *slot, const char *value)
                 return 0;
         }
         ck_assert_str_eq(value, "1");
-        if (kernel.on_error < 0)
-                return kernel.on_error;
+        if (kernel.on_error < 0) {
+                int r = kernel.on_error;
+
+                if (kernel.on_failed_on)
+                        kernel.on_failed_on();
+                return r;
+        }
         find_devices();
         return 0;
 }

@@ -34,6 +34,7 @@ typedef struct KernelModel {
         int lists;
 
         int off_error, on_error; /* of a slot's power */
+        void (*on_failed_on)(void); /* after its power could not be switched on */
         bool nothing_is_removed;
         void (*on_return)(void); /* the devices are to be found; NULL: the card and its sibling are */
         void (*on_removed)(void); /* the first device was removed */

@@ -278,6 +278,77 @@ START_TEST(slot_that_stays_off)
 }
 END_TEST
 
+static const struct {
+        const char *service, *driver;
+        bool has_controller, good;
+} power_controllers[] = {
+        {":pcie004", "pciehp", true, true},
+        {":pcie204", "pciehp", true, true},
+        {":pcie004", "pciehp", false, false},
+        {":pcie204", "pciehp", false, false},
+        /* Somebody else switches it. */
+        {":pcie004", NULL, false, true},
+        {":pcie002", "pcie_pme", false, true},
+};
+
+/* Without a power controller the device goes and comes back and was not reset. */
+START_TEST(slot_without_power)
+{
+        char service[64], link[64];
+
+        use_slot();
+        (void) snprintf(service, sizeof(service), PORT "%s", power_controllers[_i].service);
+        (void) snprintf(link, sizeof(link), "%s/driver", service);
+        fake_directory_add(&pci, PORT, service);
+        if (power_controllers[_i].driver)
+                fake_link_set(&pci, PORT, link, power_controllers[_i].driver);
+        fake_config_set16(&pci, PORT, 0x40 + PCI_EXP_SLTCAP,
+                          PCI_EXP_SLTCAP_HPC |
+                                  (power_controllers[_i].has_controller ? PCI_EXP_SLTCAP_PCP : 0));
+        if (!power_controllers[_i].good) {
+                expect_untouched(WORKER_REFUSED, WORKER_WHY_NO_SLOT, 0);
+                ck_assert_ptr_nonnull(strstr(result->message, "slot 3 has no power controller"));
+                return;
+        }
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+}
+END_TEST
+
+static void the_card_is_back(void)
+{
+        kernel.on_error = 0;
+}
+
+/* What the kernel did not find at once is there a moment later. */
+START_TEST(slot_that_takes_its_time)
+{
+        use_slot();
+        kernel.on_error = -ENODEV;
+        kernel.on_failed_on = the_card_is_back;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; slot 3 0; slot 3 1; slot 3 1; verifying; ");
+}
+END_TEST
+
+static void somebody_presses_the_button(void)
+{
+        model_find(CARD);
+        model_find(SIBLING);
+}
+
+START_TEST(slot_that_is_switched_on_by_hand)
+{
+        use_slot();
+        kernel.on_error = -ENODEV;
+        kernel.on_failed_on = somebody_presses_the_button;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_str_eq(action_log, "resetting; slot 3 0; slot 3 1; verifying; ");
+}
+END_TEST
+
 START_TEST(rescan)
 {
         model_use_method("rescan");
@@ -669,6 +740,8 @@ int main(void)
                 no_slot,
                 slot_that_stays,
                 slot_that_stays_off,
+                slot_that_takes_its_time,
+                slot_that_is_switched_on_by_hand,
                 rescan,
                 rescan_removes_only_what_is_on_top,
                 virtual_functions_go_with_theirs,
@@ -695,6 +768,7 @@ int main(void)
         tcase_add_loop_test(tree, pciback_resets, 0, ELEMENTSOF(pciback_files));
         tcase_add_loop_test(tree, pciback_cannot, 0, ELEMENTSOF(pciback_files));
         tcase_add_loop_test(tree, slot_of_another, 0, ELEMENTSOF(slot_addresses));
+        tcase_add_loop_test(tree, slot_without_power, 0, ELEMENTSOF(power_controllers));
         for (size_t i = 0; i < ELEMENTSOF(removals); i++)
                 tcase_add_loop_test(tree, removals[i], 0, ELEMENTSOF(removing_methods));
         suite_add_tcase(suite, tree);

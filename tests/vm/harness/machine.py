@@ -178,6 +178,13 @@ class Machine:
         if device and "drive" in device.options:
             self.qmp("blockdev-del", **{"node-name": f"medium-{role}"})
 
+    def put_in_again(self, role: str, timeout: float = 20.0) -> None:
+        """Wait until a device of the topology has lost the power of its slot, which ends it, and plug in a new one."""
+        device = topology.DEVICES[role]
+        self._qmp.wait_event("DEVICE_DELETED", timeout, device=role)
+        self.qmp("device_add", driver=device.model, id=role, bus=device.bus,
+                 addr=f"{device.slot:#x}.{device.function}", **device.options)
+
     def surprise_remove(self, role: str) -> None:
         """The device vanishes without a word: every read gives all-ones."""
         self.qmp("qom-set", path=f"/machine/peripheral/{role}", property="realized", value=False)

@@ -19,7 +19,7 @@ guest is asked, by walking the chain (see bed.py).
     00:04.7  port-empty1   empty
     00:05.0  port-empty2   empty
     00:05.1  port-slow     slow0, slow1        ACPI _RST of chosen duration
-    00:05.2  port-slow2    slow2               the same, below another port
+    00:05.2  port-slow2    slow2               the same, in a slot that cannot switch its power
     00:10.0  conv-bridge   conv0, conv1        conventional PCI
 
 The bed with the newer QEMU has these too:
@@ -46,6 +46,8 @@ ROOT = "pcie.0"
 CXL_BUS = 0x40
 # What is no device to reset.
 INFRASTRUCTURE = ("pcie-root-port", "x3130-upstream", "xio3130-downstream", "pcie-pci-bridge", "pxb-cxl", "cxl-rp")
+# Its slot can be told to switch its power off, and cannot do it.
+UNSWITCHED_PORT = "port-slow2"
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,7 @@ def _port(role: str, slot: int, function: int) -> Device:
     options = {"chassis": str(number), "slot": str(number)}
     if function == 0:
         options["multifunction"] = "on"
-    if role == "port-nic2":
-        # Otherwise QEMU takes the device away for good when its power is switched off.
+    if role == UNSWITCHED_PORT:
         options["power_controller_present"] = "off"
     return Device(role, "pcie-root-port", ROOT, slot, function, options)
 
