@@ -144,6 +144,8 @@ def service(bed: Bed) -> None:
     allowed = ("/sys/devices", "/sys/bus/pci", "/run/pciresetd", "/tmp", "/var/tmp", "/dev", "/proc")
     assert all(place.startswith(allowed) for place in writable), writable
     assert "/" not in writable and "/sys" not in writable, writable
+    readable = {line.split()[1] for line in mounts} - writable
+    assert {"/sys/devices/system", "/sys/devices/virtual"} <= readable, mounts
     # The sandbox hides nothing from it that it wants to know.
     # (We speak with the guest through a character device of the console.)
     console, = [address for address, facts in sysfs(bed).items() if facts["class"] == 0x078000]
