@@ -133,7 +133,7 @@ def slot(bed: Bed) -> None:
 
 @case("a slot without a power controller resets nothing, and is not used as if it did")
 def slot_without_power(bed: Bed) -> None:
-    (address,) = bare(bed, "slow2")
+    (address,) = bare(bed, "nic")
     caller, trace = Caller(bed), bed.trace()
     wait_known(bed, caller, address, "")
     error = caller.reset_refused(address, "slot")

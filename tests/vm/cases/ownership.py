@@ -56,7 +56,7 @@ def mounted(bed: Bed) -> None:
     bed.guest.run("mount /dev/nvme0n1 /mnt/nvme && ls -d /mnt/nvme/lost+found", check=True)
 
 
-@case("a mount that only another namespace sees, swap, and device-mapper count too", timeout=120)
+@case("a mount that only another namespace sees, and swap, count too", timeout=120)
 def hidden_use(bed: Bed) -> None:
     address, root, trace = plug(bed), Caller(bed, "root"), bed.trace()
     quiet(bed, root, address)

@@ -13,13 +13,13 @@ guest is asked, by walking the chain (see bed.py).
                                  ├─ sw-down2   empty
                                  └─ sw-down3   empty
     00:04.3  port-virtio   virtio              has FLR, and AER for injection
-    00:04.4  port-nic      nic
+    00:04.4  port-nic      nic                 in a slot that cannot switch its power
     00:04.5  port-nic2     nic2                in a slot whose power can be switched off and on again
     00:04.6  port-empty0   empty
     00:04.7  port-empty1   empty
     00:05.0  port-empty2   empty
     00:05.1  port-slow     slow0, slow1        ACPI _RST of chosen duration
-    00:05.2  port-slow2    slow2               the same, in a slot that cannot switch its power
+    00:05.2  port-slow2    slow2               the same, below another port
     00:10.0  conv-bridge   conv0, conv1        conventional PCI
 
 The bed with the newer QEMU has these too:
@@ -47,7 +47,7 @@ CXL_BUS = 0x40
 # What is no device to reset.
 INFRASTRUCTURE = ("pcie-root-port", "x3130-upstream", "xio3130-downstream", "pcie-pci-bridge", "pxb-cxl", "cxl-rp")
 # Its slot can be told to switch its power off, and cannot do it.
-UNSWITCHED_PORT = "port-slow2"
+UNSWITCHED_PORT = "port-nic"
 
 
 @dataclass(frozen=True)
