@@ -7,6 +7,7 @@ UNIT_LIBS = libshared.a $(JSON_LIBS) $(CHECK_LIBS)
 # The worker, the protocol and JSON.
 worker_unit_tests = \
 	tests/unit/test-channel \
+	tests/unit/test-come-back \
 	tests/unit/test-config-space \
 	tests/unit/test-device \
 	tests/unit/test-health \
@@ -96,6 +97,12 @@ tests_unit_test_reset_ways_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_reset_ways_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_reset_ways_LDFLAGS = $(reset_model_ldflags)
 tests_unit_test_reset_ways_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_come_back_SOURCES = tests/unit/test-come-back.c $(reset_model_sources)
+tests_unit_test_come_back_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_come_back_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_come_back_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_come_back_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 protocol_sources = tests/unit/protocol.c tests/unit/protocol.h
 

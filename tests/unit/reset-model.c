@@ -332,6 +332,13 @@ void model_teardown(void)
         fake_pci_end(&pci);
 }
 
+void model_use_slot(void)
+{
+        fake_slot_add(&pci, "3", "0000:01:00\n");
+        model_use_method("slot");
+        (void) strcpy(request.slot, "3");
+}
+
 void model_use_method(const char *method)
 {
         (void) snprintf(request.method, sizeof(request.method), "%s", method);

@@ -74,6 +74,8 @@ void model_teardown(void);
 
 /* Makes the request one for `method` of the card and its sibling. */
 void model_use_method(const char *method);
+/* The slot of the two functions. */
+void model_use_slot(void);
 
 void set_list(const char *list);
 

@@ -8,15 +8,10 @@
  */
 
 #include "daemon/bus/context.h"
-#include "daemon/bus/request.h"
 
-/* plan.c: what could be done. */
-int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+/* plan.c: what could be done, as messages tell it. */
 /* Reads the live facts of everything that a plan for the device may look at. */
 int refresh_concerned(Device *device, sd_bus_error *error);
-/* Whether it is known who uses all these devices, or has to be found out first: some have just appeared, or
- * got another driver. Negative errno on failure. */
-int use_is_known(Device *device);
 /* The a(sa{sv}) that GetMethods answers with, from live facts. */
 int append_methods(sd_bus_message *message, Bus *bus, Device *device, const PlanOptions *options);
 /* The a{sv} that Plan answers with. */
@@ -25,10 +20,8 @@ int append_plan(sd_bus_message *message, const Bus *bus, const Plan *plan, uint3
 int invalid_method(sd_bus_error *error, const PciAddress *address, const char *method);
 
 /* look.c: have it looked up who uses the devices. */
+int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 int handle_plan(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
-/* GetMethods, from the method's options on, once it is known who asks and who uses the devices. */
-int look_for_methods(Bus *bus, sd_bus_message *message, Device *device, const Request *request,
-                     sd_bus_error *error);
 int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 
 /* reset.c: waits for its job. */

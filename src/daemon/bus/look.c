@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Plan and GetHolders, and GetMethods where nobody has looked yet: what is told rests on a look at who uses
- * the devices that is not older than the call. GetMethods is here, too, where it matters who asks.
+ * Plan and GetHolders: what is told rests on a look at who uses the devices that is not older than the call.
+ * GetMethods is content with what is known: it has somebody look only where nobody has yet, and waits only
+ * for that, or to learn who asks where it matters.
  *
  * Such a look starts a worker, and anybody may ask for it. So each user has one look at a device at a time:
  * further calls of his about the same device wait for its end, and then share the next one.
@@ -177,6 +178,20 @@ static void look(LookCall *call)
                 answer(call, r);
 }
 
+static int is_known(void *userdata, Device *device)
+{
+        return plan_needs_scan(device) && !device->use.known ? -ENODATA : 0;
+}
+
+/* Whether it is known who uses all these devices, or has to be found out first: some have just appeared, or
+ * got another driver. */
+static int use_is_known(Device *device)
+{
+        int r = plan_for_each_concerned(device, is_known, NULL);
+
+        return r == -ENODATA ? false : r < 0 ? r : true;
+}
+
 /* GetMethods takes what is known, and only wanted to know who asks. */
 static bool needs_no_look(const LookCall *call)
 {
@@ -296,10 +311,42 @@ int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus
         return r < 0 ? r : start(bus, message, device, &arguments, error);
 }
 
-int look_for_methods(Bus *bus, sd_bus_message *message, Device *device, const Request *request,
-                     sd_bus_error *error)
+static int is_free(void *userdata, Device *device)
 {
-        const LookCall arguments = {.what = LOOK_FOR_METHODS, .options = *request};
+        return device->lease ? -EBUSY : 0;
+}
 
-        return start(bus, message, device, &arguments, error);
+/* Whether the answer depends on whose uid the caller has, which has to be asked for. */
+static int depends_on_uid(Device *device, const PlanAsker *asker)
+{
+        int r = plan_for_each_concerned(device, is_free, NULL);
+
+        return r == -EBUSY ? true : r < 0 ? r : asker->lease[0] != '\0';
+}
+
+int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+{
+        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
+        LookCall arguments = {.what = LOOK_FOR_METHODS};
+        int r, wait;
+
+        r = request_read(bus, message, NULL, 0, &arguments.options, error);
+        if (r < 0)
+                return r;
+        r = use_is_known(device);
+        if (r < 0)
+                return r;
+        wait = r > 0 ? depends_on_uid(device, &arguments.options.plan.asker) : true;
+        if (wait < 0)
+                return wait;
+        if (wait > 0)
+                return start(bus, message, device, &arguments, error);
+        r = refresh_concerned(device, error);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(message, &reply);
+        if (r >= 0)
+                r = append_methods(reply, bus, device, &arguments.options.plan);
+        return r < 0 ? r : sd_bus_message_send(reply);
 }

@@ -12,8 +12,8 @@
 #include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/message.h"
+#include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
-#include "daemon/bus/request.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
@@ -104,58 +104,6 @@ int append_methods(sd_bus_message *message, Bus *bus, Device *device, const Plan
         for (size_t i = 0; i < n_own && r >= 0; i++)
                 r = append_method_named(message, bus, device, own[i], options);
         return r < 0 ? r : sd_bus_message_close_container(message);
-}
-
-static int is_known(void *userdata, Device *device)
-{
-        return plan_needs_scan(device) && !device->use.known ? -ENODATA : 0;
-}
-
-int use_is_known(Device *device)
-{
-        int r = plan_for_each_concerned(device, is_known, NULL);
-
-        return r == -ENODATA ? false : r < 0 ? r : true;
-}
-
-static int is_free(void *userdata, Device *device)
-{
-        return device->lease ? -EBUSY : 0;
-}
-
-/* Whether the answer depends on whose uid the caller has, which has to be asked for. */
-static int depends_on_uid(Device *device, const PlanAsker *asker)
-{
-        int r = plan_for_each_concerned(device, is_free, NULL);
-
-        return r == -EBUSY ? true : r < 0 ? r : asker->lease[0] != '\0';
-}
-
-int handle_get_methods(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
-{
-        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
-        Request request = {};
-        int r, wait;
-
-        r = request_read(bus, message, NULL, 0, &request, error);
-        if (r < 0)
-                return r;
-        r = use_is_known(device);
-        if (r < 0)
-                return r;
-        wait = r > 0 ? depends_on_uid(device, &request.plan.asker) : true;
-        if (wait < 0)
-                return wait;
-        if (wait > 0)
-                return look_for_methods(bus, message, device, &request, error);
-        r = refresh_concerned(device, error);
-        if (r < 0)
-                return r;
-
-        r = sd_bus_message_new_method_return(message, &reply);
-        if (r >= 0)
-                r = append_methods(reply, bus, device, &request.plan);
-        return r < 0 ? r : sd_bus_message_send(reply);
 }
 
 static int append_set(sd_bus_message *message, const Rung *rung)
