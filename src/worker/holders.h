@@ -23,7 +23,7 @@ typedef struct HoldersClaims {
 } HoldersClaims;
 
 /* Finds the holders, nodes and, if `request->owners`, owners of the request's members; of these only address
- * and inode count. Waits for no reset of anybody unless owners are asked for.
+ * and inode count. Waits for no reset of anybody.
  *
  * `roots` is NULL for the machine's own. With `claims` the exclusive opens stay open for the caller, else
  * each is closed at once. A claim keeps a device that is removed half alive and its number taken, so whoever

@@ -27,6 +27,7 @@ integration_programs = \
 	tests/integration/test-groups \
 	tests/integration/test-looks \
 	tests/integration/test-in-use \
+	tests/integration/test-owners \
 	tests/integration/test-when-idle
 
 # The worker's look, without a daemon.
@@ -193,3 +194,8 @@ tests_integration_test_when_idle_SOURCES = tests/integration/test-when-idle.c
 tests_integration_test_when_idle_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_when_idle_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_when_idle_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_owners_SOURCES = tests/integration/test-owners.c
+tests_integration_test_owners_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_owners_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_owners_LDADD = $(INTEGRATION_LIBS)

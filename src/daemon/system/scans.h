@@ -8,8 +8,8 @@
  * asked in the same turn of the loop, or while no further worker may be started, share the next scan; if
  * that one fails each is asked again by itself. Two scans of a kind never look at the same device at once,
  * since each would take the other's opening of block devices for a user's. Questions for owners have their
- * own workers: on kernels before 6.18 they wait for resets of others, and nobody who only wants to know
- * about holders shall wait with them.
+ * own workers: uevents ask them, and nobody who only wants to know about holders shall wait behind a storm
+ * of those.
  */
 
 #include <stdbool.h>

@@ -234,8 +234,7 @@ static void ask_hinted(Survey *survey, Device **devices, bool owners)
         for (const Hint *hint = survey->hints; hint; hint = hint->hh.next) {
                 Device *device = registry_find(survey->registry, &hint->address);
 
-                /* While it is being reset its owner cannot be read on every kernel, and does not change. */
-                if (!device || (owners && (!hint->owners || device->n_resetting > 0)))
+                if (!device || (owners && !hint->owners))
                         continue;
                 devices[n++] = device;
         }
