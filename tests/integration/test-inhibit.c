@@ -22,6 +22,26 @@ static void start_for_everybody(void)
         signals_watch(observer);
 }
 
+/* The only one with the mode `block` is told as ListInhibitors tells it. */
+static void expect_inhibitor(const Reply *refused)
+{
+        _cleanup_reply_ Reply *list = claims_list("ListInhibitors");
+        const char *told = json_object_to_json_string(reply_at(refused, "1.inhibitors.0"));
+        size_t n_blocking = 0;
+
+        ck_assert_uint_eq(reply_length(refused, "1.inhibitors"), 1);
+        for (size_t i = 0; i < reply_length(list, "0"); i++) {
+                json_object *row = json_object_array_get_idx(reply_at(list, "0"), i);
+
+                if (strcmp(json_object_get_string(json_at(row, "mode")), "block") != 0)
+                        continue;
+                ck_assert_str_eq(told, json_object_to_json_string(row));
+                n_blocking++;
+        }
+        ck_assert_uint_eq(n_blocking, 1);
+        ck_assert_uint_eq(reply_length(refused, "1.owners"), 0);
+}
+
 static void expect_inhibited(Client *client, const char *address)
 {
         _cleanup_reply_ Reply *reply = reset(client, address, "flr", "in_use", "b", 1, NULL);
@@ -30,6 +50,7 @@ static void expect_inhibited(Client *client, const char *address)
         expect_error(reply, "Inhibited", "a test");
         expect_error(reply, "Inhibited", "to see what happens");
         ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "inhibited");
+        expect_inhibitor(reply);
 }
 
 static void expect_reset(Client *client, const char *address)
@@ -37,6 +58,7 @@ static void expect_reset(Client *client, const char *address)
         _cleanup_reply_ Reply *reply = reset(client, address, "flr", NULL);
 
         expect_success(reply);
+        ck_assert_uint_eq(reply_length(reply, "0.inhibitors"), 0);
 }
 
 /* ---- block ---- */
@@ -68,6 +90,34 @@ START_TEST(nobody_may_reset_it)
                                         "PCIRESETD_UID", "1002", NULL),
                           1);
         ck_assert_uint_eq(journal_count("MESSAGE_ID", MESSAGE_ID_UNINHIBITED, NULL), 1);
+}
+END_TEST
+
+START_TEST(each_one_is_named)
+{
+        static const int uids[] = {UID_BOB, UID_ALICE, 0};
+        _cleanup_reply_ Reply *reply = NULL;
+        int inhibitors[5];
+
+        start_for_everybody();
+        inhibitors[0] = inhibitor_take(bob, CARD, "block");
+        inhibitors[1] = inhibitor_take(bob, CARD2, "block");
+        inhibitors[2] = inhibitor_take(bob, CARD, "delay");
+        inhibitors[3] = inhibitor_take(alice, CARD, "block");
+        inhibitors[4] = inhibitor_take(observer, NULL, "block");
+        reply = reset(alice, CARD, "any", NULL);
+        expect_error(reply, "Inhibited", CARD);
+        ck_assert_uint_eq(reply_length(reply, "1.inhibitors"), ELEMENTSOF(uids));
+        for (size_t i = 0; i < ELEMENTSOF(uids); i++) {
+                json_object *row = json_object_array_get_idx(reply_at(reply, "1.inhibitors"), i);
+
+                ck_assert_int_eq(json_object_get_int(json_at(row, "uid")), uids[i]);
+                ck_assert_str_eq(json_object_get_string(json_at(row, "mode")), "block");
+                ck_assert_uint_eq(json_object_array_length(json_at(row, "devices")), uids[i] == 0 ? 0 : 1);
+        }
+        expect_nothing_written();
+        for (size_t i = 0; i < ELEMENTSOF(inhibitors); i++)
+                claim_release(&inhibitors[i]);
 }
 END_TEST
 
@@ -401,6 +451,7 @@ int main(void)
         TestProgram program = program_new("inhibit");
 
         program_add(&program, nobody_may_reset_it);
+        program_add(&program, each_one_is_named);
         program_add(&program, no_reason_is_needed);
         program_add(&program, a_lease_does_not_help);
         program_add(&program, all_devices);

@@ -36,6 +36,21 @@ static void expect_lease(const char *address, const char *id)
         ck_assert_str_eq(lease, id);
 }
 
+/* Whose lease refused it: the only one. */
+static void expect_owner(const Reply *refused, const char *address, const char *id, uid_t uid)
+{
+        _cleanup_free_ char *owner = textf("uid:%u", uid);
+
+        ck_assert_uint_eq(reply_length(refused, "1.owners"), 1);
+        ck_assert_str_eq(reply_string(refused, "1.owners.0.device"), device_path(address));
+        ck_assert_str_eq(reply_string(refused, "1.owners.0.owner"), owner);
+        ck_assert_str_eq(reply_string(refused, "1.owners.0.lease"), id);
+        ck_assert_int_eq(reply_number(refused, "1.owners.0.uid"), uid);
+        ck_assert_str_eq(reply_string(refused, "1.owners.0.who"), "a test");
+        ck_assert_uint_eq(reply_length(refused, "1.inhibitors"), 0);
+}
+
+/* alice has the lease. */
 static void expect_refused(Client *client, const char *address, const char *id)
 {
         _cleanup_reply_ Reply *reply = reset(client, address, "flr", NULL);
@@ -44,6 +59,7 @@ static void expect_refused(Client *client, const char *address, const char *id)
         expect_error(reply, "Leased", id);
         expect_error(reply, "Leased", "a test");
         ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "leased");
+        expect_owner(reply, address, id, UID_ALICE);
         ck_assert_uint_eq(model_count("begin", address), 0);
 }
 
@@ -52,6 +68,7 @@ static void expect_reset(Client *client, const char *address)
         _cleanup_reply_ Reply *reply = reset(client, address, "flr", NULL);
 
         expect_success(reply);
+        ck_assert_uint_eq(reply_length(reply, "0.owners"), 0);
 }
 
 /* ---- whose devices they are ---- */
@@ -166,7 +183,8 @@ START_TEST(reset_of_both_needs_both)
 {
         const char *const functions[] = {CARD, FUNCTION1, NULL};
         const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
-        _cleanup_reply_ Reply *refused = NULL, *plan = NULL;
+        _cleanup_reply_ Reply *refused = NULL, *plan = NULL, *of_root = NULL;
+        _cleanup_free_ char *id = NULL, *other_id = NULL;
         int lease, other;
 
         sysfs_add(&mock_port);
@@ -176,10 +194,19 @@ START_TEST(reset_of_both_needs_both)
         polkit_start(polkit_rules_everybody);
         fixture_start();
 
-        lease = lease_take(alice, CARD, NULL);
-        other = lease_take(bob, FUNCTION1, NULL);
+        lease = lease_take(alice, CARD, &id);
+        other = lease_take(bob, FUNCTION1, &other_id);
         refused = reset(alice, CARD, "subordinate", NULL);
         expect_error(refused, "Leased", FUNCTION1);
+        expect_owner(refused, FUNCTION1, other_id, UID_BOB);
+        /* A lease on what it does not disturb is not in the way. */
+        expect_refused(observer, CARD, id);
+        of_root = reset(observer, CARD, "subordinate", NULL);
+        expect_error(of_root, "Leased", id);
+        expect_error(of_root, "Leased", other_id);
+        ck_assert_uint_eq(reply_length(of_root, "1.owners"), 2);
+        ck_assert_str_eq(reply_string(of_root, "1.owners.0.lease"), id);
+        ck_assert_str_eq(reply_string(of_root, "1.owners.1.lease"), other_id);
         expect_nothing_written();
         claim_release(&other);
         claim_release(&lease);
@@ -244,6 +271,7 @@ START_TEST(a_copy_can_be_shown)
         /* It is about CARD alone. */
         other = reset(bob, CARD2, "flr", "lease", "s", id, "lease_fd", "h", lease, NULL);
         expect_error(other, "Leased", id);
+        ck_assert_uint_eq(reply_length(other, "1.owners"), 0);
         client_barrier(observer);
         ck_assert_uint_eq(daemon_descriptors(), n_open);
         /* Nor does the daemon keep it alive. */

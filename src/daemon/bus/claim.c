@@ -446,39 +446,6 @@ int handle_inhibit(Bus *bus, sd_bus_message *message, sd_bus_error *error)
 
 /* ---- who has what ---- */
 
-static int append_devices(sd_bus_message *message, const ClaimRecord *record)
-{
-        char address[PCI_ADDRESS_STRING_MAX];
-        int r = open_array_entry(message, "devices", "s");
-
-        for (size_t i = 0; i < record->n_devices && r >= 0; i++)
-                r = sd_bus_message_append(message, "s",
-                                          pci_address_format(&record->devices[i].address, address));
-        return r < 0 ? r : close_array_entry(message);
-}
-
-static int append_claim(sd_bus_message *message, const ClaimRecord *record)
-{
-        int r = sd_bus_message_open_container(message, 'a', "{sv}");
-
-        if (r >= 0)
-                r = append_entry(message, "id", "s", record->id);
-        if (r >= 0)
-                r = append_entry(message, "uid", "u", record->uid);
-        if (r >= 0)
-                r = append_entry(message, "who", "s", record->who);
-        if (r >= 0)
-                r = append_entry(message, "why", "s", record->why);
-        if (r >= 0)
-                r = append_entry(message, "since", "t", record->since);
-        if (r >= 0)
-                r = append_devices(message, record);
-        if (r >= 0 && record->kind != CLAIM_LEASE)
-                r = append_entry(message, "mode", "s",
-                                 record->kind == CLAIM_INHIBIT_BLOCK ? "block" : "delay");
-        return r < 0 ? r : sd_bus_message_close_container(message);
-}
-
 int handle_list_claims(Bus *bus, sd_bus_message *message, bool leases, sd_bus_error *error)
 {
         _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;

@@ -154,3 +154,59 @@ const char *device_owner(const Device *device, char buffer[static OWNER_TEXT_MAX
                 buffer[0] = '\0';
         return buffer;
 }
+
+static int append_lease(sd_bus_message *message, const ClaimRecord *lease)
+{
+        int r = append_entry(message, "lease", "s", lease->id);
+
+        if (r >= 0)
+                r = append_entry(message, "uid", "u", lease->uid);
+        return r < 0 ? r : append_entry(message, "who", "s", lease->who);
+}
+
+int append_owner(sd_bus_message *message, const Device *member)
+{
+        char path[OBJECT_PATH_MAX], owner[OWNER_TEXT_MAX];
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = append_entry(message, "device", "o", device_path(&member->facts.address, path));
+        if (r >= 0)
+                r = append_entry(message, "owner", "s", device_owner(member, owner));
+        if (r >= 0 && member->lease)
+                r = append_lease(message, &member->lease->record);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+static int append_devices(sd_bus_message *message, const ClaimRecord *record)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+        int r = open_array_entry(message, "devices", "s");
+
+        for (size_t i = 0; i < record->n_devices && r >= 0; i++)
+                r = sd_bus_message_append(message, "s",
+                                          pci_address_format(&record->devices[i].address, address));
+        return r < 0 ? r : close_array_entry(message);
+}
+
+int append_claim(sd_bus_message *message, const ClaimRecord *record)
+{
+        int r = sd_bus_message_open_container(message, 'a', "{sv}");
+
+        if (r >= 0)
+                r = append_entry(message, "id", "s", record->id);
+        if (r >= 0)
+                r = append_entry(message, "uid", "u", record->uid);
+        if (r >= 0)
+                r = append_entry(message, "who", "s", record->who);
+        if (r >= 0)
+                r = append_entry(message, "why", "s", record->why);
+        if (r >= 0)
+                r = append_entry(message, "since", "t", record->since);
+        if (r >= 0)
+                r = append_devices(message, record);
+        if (r >= 0 && record->kind != CLAIM_LEASE)
+                r = append_entry(message, "mode", "s",
+                                 record->kind == CLAIM_INHIBIT_BLOCK ? "block" : "delay");
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}

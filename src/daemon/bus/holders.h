@@ -25,3 +25,10 @@ void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid
 /* Whose device it is: the owner that a udev rule or the seat names, else "uid:N" with the one who made its
  * lease, else "". */
 const char *device_owner(const Device *device, char buffer[static OWNER_TEXT_MAX]);
+
+/* One a{sv} that says so, also if nobody is known: `device`, `owner`, and of a leased one `lease`, `uid` and
+ * `who` of its maker. */
+int append_owner(sd_bus_message *message, const Device *device);
+
+/* A row of ListLeases or ListInhibitors: an a{sv}. */
+int append_claim(sd_bus_message *message, const ClaimRecord *record);

@@ -6,7 +6,9 @@
 
 #include "daemon/bus/holders.h"
 #include "daemon/bus/message.h"
+#include "daemon/bus/obstacles.h"
 #include "daemon/bus/path.h"
+#include "shared/cleanup.h"
 
 int append_last_reset(sd_bus_message *message, const LastReset *last)
 {
@@ -213,7 +215,34 @@ static int append_obstacles(sd_bus_message *message, const Job *job)
         return r < 0 ? r : close_array_entry(message);
 }
 
-int append_job_result(sd_bus_message *message, const Job *job)
+/* Whose leases were. */
+static int append_foreign_owners(sd_bus_message *message, const Job *job)
+{
+        _cleanup_free_ Device **devices = NULL;
+        size_t n = 0;
+        int r = job->error == RESET_LEASED ? obstacles_leased(job, &devices, &n) : 0;
+
+        if (r >= 0)
+                r = open_array_entry(message, "owners", "a{sv}");
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = append_owner(message, devices[i]);
+        return r < 0 ? r : close_array_entry(message);
+}
+
+static int append_inhibitors(sd_bus_message *message, const Job *job, const Claims *claims)
+{
+        _cleanup_free_ const Claim **inhibitors = NULL;
+        size_t n = 0;
+        int r = job->error == RESET_INHIBITED ? obstacles_inhibitors(job, claims, &inhibitors, &n) : 0;
+
+        if (r >= 0)
+                r = open_array_entry(message, "inhibitors", "a{sv}");
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = append_claim(message, &inhibitors[i]->record);
+        return r < 0 ? r : close_array_entry(message);
+}
+
+int append_job_result(sd_bus_message *message, const Job *job, const Claims *claims)
 {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
@@ -231,6 +260,10 @@ int append_job_result(sd_bus_message *message, const Job *job)
                 r = append_checks(message, job);
         if (r >= 0)
                 r = append_obstacles(message, job);
+        if (r >= 0)
+                r = append_foreign_owners(message, job);
+        if (r >= 0)
+                r = append_inhibitors(message, job, claims);
         if (r >= 0)
                 r = append_entry(message, "job", "u", job->id);
         return r < 0 ? r : sd_bus_message_close_container(message);

@@ -9,6 +9,7 @@
 
 #include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
+#include "daemon/bus/obstacles.h"
 #include "shared/cleanup.h"
 
 /* Leases and inhibitors that one text names. */
@@ -299,11 +300,6 @@ static void print_in_use(FILE *f, const Job *job)
         print_story(f, job, ".", in_use_advice(job));
 }
 
-static bool is_foreign(const Claim *lease, const PlanAsker *asker)
-{
-        return lease->record.uid != asker->uid && strcmp(lease->record.id, asker->presented) != 0;
-}
-
 /* A lease that is named once is not named for each of its devices. */
 static bool is_first_of_lease(Device **devices, size_t index)
 {
@@ -316,18 +312,17 @@ static bool is_first_of_lease(Device **devices, size_t index)
 static void print_leases(FILE *f, const Job *job)
 {
         _cleanup_free_ Device **devices = NULL;
-        Device *target = job_target_device(job);
         char address[PCI_ADDRESS_STRING_MAX];
         const char *separator = ": ";
         unsigned n_printed = 0;
         size_t n;
 
-        if (!target || plan_concerned(target, &devices, &n) < 0)
+        if (obstacles_leased(job, &devices, &n) < 0)
                 return;
         for (size_t i = 0; i < n && n_printed < CLAIMS_PRINTED_MAX; i++) {
                 const Claim *lease = devices[i]->lease;
 
-                if (!lease || !is_foreign(lease, &job->request.plan.asker) || !is_first_of_lease(devices, i))
+                if (!is_first_of_lease(devices, i))
                         continue;
                 fprintf(f, "%s%s is in lease %s of %s (uid %u)", separator,
                         pci_address_format(&devices[i]->facts.address, address), lease->record.id,
@@ -349,32 +344,18 @@ static void print_leased(FILE *f, const Job *job)
         }
 }
 
-static bool concerns(const Claim *claim, Device **devices, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                if (claim_names(claim, devices[i]))
-                        return true;
-        return false;
-}
-
 static void print_inhibitors(FILE *f, const Job *job, const Claims *claims)
 {
-        _cleanup_free_ Device **devices = NULL;
-        Device *target = job_target_device(job);
-        const char *separator = ": ";
-        unsigned n_printed = 0;
+        _cleanup_free_ const Claim **inhibitors = NULL;
         size_t n;
 
-        if (!target || plan_concerned(target, &devices, &n) < 0)
+        if (obstacles_inhibitors(job, claims, &inhibitors, &n) < 0)
                 return;
-        for (const Claim *claim = claims_next(claims, NULL); claim && n_printed < CLAIMS_PRINTED_MAX;
-             claim = claims_next(claims, claim)) {
-                if (claim->record.kind != CLAIM_INHIBIT_BLOCK || !concerns(claim, devices, n))
-                        continue;
-                fprintf(f, "%s%s (uid %u): %s", separator, claim->record.who, claim->record.uid,
-                        claim->record.why[0] ? claim->record.why : "no reason given");
-                separator = "; ";
-                n_printed++;
+        for (size_t i = 0; i < n && i < CLAIMS_PRINTED_MAX; i++) {
+                const ClaimRecord *record = &inhibitors[i]->record;
+
+                fprintf(f, "%s%s (uid %u): %s", i > 0 ? "; " : ": ", record->who, record->uid,
+                        record->why[0] ? record->why : "no reason given");
         }
 }
 

@@ -128,29 +128,6 @@ static int append_set_holders(sd_bus_message *message, const Rung *rung, uint32_
         return r < 0 ? r : close_array_entry(message);
 }
 
-static int append_lease(sd_bus_message *message, const ClaimRecord *lease)
-{
-        int r = append_entry(message, "lease", "s", lease->id);
-
-        if (r >= 0)
-                r = append_entry(message, "uid", "u", lease->uid);
-        return r < 0 ? r : append_entry(message, "who", "s", lease->who);
-}
-
-static int append_owner(sd_bus_message *message, const Device *member)
-{
-        char path[OBJECT_PATH_MAX], owner[OWNER_TEXT_MAX];
-        int r = sd_bus_message_open_container(message, 'a', "{sv}");
-
-        if (r >= 0)
-                r = append_entry(message, "device", "o", device_path(&member->facts.address, path));
-        if (r >= 0)
-                r = append_entry(message, "owner", "s", device_owner(member, owner));
-        if (r >= 0 && member->lease)
-                r = append_lease(message, &member->lease->record);
-        return r < 0 ? r : sd_bus_message_close_container(message);
-}
-
 /* Of the members that have one. */
 static int append_owners(sd_bus_message *message, const Rung *rung)
 {

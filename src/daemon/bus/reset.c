@@ -77,7 +77,7 @@ static int reply(ResetCall *call, const Job *job, ResetError error)
                         &SD_BUS_ERROR_MAKE_CONST(error_name(error, name), text ? text : "Out of memory."));
         }
         if (r >= 0)
-                r = append_job_result(message, job);
+                r = append_job_result(message, job, call->pending.bus->claims);
         return r < 0 ? r : sd_bus_message_send(message);
 }
 
