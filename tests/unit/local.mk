@@ -20,7 +20,8 @@ worker_unit_tests = \
 	tests/unit/test-vfio-hot \
 	tests/unit/test-worker-hostile \
 	tests/unit/test-worker-messages \
-	tests/unit/test-xen
+	tests/unit/test-xen \
+	tests/unit/test-without-xen
 check_PROGRAMS += $(worker_unit_tests)
 unit_tests += $(worker_unit_tests)
 
@@ -120,6 +121,12 @@ tests_unit_test_xen_SOURCES = tests/unit/test-xen.c
 tests_unit_test_xen_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_xen_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_xen_LDADD = libworker.a $(UNIT_LIBS)
+
+# The same test and the worker's part, built without xenstore: this config.h is found first.
+tests_unit_test_without_xen_SOURCES = tests/unit/test-xen.c tests/unit/without-xen/config.h src/worker/xen.c
+tests_unit_test_without_xen_CPPFLAGS = -iquote $(top_srcdir)/tests/unit/without-xen $(UNIT_CPPFLAGS)
+tests_unit_test_without_xen_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_without_xen_LDADD = $(UNIT_LIBS)
 
 # The words and the domain.
 domain_unit_tests = \
