@@ -18,6 +18,8 @@
 #define RESET_ROUNDS "300"
 #define QUIET        "60" /* seconds */
 
+#define DRIVEN "0000:00:06.0"
+
 static void world_start(void)
 {
         _cleanup_free_ char *worker = textf("--worker=%s", tested_path("PCIRESET_WORKER"));
@@ -56,11 +58,18 @@ START_TEST(reads)
 }
 END_TEST
 
+/* Without a driver nobody can use a device, so nobody is looked for. The second device has one. */
 START_TEST(reset_overhead)
 {
+        static const MockDevice with_driver = {
+                .address = DRIVEN, .methods = "flr", .driver = "nvme", .class = 0x030000};
+
+        sysfs_add(&with_driver);
         world_start();
         measure("warm-up", (const char *const[]){"reset", CARD, "flr", "1001", "10", NULL});
         measure("reset-overhead", (const char *const[]){"reset", CARD, "flr", "1001", RESET_ROUNDS, NULL});
+        measure("reset-overhead-scan",
+                (const char *const[]){"reset", DRIVEN, "flr", "1001", RESET_ROUNDS, NULL});
 }
 END_TEST
 
