@@ -63,10 +63,23 @@ static bool format_address(const Addresses *entry, char ret[static ADDRESS_MAX])
         return true;
 }
 
+/*
+ * getifaddrs() gives the address's label in place of the interface's name, where it has one: `eth0:1`. What
+ * stands before the colon is the interface, whose own name cannot hold one (dev_valid_name() in the kernel).
+ * ip(8) and the old ioctls make only such labels. For one that begins otherwise, which a program can set
+ * through netlink, the interface's index in RTM_GETADDR would have to be read instead.
+ */
+static bool is_name_or_label(const char *text, const char *name)
+{
+        size_t n = strlen(name);
+
+        return strncmp(text, name, n) == 0 && (text[n] == '\0' || text[n] == ':');
+}
+
 static bool find_address(const Addresses *all, const char *name, char ret[static ADDRESS_MAX])
 {
         for (const Addresses *entry = all; entry; entry = entry->ifa_next)
-                if (entry->ifa_addr && strcmp(entry->ifa_name, name) == 0 &&
+                if (entry->ifa_addr && is_name_or_label(entry->ifa_name, name) &&
                     (entry->ifa_addr->sa_family == AF_INET || entry->ifa_addr->sa_family == AF_INET6) &&
                     format_address(entry, ret))
                         return true;

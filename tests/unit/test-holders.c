@@ -617,6 +617,8 @@ START_TEST(vfio_without_an_iommu)
 }
 END_TEST
 
+/* A fixture made by hand: VFIO's nodes of single devices are off in the kernels
+ * that the other tests run on. */
 START_TEST(vfio_devices_by_their_own_node)
 {
         set_driver("vfio-pci");
@@ -630,8 +632,9 @@ START_TEST(vfio_devices_by_their_own_node)
 }
 END_TEST
 
-/* Recorded on Linux 6.18, whose fdinfo of such a descriptor looks like this; no kernel that the other tests
- * run on has the last line. */
+/* A fixture: no kernel that the other tests run on shows it. Recorded on Linux 6.18; the path in the last
+ * line, which older kernels do not have, was adapted to the tree of these tests, where the device stands
+ * directly below the root bus. */
 static const char recorded_fdinfo[] = "pos:\t0\n"
                                       "flags:\t02000002\n"
                                       "mnt_id:\t15\n"
@@ -926,6 +929,9 @@ static const struct {
          "network eth0 2001:db8::1/64;"},
         {"0x1003\n", {{"eth0", "fe80::1", 64}}, 1, "interface eth0;"},
         {"0x1003\n", {{"eth1", "192.0.2.1", 24}}, 1, "interface eth0;"},
+        /* With a label, and those of others whose names are like it. */
+        {"0x1003\n", {{"eth0:1", "192.0.2.1", 24}}, 1, "network eth0 192.0.2.1/24;"},
+        {"0x1003\n", {{"eth0.7:1", "192.0.2.1", 24}, {"eth:0", "192.0.2.2", 24}}, 2, "interface eth0;"},
         {"0x1003\n", {}, 0, "interface eth0;"},
         {"0x1002\n", {{"eth0", "192.0.2.1", 24}}, 1, ""},
 };
