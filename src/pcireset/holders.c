@@ -61,6 +61,15 @@ char *holder_to_text(json_object *holder)
                        : text;
 }
 
+/* Were there more than could be told? */
+static bool are_truncated(json_object *holders)
+{
+        for (size_t i = 0; i < json_length(holders); i++)
+                if (json_get_bool(json_object_array_get_idx(holders, i), "truncated"))
+                        return true;
+        return false;
+}
+
 int print_holders(FILE *stream, const char *first, const char *next, json_object *holders)
 {
         int r = 0;
@@ -72,6 +81,8 @@ int print_holders(FILE *stream, const char *first, const char *next, json_object
                         return -ENOMEM;
                 r = text_print_line(stream, "%s%s", i == 0 ? first : next, text);
         }
+        if (r >= 0 && are_truncated(holders))
+                r = text_print_line(stream, "%sand more, which are not listed", next);
         return r;
 }
 
@@ -96,5 +107,7 @@ int print_holder_kinds(FILE *stream, json_object *holders)
                         r = text_print_line(stream, "%s: %s", kind,
                                             kind_to_words(kind, json_get_bool(holder, "hard")));
         }
+        if (r >= 0 && are_truncated(holders))
+                r = text_print_line(stream, "There are more than these, none of a harder kind.");
         return r;
 }

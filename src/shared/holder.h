@@ -57,6 +57,8 @@ typedef struct Holder {
         char command[HOLDER_COMMAND_MAX]; /* of the process, else empty */
         char unit[HOLDER_UNIT_MAX]; /* its systemd unit, empty: none known */
         char what[HOLDER_WHAT_MAX];
+        bool truncated; /* of this device there are more than are told, none of a harder kind; each of those
+                         * that are told says so */
 } Holder;
 
 /* `root` `mount` `swap` `block` `network` `guest` `process` `interface` `hidden` `vfio` */

@@ -31,7 +31,7 @@
  *    "reset_method":"exact","started_usec":…,"finished_usec":…,"message":"",
  *    "checks":[{"device":"0000:01:00.0","check":"command","result":"ok","before":"0x0006","after":"0x0006"},…],
  *    "holders":[{"device":"0000:01:00.0","kind":"process","pid":812,"uid":1000,"command":"qemu","unit":"",
- *                "what":"/dev/dri/card0"},…]}
+ *                "what":"/dev/dri/card0","truncated":false},…]}
  *   {"event":"scan","errno":0,"message":"","uses":[…],"holders":[…]}
  */
 

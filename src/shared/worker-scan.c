@@ -64,11 +64,11 @@ static int write_use(const void *element, json_object **ret)
                 json_write_unsigned(&writer, "vfio_uid", use->vfio_uid);
         else
                 json_write_null(&writer, "vfio_uid");
-        json_write_boolean(&writer, "truncated", use->truncated);
         r = worker_array_write(use->nodes, use->n_nodes, WORKER_NODE_MAX, write_node, &nodes);
         if (r < 0)
                 return r;
         json_write_value(&writer, "nodes", nodes);
+        json_write_boolean(&writer, "more_nodes", use->more_nodes);
 
         return json_writer_finish(&writer, ret);
 }
@@ -88,8 +88,8 @@ static int read_use(json_object *object, void *element)
         use->has_vfio_uid = !json_read_null(&reader, "vfio_uid");
         if (use->has_vfio_uid)
                 use->vfio_uid = (uint32_t) json_read_unsigned(&reader, "vfio_uid", 0, UINT32_MAX);
-        use->truncated = json_read_boolean(&reader, "truncated");
         nodes = json_read_array(&reader, "nodes", 0, WORKER_NODES_MAX);
+        use->more_nodes = json_read_boolean(&reader, "more_nodes");
 
         r = json_reader_finish(&reader);
         if (r < 0)

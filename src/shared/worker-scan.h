@@ -17,9 +17,9 @@
  */
 #define WORKER_FENCE_DIR "/run/pciresetd/scans"
 
-#define WORKER_NODES_MAX       32U /* device nodes told of one device */
-#define WORKER_NODE_MAX        96U /* the path of a node, with NUL */
-#define WORKER_NETWORK_IDS_MAX 8U
+#define WORKER_NODES_MAX      128U /* device nodes told of one device, */
+#define WORKER_SCAN_NODES_MAX 16384U /* and of all devices of a scan, which share them evenly */
+#define WORKER_NODE_MAX       96U /* the path of a node, with NUL */
 
 /* Beside its holders, what else concerns the use of one device. */
 typedef struct WorkerUse {
@@ -30,10 +30,10 @@ typedef struct WorkerUse {
                                        */
         bool has_vfio_uid;
         uint32_t vfio_uid; /* who owns its VFIO node */
-        bool truncated; /* there are more holders than were told */
         char (*nodes)[WORKER_NODE_MAX]; /* its device nodes, VFIO's group included, for whoever wants to hear
                                          * when they are opened and closed */
         size_t n_nodes;
+        bool more_nodes; /* there are more of them than were told */
 } WorkerUse;
 
 typedef struct WorkerScan {

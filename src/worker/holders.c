@@ -289,8 +289,8 @@ static int raise_fence(Look *look)
 static int look_at_all(Look *look, bool owners)
 {
         static int (*const steps[])(Look *) = {
-                look_find_nodes, look_at_bindings,  look_at_networks,
-                look_at_storage, raise_fence, look_at_processes, look_at_vfio_counts,
+                look_find_nodes, look_at_bindings,  look_at_networks,    look_at_storage,
+                raise_fence,     look_at_processes, look_at_vfio_counts,
         };
 
         for (size_t i = 0; i < look->n_members; i++) {
@@ -326,11 +326,15 @@ static int tell_nodes(const Look *look, size_t member, WorkerUse *use)
         use->nodes = calloc(WORKER_NODES_MAX, sizeof(*use->nodes));
         if (!use->nodes)
                 return -ENOMEM;
-        for (size_t i = 0; i < look->n_nodes && use->n_nodes < WORKER_NODES_MAX; i++) {
+        for (size_t i = 0; i < look->n_nodes; i++) {
                 const Node *node = &look->nodes[i];
 
                 if (node->member != member || node->path[0] == '\0' || node->is_stacked)
                         continue;
+                if (use->n_nodes == WORKER_NODES_MAX) {
+                        use->more_nodes = true;
+                        break;
+                }
                 memcpy(use->nodes[use->n_nodes++], node->path, sizeof(node->path));
         }
         return 0;
@@ -360,10 +364,11 @@ static int tell_members(Look *look, WorkerScan *scan)
                 }
                 if (n > 0) {
                         qsort(member->holders, member->n_holders, sizeof(Holder), compare_holders);
+                        for (size_t k = 0; k < n; k++)
+                                member->holders[k].truncated = member->truncated;
                         memcpy(&scan->holders[scan->n_holders], member->holders, n * sizeof(Holder));
                         scan->n_holders += n;
                 }
-                use->truncated = member->truncated;
                 use->has_vfio_uid = member->has_vfio_uid;
                 use->vfio_uid = member->vfio_uid;
                 memcpy(use->owner, member->owner, sizeof(use->owner));

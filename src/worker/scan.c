@@ -22,6 +22,17 @@ typedef struct Search {
         uint64_t deadline;
 } Search;
 
+/* What nobody is told of cannot be listened to, and that is told. */
+static void share_nodes(WorkerUse *use, size_t n_members)
+{
+        size_t limit = WORKER_SCAN_NODES_MAX / n_members;
+
+        if (use->n_nodes <= limit)
+                return;
+        use->n_nodes = limit;
+        use->more_nodes = true;
+}
+
 /* Moves what a part of the members gave to its place in the whole. */
 static int take(Search *search, size_t first, WorkerScan *part)
 {
@@ -38,6 +49,7 @@ static int take(Search *search, size_t first, WorkerScan *part)
         for (size_t i = 0; i < part->n_uses; i++) {
                 scan->uses[first + i] = part->uses[i];
                 part->uses[i].nodes = NULL;
+                share_nodes(&scan->uses[first + i], search->request->n_members);
         }
         return 0;
 }
@@ -57,7 +69,8 @@ static int look(Search *search, size_t first, size_t n)
 
         request.members += first;
         request.n_members = n;
-        /* The fence (shared/worker-scan.h) is raised once: what is opened again after it is looked at again. */
+        /* The fence (shared/worker-scan.h) is raised once: what is opened again after it is looked at again.
+         */
         if (search->n_attempts++ > 0)
                 request.job = 0;
         r = holders_scan(search->roots, &request, NULL, &part);

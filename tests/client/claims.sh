@@ -14,6 +14,7 @@ test_holders() {
         check "holders: each kind is explained once" all "out_has 'mount: a file system on it is mounted'" \
                 "out_has 'from-the-future: a use that this client does not know, and that no option goes past'" \
                 "[ \$(grep -c '^process: ' $work/out) = 1 ]" "out_has 'vfio: '"
+        check "holders: that there are more" all "out_has 'There are more than these'"
         run holders 01:00.0 --json
         check "holders --json" all "exits 0" err_empty "harmless $work/out" "json_is 0.pid 4242" \
                 "json_is 1.hard true" "json_is 3.count 2" "json_is 4.kind from-the-future" \

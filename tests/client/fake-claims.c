@@ -48,8 +48,8 @@ int append_holders(sd_bus_message *m)
                                           UINT32_C(4000000000), "command", "s", HOSTILE, "unit", "s",
                                           HOSTILE, "what", "s", HOSTILE, "hard", "b", 0);
         if (r >= 0)
-                r = sd_bus_message_append(m, "a{sv}", 3, "device", "s", "0000:01:00.0", "kind", "s", "vfio",
-                                          "count", "u", UINT32_C(2));
+                r = sd_bus_message_append(m, "a{sv}", 4, "device", "s", "0000:01:00.0", "kind", "s", "vfio",
+                                          "count", "u", UINT32_C(2), "truncated", "b", 1);
         if (r >= 0)
                 r = sd_bus_message_append(m, "a{sv}", 4, "device", "s", "0000:01:00.0", "kind", "s",
                                           "from-the-future", "what", "s", "a thing", "hard", "b", 1);

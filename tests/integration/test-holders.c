@@ -10,6 +10,7 @@
 
 #include "harness/claims.h"
 #include "harness/holders.h"
+#include "shared/holder.h"
 
 /* ---- who may see whom ---- */
 
@@ -70,6 +71,43 @@ START_TEST(refusals_name_them)
         ck_assert_ptr_null(strstr(reply_string(by_alice, "0"), "uid"));
         expect_hidden(reply_at(by_alice, "1.holders.0"), "process", 1);
         expect_nothing_written();
+}
+END_TEST
+
+/* More than are told: each that is says so. */
+START_TEST(crowds)
+{
+        _cleanup_reply_ Reply *by_bob = NULL, *by_alice = NULL, *plan = NULL, *refusal = NULL, *fewer = NULL;
+        Process *holders[HOLDERS_PER_DEVICE_MAX + 1];
+
+        polkit_start(polkit_rules_everybody);
+        card_with_node();
+        fixture_start();
+        for (size_t i = 0; i < ELEMENTSOF(holders); i++)
+                holders[i] = node_hold(NODE, UID_BOB);
+
+        by_bob = get_holders(bob, CARD);
+        ck_assert_uint_eq(reply_length(by_bob, "0"), HOLDERS_PER_DEVICE_MAX);
+        for (size_t i = 0; i < HOLDERS_PER_DEVICE_MAX; i++) {
+                _cleanup_free_ char *path = textf("0.%zu.truncated", i);
+
+                ck_assert(json_object_get_boolean(reply_at(by_bob, path)));
+        }
+        by_alice = get_holders(alice, CARD);
+        ck_assert_uint_eq(reply_length(by_alice, "0"), 1);
+        ck_assert(json_object_get_boolean(reply_at(by_alice, "0.0.truncated")));
+        plan = manager_call(alice, "Plan", "ssa{sv}", CARD, "flr", 0);
+        expect_success(plan);
+        ck_assert(json_object_get_boolean(reply_at(plan, "0.rungs.0.holders.0.truncated")));
+        refusal = reset(alice, CARD, "flr", NULL);
+        expect_error(refusal, "InUse", "at least 32 processes of others have it open");
+        ck_assert(json_object_get_boolean(reply_at(refusal, "1.holders.0.truncated")));
+
+        (void) process_free(holders[0]);
+        fewer = get_holders(alice, CARD);
+        expect_hidden(reply_at(fewer, "0.0"), "process", HOLDERS_PER_DEVICE_MAX);
+        for (size_t i = 1; i < ELEMENTSOF(holders); i++)
+                (void) process_free(holders[i]);
 }
 END_TEST
 
@@ -301,6 +339,7 @@ int main(void)
 
         program_add(&program, processes_are_told_to_their_user_and_to_root);
         program_add(&program, refusals_name_them);
+        program_add(&program, crowds);
         program_add(&program, in_use_goes_past_processes);
         program_add(&program, nobody_uses_it);
         program_add(&program, virtual_functions_are_included);

@@ -25,7 +25,7 @@ const char request_example[] =
 
 #define HOLDER_EXAMPLE                                                                                      \
         "{\"device\":\"0000:01:00.0\",\"kind\":\"process\",\"pid\":812,\"uid\":1000,\"command\":\"qemu\","  \
-        "\"unit\":\"\",\"what\":\"/dev/dri/card0\"}"
+        "\"unit\":\"\",\"what\":\"/dev/dri/card0\",\"truncated\":false}"
 
 const char result_example[] =
         "{\"event\":\"result\",\"outcome\":\"done\",\"why\":\"\",\"errno\":0,\"verdict\":\"ok\",\"written\":"
@@ -37,9 +37,10 @@ const char result_example[] =
 
 const char scan_example[] =
         "{\"event\":\"scan\",\"errno\":0,\"message\":\"\",\"uses\":[{\"device\":\"0000:01:00.0\","
-        "\"errno\":0,\"owner\":\"@gpu\",\"vfio_uid\":1000,\"truncated\":false,\"nodes\":[\"/dev/dri/card0\",\"/dev/vfio/"
-        "7\"]},"
-        "{\"device\":\"0000:01:00.1\",\"errno\":19,\"owner\":\"\",\"vfio_uid\":null,\"truncated\":true,\"nodes\":[]}],"
+        "\"errno\":0,\"owner\":\"@gpu\",\"vfio_uid\":1000,\"nodes\":[\"/dev/dri/card0\",\"/dev/vfio/"
+        "7\"],\"more_nodes\":false},"
+        "{\"device\":\"0000:01:00.1\",\"errno\":19,\"owner\":\"\",\"vfio_uid\":null,\"nodes\":[],\"more_"
+        "nodes\":true}],"
         "\"holders\":[" HOLDER_EXAMPLE "]}";
 
 const char resetting_example[] = "{\"event\":\"phase\",\"phase\":\"resetting\"}";

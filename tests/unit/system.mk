@@ -57,4 +57,5 @@ tests_unit_test_watch_causes_SOURCES = \
 	tests/unit/test-watch-causes.c tests/unit/watch-bed.c tests/unit/watch-bed.h
 tests_unit_test_watch_causes_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_watch_causes_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_watch_causes_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_watch_partial
 tests_unit_test_watch_causes_LDADD = $(SYSTEM_UNIT_LIBS)

@@ -24,6 +24,7 @@
 #include "shared/cleanup.h"
 #include "unit.h"
 #include "worker/holders-look.h"
+#include "worker/scan.h"
 
 #define A_NAME "0000:01:00.0"
 #define B_NAME "0000:01:00.1"
@@ -371,7 +372,7 @@ START_TEST(an_idle_device)
         ck_assert_uint_eq(scan->uses[0].n_nodes, 0);
         ck_assert(pci_address_equal(&scan->uses[0].device, &members[0].address));
         ck_assert(!scan->uses[0].has_vfio_uid);
-        ck_assert(!scan->uses[0].truncated);
+        ck_assert(!scan->uses[0].more_nodes);
         ck_assert_str_eq(scan->uses[0].owner, "");
 }
 END_TEST
@@ -1092,7 +1093,8 @@ START_TEST(the_hard_ones_are_kept)
         }
         look();
         ck_assert_uint_eq(scan->n_holders, HOLDERS_PER_DEVICE_MAX);
-        ck_assert(scan->uses[0].truncated);
+        for (size_t i = 0; i < scan->n_holders; i++)
+                ck_assert(scan->holders[i].truncated);
 
         put("proc/swaps", "Filename\n/dev/nvme0n1p2 partition 1 0 0\n");
         for (unsigned i = 0; i < 100; i++)
@@ -1142,23 +1144,59 @@ START_TEST(the_bound_over_all)
         look();
         ck_assert_uint_eq(scan->n_holders, HOLDERS_MAX / MANY * MANY);
         for (size_t i = 0; i < MANY; i++) {
-                ck_assert(scan->uses[i].truncated);
+                ck_assert(scan->holders[i * (HOLDERS_MAX / MANY)].truncated);
                 ck_assert(pci_address_equal(&scan->holders[i * (HOLDERS_MAX / MANY)].device,
                                             &many[i].address));
         }
 }
 END_TEST
 
-START_TEST(nodes_are_bounded)
+static void add_ttys(unsigned from, unsigned to)
 {
-        for (unsigned i = 0; i < 40; i++) {
+        for (unsigned i = from; i < to; i++) {
                 _cleanup_free_ char *directory = textf(A_PATH "/tty/tty%u", i), *number = textf("4:%u\n", i),
                                     *node = textf("ttyS%u", i);
 
                 add_class_device(directory, "tty", number, node);
         }
+}
+
+START_TEST(nodes_are_bounded)
+{
+        add_ttys(0, WORKER_NODES_MAX);
         look();
         ck_assert_uint_eq(scan->uses[0].n_nodes, WORKER_NODES_MAX);
+        ck_assert(!scan->uses[0].more_nodes);
+        add_ttys(WORKER_NODES_MAX, WORKER_NODES_MAX + 1);
+        look();
+        ck_assert_uint_eq(scan->uses[0].n_nodes, WORKER_NODES_MAX);
+        ck_assert(scan->uses[0].more_nodes);
+}
+END_TEST
+
+/* An answer about many devices has room for fewer nodes of each. */
+START_TEST(nodes_are_shared)
+{
+        enum { MANY = WORKER_SCAN_NODES_MAX / WORKER_NODES_MAX };
+        WorkerScan *few, *all;
+        WorkerMember many[2 * MANY] = {};
+
+        add_ttys(0, WORKER_NODES_MAX);
+        for (size_t i = 0; i < 2 * MANY; i++)
+                many[i] = members[0];
+        request.members = many;
+        request.n_members = MANY;
+        ck_assert_int_eq(scan_members(&roots, &request, &few), 0);
+        request.n_members = 2 * MANY;
+        ck_assert_int_eq(scan_members(&roots, &request, &all), 0);
+        for (size_t i = 0; i < MANY; i++) {
+                ck_assert_uint_eq(few->uses[i].n_nodes, WORKER_NODES_MAX);
+                ck_assert(!few->uses[i].more_nodes);
+                ck_assert_uint_eq(all->uses[MANY + i].n_nodes, WORKER_NODES_MAX / 2);
+                ck_assert(all->uses[MANY + i].more_nodes);
+        }
+        (void) worker_scan_free(few);
+        (void) worker_scan_free(all);
 }
 END_TEST
 
@@ -1286,6 +1324,7 @@ static void add_the_rest(Suite *suite)
         tcase_add_test(bounds, the_hard_ones_are_kept);
         tcase_add_test(bounds, the_bound_over_all);
         tcase_add_test(bounds, nodes_are_bounded);
+        tcase_add_test(bounds, nodes_are_shared);
         tcase_add_test(bounds, devices_that_are_gone);
         tcase_add_test(bounds, scans_can_be_sent);
         tcase_add_test(bounds, what_is_in_the_way);

@@ -282,6 +282,43 @@ START_TEST(nodes_are_bounded)
 }
 END_TEST
 
+static size_t n_told, told_nodes;
+
+void __wrap_journal_watch_partial(const PciAddress *address, size_t n);
+void __wrap_journal_watch_partial(const PciAddress *address, size_t n)
+{
+        ck_assert(pci_address_equal(address, &device));
+        told_nodes = n;
+        n_told++;
+}
+
+/* Nobody has to find out from what does not happen. */
+START_TEST(more_nodes_are_told_once)
+{
+        Answer answer;
+
+        n_told = 0;
+        make_node("one");
+        make_node("two");
+        answer_begin(&answer, &device);
+        answer_add_node(&answer, "one");
+        answer_add_node(&answer, "two");
+        set(&answer);
+        ck_assert_uint_eq(n_told, 0);
+        answer.use.more_nodes = true;
+        set(&answer);
+        set(&answer);
+        ck_assert_uint_eq(n_told, 1);
+        ck_assert_uint_eq(told_nodes, 2);
+        /* What changed and came back is news. */
+        answer.use.more_nodes = false;
+        set(&answer);
+        answer.use.more_nodes = true;
+        set(&answer);
+        ck_assert_uint_eq(n_told, 2);
+}
+END_TEST
+
 START_TEST(descriptors_are_left_for_others)
 {
         const struct rlimit few = {80, 80};
@@ -470,6 +507,7 @@ static Suite *causes_suite(void)
         tcase_add_test(tcase, a_successor_of_a_node_is_heard);
         tcase_add_test(tcase, lost_events_are_about_everything);
         tcase_add_test(tcase, nodes_are_bounded);
+        tcase_add_test(tcase, more_nodes_are_told_once);
         tcase_add_test(tcase, descriptors_are_left_for_others);
         tcase_add_test(tcase, an_answer_about_others_is_refused);
         tcase_add_test(tcase, mounts_are_about_block_devices);

@@ -213,7 +213,8 @@ static Holder *holders_of_all_bytes(void)
                 holders[i] = (Holder){.device.domain = 0xffffffff,
                                       .kind = HOLDER_INTERFACE,
                                       .pid = INT32_MAX,
-                                      .uid = UINT32_MAX};
+                                      .uid = UINT32_MAX,
+                                      .truncated = true};
                 memset(holders[i].command, '"', HOLDER_COMMAND_MAX - 1);
                 memset(holders[i].unit, '"', HOLDER_UNIT_MAX - 1);
                 memset(holders[i].what, '"', HOLDER_WHAT_MAX - 1);
@@ -239,8 +240,9 @@ END_TEST
 
 START_TEST(longest_scan)
 {
+        enum { EACH = WORKER_SCAN_NODES_MAX / WORKER_MEMBERS_MAX };
         _cleanup_free_ Holder *holders = holders_of_all_bytes();
-        char(*nodes)[WORKER_NODE_MAX] = calloc(WORKER_NODES_MAX, WORKER_NODE_MAX);
+        char(*nodes)[WORKER_NODE_MAX] = calloc(EACH, WORKER_NODE_MAX);
         _cleanup_free_ WorkerUse *uses = calloc(WORKER_MEMBERS_MAX, sizeof(WorkerUse));
         WorkerScan scan = {
                 .uses = uses, .n_uses = WORKER_MEMBERS_MAX, .holders = holders, .n_holders = HOLDERS_MAX};
@@ -248,17 +250,17 @@ START_TEST(longest_scan)
         _cleanup_event_ WorkerEvent parsed = {};
         _cleanup_free_ char *line = NULL;
 
-        for (size_t i = 0; i < WORKER_NODES_MAX; i++)
+        for (size_t i = 0; i < EACH; i++)
                 memset(nodes[i], '/', WORKER_NODE_MAX - 1);
         for (size_t i = 0; i < WORKER_MEMBERS_MAX; i++) {
-                uses[i] = (WorkerUse){.has_vfio_uid = true, .nodes = nodes, .n_nodes = WORKER_NODES_MAX};
+                uses[i] = (WorkerUse){.has_vfio_uid = true, .nodes = nodes, .n_nodes = EACH};
                 memset(uses[i].owner, '"', WORKER_OWNER_MAX - 1);
         }
 
         ck_assert_int_eq(worker_event_format(&event, &line), 0);
         ck_assert_int_eq(worker_event_parse(line, strlen(line) - 1, &parsed), 0);
         ck_assert_uint_eq(parsed.scan->n_uses, WORKER_MEMBERS_MAX);
-        ck_assert_uint_eq(parsed.scan->uses[WORKER_MEMBERS_MAX - 1].n_nodes, WORKER_NODES_MAX);
+        ck_assert_uint_eq(parsed.scan->uses[WORKER_MEMBERS_MAX - 1].n_nodes, EACH);
         free(nodes);
 }
 END_TEST

@@ -132,7 +132,8 @@ START_TEST(scan_round_trip)
         ck_assert_uint_eq(scan->uses[0].n_nodes, 2);
         ck_assert_str_eq(scan->uses[0].nodes[1], "/dev/vfio/7");
         ck_assert(!scan->uses[1].has_vfio_uid);
-        ck_assert(scan->uses[1].truncated);
+        ck_assert(!scan->uses[0].more_nodes);
+        ck_assert(scan->uses[1].more_nodes);
         ck_assert_uint_eq(scan->n_holders, 1);
         ck_assert_str_eq(scan->holders[0].command, "qemu");
 
@@ -353,6 +354,8 @@ static const struct {
         {"\"vfio_uid\":1000", "\"vfio_uid\":4294967296"},
         {"\"truncated\":false", "\"truncated\":true", true},
         {"\"truncated\":false", "\"truncated\":0"},
+        {"\"more_nodes\":false", "\"more_nodes\":true", true},
+        {"\"more_nodes\":false", "\"more_nodes\":null"},
         /* nodes are watched: paths that lead nowhere else */
         {"\"/dev/vfio/7\"", "\"/dev/snd/../../etc/shadow\""},
         {"\"/dev/vfio/7\"", "\"dev/vfio/7\""},

@@ -64,6 +64,8 @@ static int append_holder(sd_bus_message *message, const Holder *holder, uint32_t
                 r = append_entry(message, "what", "s", holder->what);
         if (r >= 0 && count == 0 && holder->pid != 0)
                 r = append_process(message, holder);
+        if (r >= 0 && holder->truncated)
+                r = append_entry(message, "truncated", "b", 1);
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
@@ -112,14 +114,16 @@ static void print_visible(FILE *f, const Holder *holder)
 
 static void print_hidden(FILE *f, const Holder *holder, uint32_t count)
 {
-        fprintf(f, "%u process%s of others %s it open%s", count, count == 1 ? "" : "es",
-                count == 1 ? "has" : "have", holder->kind == HOLDER_VFIO ? " through VFIO" : "");
+        fprintf(f, "%s%u process%s of others %s it open%s", holder->truncated ? "at least " : "", count,
+                count == 1 ? "" : "es", count == 1 ? "has" : "have",
+                holder->kind == HOLDER_VFIO ? " through VFIO" : "");
 }
 
 void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid, const PciAddress *target)
 {
         char address[PCI_ADDRESS_STRING_MAX];
         unsigned n_printed = 0, n_left_out = 0;
+        bool truncated = false;
 
         for (size_t i = 0; i < n; i++) {
                 bool visible = is_visible(&holders[i], viewer_uid);
@@ -129,6 +133,7 @@ void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid
                         continue;
                 if (n_printed == PRINTED_MAX) {
                         n_left_out += count;
+                        truncated |= holders[i].truncated;
                         continue;
                 }
                 if (n_printed++ > 0)
@@ -141,7 +146,7 @@ void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid
                         print_hidden(f, &holders[i], count);
         }
         if (n_left_out > 0)
-                fprintf(f, "; and %u more", n_left_out);
+                fprintf(f, "; and %s%u more", truncated ? "at least " : "", n_left_out);
 }
 
 const char *device_owner(const Device *device, char buffer[static OWNER_TEXT_MAX])

@@ -35,14 +35,15 @@ static const WorkerUse *find_use(const WorkerScan *scan, const PciAddress *addre
 
 static bool holder_equal(const Holder *a, const Holder *b)
 {
-        return a->kind == b->kind && a->pid == b->pid && a->uid == b->uid && strcmp(a->what, b->what) == 0 &&
-               strcmp(a->command, b->command) == 0 && strcmp(a->unit, b->unit) == 0;
+        return a->kind == b->kind && a->pid == b->pid && a->uid == b->uid && a->truncated == b->truncated &&
+               strcmp(a->what, b->what) == 0 && strcmp(a->command, b->command) == 0 &&
+               strcmp(a->unit, b->unit) == 0;
 }
 
 static bool use_equal(const DeviceUse *a, const DeviceUse *b)
 {
-        if (a->known != b->known || a->n_holders != b->n_holders || a->truncated != b->truncated ||
-            a->has_vfio_uid != b->has_vfio_uid || a->vfio_uid != b->vfio_uid)
+        if (a->known != b->known || a->n_holders != b->n_holders || a->has_vfio_uid != b->has_vfio_uid ||
+            a->vfio_uid != b->vfio_uid)
                 return false;
         for (size_t i = 0; i < a->n_holders; i++)
                 if (!holder_equal(&a->holders[i], &b->holders[i]))
@@ -70,7 +71,6 @@ int device_set_use(Device *device, const WorkerScan *scan)
                                 use.holders[use.n_holders++] = scan->holders[i];
         }
         if (found) {
-                use.truncated = found->truncated;
                 use.has_vfio_uid = found->has_vfio_uid;
                 use.vfio_uid = found->vfio_uid;
         }

@@ -60,7 +60,6 @@ typedef struct DeviceUse {
         bool known;
         Holder *holders; /* owned */
         size_t n_holders;
-        bool truncated; /* there are more of them, none of a harder kind */
         bool has_vfio_uid;
         uint32_t vfio_uid; /* who owns the VFIO node */
 } DeviceUse;

@@ -263,6 +263,17 @@ void journal_watch_failed(const char *what, int error)
                                strerror(-error), "PRIORITY=%i", LOG_WARNING, "ERRNO=%i", -error, NULL);
 }
 
+void journal_watch_partial(const PciAddress *address, size_t n)
+{
+        char text[PCI_ADDRESS_STRING_MAX];
+
+        (void) pci_address_format(address, text);
+        (void) sd_journal_send(
+                "MESSAGE=%s: it has more device nodes than the %zu that are listened to, changes of "
+                "use may go unnoticed",
+                text, n, "PRIORITY=%i", LOG_WARNING, "PCIRESETD_DEVICE=%s", text, NULL);
+}
+
 void journal_claim_unusable(const char *name, int error)
 {
         (void) sd_journal_send("MESSAGE=%s among the stored claims is unusable: %s", name, strerror(-error),

@@ -43,6 +43,8 @@ void journal_left_behind(const WorkerRecord *record);
 void journal_record_unusable(const char *name, int error);
 /* Something cannot be listened to, so that a change of use goes unnoticed. */
 void journal_watch_failed(const char *what, int error);
+/* The device has more nodes than the `n` that are listened to. */
+void journal_watch_partial(const PciAddress *address, size_t n);
 /* A file of a claim's: what is wrong with it. */
 void journal_claim_unusable(const char *name, int error);
 /* A lease or an inhibitor begins, or ends: its last descriptor was closed. */

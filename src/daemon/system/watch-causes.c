@@ -272,12 +272,21 @@ void watch_causes_drop(Watch *watch, Watched *device)
         drop_links(device, true);
 }
 
+/* Again only after it had fewer. */
+static void complain_of_many(Watched *device, const WorkerUse *use)
+{
+        if (use->more_nodes && !device->is_partial)
+                journal_watch_partial(&device->address, use->n_nodes);
+        device->is_partial = use->more_nodes;
+}
+
 int watch_causes_set(Watch *watch, Watched *device, const WorkerUse *use, const WorkerScan *scan)
 {
         bool is_new = false;
         Link *link;
         int r;
 
+        complain_of_many(device, use);
         device->has_block = false;
         DL_FOREACH (device->links, link)
                 link->is_fresh = false;

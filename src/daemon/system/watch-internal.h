@@ -20,6 +20,7 @@ struct Watched {
         PciAddress address;
         Link *links; /* what it is watched through */
         bool has_block, has_network;
+        bool is_partial; /* it has more nodes than are listened to, and that was told */
         unsigned n_looking; /* scans of it whose fence has not been seen yet */
         bool skipped; /* events were, since the last watch_set() */
         uint64_t holders_hash; /* of those that the last scan told of */
