@@ -243,12 +243,22 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 bus_job_event(daemon->bus, job, event);
 }
 
-static uint64_t port_now_realtime(void *userdata)
+static uint64_t now_usec(clockid_t clock)
 {
         struct timespec ts;
 
-        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        (void) clock_gettime(clock, &ts);
         return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+}
+
+static uint64_t port_now_realtime(void *userdata)
+{
+        return now_usec(CLOCK_REALTIME);
+}
+
+static uint64_t port_now_boottime(void *userdata)
+{
+        return now_usec(CLOCK_BOOTTIME);
 }
 
 static uint32_t port_new_id(void *userdata)
@@ -269,6 +279,7 @@ JobPorts daemon_ports(Daemon *daemon)
                 .start_worker = port_start_worker,
                 .event = port_event,
                 .now_realtime = port_now_realtime,
+                .now_boottime = port_now_boottime,
                 .new_id = port_new_id,
                 .userdata = daemon,
         };

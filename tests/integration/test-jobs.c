@@ -188,6 +188,19 @@ START_TEST(time_of_a_waiting_job_is_over)
 }
 END_TEST
 
+/* What the worker was told: it does not try again for longer than the caller waits. */
+static void expect_retries_within(uint64_t usec)
+{
+        static const char key[] = "\"retry_usec\":";
+        _cleanup_free_ char *job = job_of(0),
+                            *path = textf("/run/pciresetd/jobs/%s.json", strrchr(job, '/') + 1),
+                            *record = file_read(path, NULL);
+        const char *value = record ? strstr(record, key) : NULL;
+
+        ck_assert_ptr_nonnull(value);
+        ck_assert_uint_le(strtoull(value + strlen(key), NULL, 10), usec);
+}
+
 /* The call ends; the reset does not, nor does its lane become free. */
 START_TEST(time_of_a_running_job_is_over)
 {
@@ -199,6 +212,7 @@ START_TEST(time_of_a_running_job_is_over)
         hold = model_hold(CARD);
         running = reset_start(alice, CARD, "flr", "timeout_usec", "t", UINT64_C(1000000), NULL);
         (void) model_wait("begin", CARD, 0);
+        expect_retries_within(1000000);
         reply = call_finish(running);
         expect_error(reply, "TimedOut", CARD);
         next = reset_start(alice, FUNCTION1, "flr", NULL);

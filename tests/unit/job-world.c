@@ -112,6 +112,11 @@ static uint64_t now_realtime(void *userdata)
         return 1;
 }
 
+static uint64_t now_boottime(void *userdata)
+{
+        return seen.now_boottime;
+}
+
 static uint32_t new_id(void *userdata)
 {
         return ++seen.last_id;
@@ -148,6 +153,7 @@ void job_world_init(void)
                 .start_worker = start_worker,
                 .event = event,
                 .now_realtime = now_realtime,
+                .now_boottime = now_boottime,
                 .new_id = new_id,
         };
 

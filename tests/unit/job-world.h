@@ -41,6 +41,7 @@ typedef struct JobWorld {
         void (*on_scan)(void);
         int pins_left; /* before -EMFILE, negative: any number */
         int delay_result;
+        uint64_t now_boottime;
 } JobWorld;
 
 extern JobWorld seen;

@@ -209,6 +209,47 @@ START_TEST(what_the_worker_is_told)
 END_TEST
 
 /* Descriptors go to hot resets alone, and only those who have it open that way may have it open. */
+static const struct {
+        uint64_t deadline, now, wanted;
+} retries[] = {
+        {0, 5000000, JOB_RETRY_USEC},
+        {100000000, 5000000, JOB_RETRY_USEC},
+        {15000001, 5000000, JOB_RETRY_USEC},
+        {15000000, 5000000, JOB_RETRY_USEC},
+        {14999999, 5000000, JOB_RETRY_USEC - 1},
+        {5000001, 5000000, 1},
+        {5000000, 5000000, 0},
+        /* The timer that ends the call may come late. */
+        {4000000, 5000000, 0},
+};
+
+/* Locks that others hold are waited for no longer than the caller waits. */
+START_TEST(retries_end_with_the_call)
+{
+        seen.now_boottime = retries[_i].now;
+        submit_request(B, "flr", (JobRequest){.deadline_usec = retries[_i].deadline});
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.request.retry_usec, retries[_i].wanted);
+        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
+}
+END_TEST
+
+/* What is left is what is left when the rung begins, not when the job did. */
+START_TEST(each_rung_has_what_is_left)
+{
+        seen.now_boottime = 1000000;
+        submit_request(A, "function", (JobRequest){.deadline_usec = 9000000});
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.request.retry_usec, 8000000);
+        seen.now_boottime = 9000000 - 3;
+        worker_says(0, WORKER_FAILED, EAGAIN, VERDICT_UNVERIFIED);
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.n_ran, 2);
+        ck_assert_uint_eq(seen.request.retry_usec, 3);
+        worker_says(1, WORKER_DONE, 0, VERDICT_OK);
+}
+END_TEST
+
 START_TEST(what_a_hot_reset_is_told)
 {
         static const char *const methods[] = {"vfio_hot", "subordinate"};
@@ -532,6 +573,8 @@ int main(void)
         tcase_add_loop_test(tcase, each_obstacle_is_named, 0, sizeof(obstacles) / sizeof(obstacles[0]));
         tcase_add_test(tcase, what_was_not_granted_is_not_allowed);
         tcase_add_test(tcase, what_the_worker_is_told);
+        tcase_add_loop_test(tcase, retries_end_with_the_call, 0, (int) ELEMENTSOF(retries));
+        tcase_add_test(tcase, each_rung_has_what_is_left);
         tcase_add_test(tcase, what_a_hot_reset_is_told);
         tcase_add_loop_test(tcase, each_reason_of_a_worker, 0, sizeof(reasons) / sizeof(reasons[0]));
         tcase_add_test(tcase, a_worker_that_finds_somebody);

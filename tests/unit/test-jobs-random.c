@@ -275,6 +275,11 @@ static uint64_t now_realtime(void *userdata)
         return step;
 }
 
+static uint64_t now_boottime(void *userdata)
+{
+        return 1;
+}
+
 static uint32_t new_id(void *userdata)
 {
         ck_assert_uint_lt(last_id + 1, JOB_IDS_MAX);
@@ -496,6 +501,7 @@ static void one_machine(void)
                 .start_worker = start_worker,
                 .event = event,
                 .now_realtime = now_realtime,
+                .now_boottime = now_boottime,
                 .new_id = new_id,
         };
         Registry *registry;

@@ -380,8 +380,11 @@ int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error
         call->generation = device->generation;
         call->request = request;
         call->options = options;
-        r = sd_event_add_time_relative(bus->event, &call->timer, CLOCK_BOOTTIME, timeout_usec, SECOND_USEC,
-                                       on_timeout, call);
+        r = sd_event_now(bus->event, CLOCK_BOOTTIME, &call->request.deadline_usec);
+        call->request.deadline_usec += timeout_usec;
+        if (r >= 0)
+                r = sd_event_add_time(bus->event, &call->timer, CLOCK_BOOTTIME, call->request.deadline_usec,
+                                      SECOND_USEC, on_timeout, call);
         if (r < 0) {
                 pending_end(pending);
                 return r;

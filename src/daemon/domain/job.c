@@ -381,6 +381,20 @@ static void describe_member(const Device *device, WorkerMember *ret)
         memcpy(ret->driver, device->facts.driver, sizeof(ret->driver));
 }
 
+/* Whose locks are taken is tried again, but no longer than somebody waits for it. */
+static uint64_t retry_usec(const Job *job)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        uint64_t now, deadline = job->request.deadline_usec;
+
+        if (deadline == 0)
+                return JOB_RETRY_USEC;
+        now = ports->now_boottime(ports->userdata);
+        if (now >= deadline)
+                return 0;
+        return deadline - now < JOB_RETRY_USEC ? deadline - now : JOB_RETRY_USEC;
+}
+
 int job_make_worker_request(const Job *job, WorkerRequest *ret)
 {
         _cleanup_free_ WorkerMember *members = calloc(job->n_members, sizeof(WorkerMember));
@@ -389,7 +403,7 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
         WorkerRequest request = {
                 .job = job->id,
                 .uid = job->request.uid,
-                .retry_usec = JOB_RETRY_USEC,
+                .retry_usec = retry_usec(job),
                 /* Not what was asked for: what was granted. */
                 .allow_held = (job->actions & ACTION_RESET_IN_USE) != 0,
                 .driver = job->rebind ? WORKER_DRIVER_REBIND : WORKER_DRIVER_KEEP,

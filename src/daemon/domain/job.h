@@ -30,7 +30,8 @@ typedef struct Job Job;
 
 /* How long those who asked to be told before a reset may take to let go. */
 #define JOB_DELAY_USEC UINT64_C(5000000)
-/* How long a worker tries again while others hold the kernel's locks. */
+/* How long a worker tries again while others hold the kernel's locks, at most: no longer than somebody waits
+ * for the end of the job. */
 #define JOB_RETRY_USEC UINT64_C(10000000)
 
 typedef enum JobPhase {
@@ -110,6 +111,7 @@ typedef struct JobRequest {
         char method[RESET_METHOD_NAME_MAX]; /* a method or an alias */
         PlanOptions plan;
         bool no_wait;
+        uint64_t deadline_usec; /* CLOCK_BOOTTIME: nobody waits for the end after that; 0: no such time */
         void *client; /* the bus layer's; NULL once nobody waits for the job any more */
 } JobRequest;
 
@@ -191,6 +193,7 @@ typedef struct JobPorts {
         int (*start_worker)(void *userdata, Job *job, const WorkerRequest *request);
         void (*event)(void *userdata, Job *job, JobEvent event);
         uint64_t (*now_realtime)(void *userdata);
+        uint64_t (*now_boottime)(void *userdata);
         uint32_t (*new_id)(void *userdata);
         void *userdata;
 } JobPorts;
