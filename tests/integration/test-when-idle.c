@@ -271,9 +271,25 @@ START_TEST(cancelled)
         expect_success(cancel);
         reply = call_finish(waiting);
         expect_error(reply, "Cancelled", CARD);
+        expect_hidden(reply_at(reply, "1.holders.0"), "process", 1);
         expect_no_reset(holder);
 }
 END_TEST
+
+/* The time is over while it waits; on a slow machine the first times are over before that. */
+static Reply *wait_in_vain(void)
+{
+        for (uint64_t usec = 1000000;; usec *= 2) {
+                Reply *reply = reset(alice, CARD, "flr", "when_idle", "b", 1, "timeout_usec", "t", usec,
+                                     NULL);
+
+                expect_error(reply, "TimedOut", CARD);
+                if (strstr(reply_string(reply, "0"), "It waited for its users: "))
+                        return reply;
+                ck_assert_uint_lt(usec, 16000000);
+                reply_free(reply);
+        }
+}
 
 START_TEST(time_is_over)
 {
@@ -283,9 +299,29 @@ START_TEST(time_is_over)
         card_with_node();
         start();
         holder = node_hold(NODE, UID_BOB);
-        reply = reset(alice, CARD, "flr", "when_idle", "b", 1, "timeout_usec", "t", UINT64_C(1000000), NULL);
-        expect_error(reply, "TimedOut", CARD);
+        reply = wait_in_vain();
+        expect_error(reply, "TimedOut", "1 process of others has it open.");
+        ck_assert_ptr_null(strstr(reply_string(reply, "0"), "announces"));
+        expect_hidden(reply_at(reply, "1.holders.0"), "process", 1);
         expect_no_reset(holder);
+}
+END_TEST
+
+/* Whoever waits for what no event ends has to know. */
+START_TEST(time_is_over_without_news)
+{
+        const MockDevice card = {
+                .address = CARD, .parent = PORT, .methods = "flr", .driver = "nvme", .class = 0x020000};
+        _cleanup_reply_ Reply *reply = NULL;
+
+        nodes_init();
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        start();
+        reply = wait_in_vain();
+        expect_error(reply, "TimedOut", "may be in a container. Nobody announces when all of this ends");
+        ck_assert_str_eq(reply_string(reply, "1.holders.0.kind"), "hidden");
+        ck_assert_uint_eq(model_count("begin", CARD), 0);
 }
 END_TEST
 
@@ -335,6 +371,7 @@ int main(void)
         program_add(&program, caller_leaves);
         program_add(&program, cancelled);
         program_add(&program, time_is_over);
+        program_add(&program, time_is_over_without_news);
         program_add(&program, device_goes);
         program_add(&program, waiting_and_not_waiting);
         return program_run(&program);

@@ -43,6 +43,8 @@ void job_follow(Job *job, Device *device);
 
 /* Remembers who uses the rung's devices, for the one who is refused. */
 void job_note_holders(Job *job, const Rung *rung);
+/* Those of the rung at hand, for which the job waited in vain. */
+void job_note_waited_for(Job *job);
 /* True for a worker's reason for a refusal that means that somebody uses a member. */
 bool worker_why_is_use(const char *why);
 

@@ -555,24 +555,41 @@ Verdict job_verdict(const Job *job)
         return VERDICT_UNVERIFIED;
 }
 
-void job_note_holders(Job *job, const Rung *rung)
+static void note_holders(Job *job, Device *const *devices, size_t n_devices)
 {
         size_t n = 0;
 
-        for (size_t i = 0; i < rung->n_set; i++)
-                n += rung->set[i]->use.n_holders;
+        for (size_t i = 0; i < n_devices; i++)
+                n += devices[i]->use.n_holders;
         free(job->holders);
         job->n_holders = 0;
         /* They are only told: without memory for them the refusal stands all the same. */
         job->holders = n > 0 ? calloc(n, sizeof(Holder)) : NULL;
-        for (size_t i = 0; job->holders && i < rung->n_set; i++) {
-                const DeviceUse *use = &rung->set[i]->use;
+        for (size_t i = 0; job->holders && i < n_devices; i++) {
+                const DeviceUse *use = &devices[i]->use;
 
                 if (use->n_holders == 0)
                         continue;
                 memcpy(job->holders + job->n_holders, use->holders, use->n_holders * sizeof(Holder));
                 job->n_holders += use->n_holders;
         }
+}
+
+void job_note_holders(Job *job, const Rung *rung)
+{
+        note_holders(job, rung->set, rung->n_set);
+}
+
+void job_note_waited_for(Job *job)
+{
+        _cleanup_free_ Device **devices = calloc(job->n_members, sizeof(Device *));
+        size_t n = 0;
+
+        for (size_t i = 0; devices && i < job->n_members; i++) {
+                devices[n] = member_device(job, &job->members[i]);
+                n += devices[n] != NULL;
+        }
+        note_holders(job, devices, n);
 }
 
 bool worker_why_is_use(const char *why)

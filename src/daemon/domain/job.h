@@ -152,7 +152,8 @@ struct Job {
         Attempt attempts[RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX];
         size_t n_attempts;
         WorkerResult *result; /* of the last worker, NULL: none ran or it died */
-        Holder *holders; /* who was in the way of the last rung that was refused for being in use */
+        Holder *holders; /* who was in the way of the last rung that was refused for being in use, or was
+                            waited for in vain */
         size_t n_holders;
         ResetError error;
         bool adopted; /* begun by an earlier daemon */

@@ -580,6 +580,8 @@ int job_cancel(Job *job, ResetError reason)
 {
         if (job_has_begun(job))
                 return -EBUSY;
+        if (job->phase == JOB_WAITING_IDLE)
+                job_note_waited_for(job);
         finish(job, reason);
         return 0;
 }
