@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The inner side of a job: what it holds (job.c), for the steps that it takes (jobs.c).
+ * The inner side of a job: what it holds (job.c) and what it has been through (job-history.c), for the steps
+ * that it takes (job-steps.h). Nothing here takes one.
  */
 
 #include "daemon/domain/job.h"
@@ -19,14 +20,15 @@ struct Jobs {
         bool dispatching;
 };
 
+/* ---- job.c ---- */
+
 int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **ret);
 /* With its ticket drawn. */
 int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret);
 Job *job_free(Job *job);
 
-/* May this uid have one more job, and one more question to polkit? */
-bool jobs_within_limits(const Jobs *jobs, uint32_t uid);
-
+/* The device of a member, NULL if it is gone or replaced. */
+Device *job_member_device(const Job *job, const JobMember *member);
 int job_pin(Job *job, JobMember *member);
 void job_set_method(Job *job, const char *method);
 /* Takes over a rung's set, bridge, actions and fingerprint, and pins all of them. */
@@ -41,6 +43,16 @@ void job_begin(Job *job);
 /* The device may be a member that was taken away and has come back: then it is the member from now on. */
 void job_follow(Job *job, Device *device);
 
+int job_enter_lane(Job *job);
+/* The members are the caller's to free. */
+int job_make_worker_request(const Job *job, WorkerRequest *ret);
+
+/* ---- job-history.c ---- */
+
+/* Never NULL: past the end the last one serves again. */
+Attempt *job_add_attempt(Job *job, AttemptOutcome outcome);
+/* Takes the result over, notes the attempt, and remembers what it proved. */
+void job_note_result(Job *job, WorkerResult *result);
 /* Remembers who uses the rung's devices, for the one who is refused. */
 void job_note_holders(Job *job, const Rung *rung);
 /* Those of the rung at hand, for which the job waited in vain. */
@@ -48,13 +60,5 @@ void job_note_waited_for(Job *job);
 /* True for a worker's reason for a refusal that means that somebody uses a member. */
 bool worker_why_is_use(const char *why);
 
-int job_enter_lane(Job *job);
-/* The members are the caller's to free. */
-int job_make_worker_request(const Job *job, WorkerRequest *ret);
-
-/* Never NULL: past the end the last one serves again. */
-Attempt *job_add_attempt(Job *job, AttemptOutcome outcome);
-/* Takes the result over, notes the attempt, and remembers what it proved. */
-void job_note_result(Job *job, WorkerResult *result);
 /* The error that the attempts so far add up to. */
 ResetError job_conclude(const Job *job);

@@ -4,11 +4,12 @@
 /*
  * The way of resets, from the call to the proof.
  *
- *   submit ──► authorizing ──► inhibited ──► waiting_idle ──► queued ──► resetting ──► verifying ──►
- * finished ▲           (if somebody    (if asked for:     │                         │ │            wants to
- * let    holders have      │                         │ │            go first)       to let go)        │ │
- *                  └──────────────────────────────────────────────┴── what was authorised ──┴── the rung
- * failed: is not so any more        the next one
+ *  submit ─► authorizing ─► inhibited ─► waiting_idle ─► queued ─► resetting ─► verifying ─► finished
+ *                 ▲      (if somebody    (if asked for:    │                         │
+ *                 │      wants to let    holders have      │                         │
+ *                 │      go first)       to let go)        │                         │
+ *                 └────────────────────────────────────────┴─── what was authorised ─┴─ the rung failed:
+ *                                                               is not so any more      the next one
  *
  * Before a rung is planned it is found out who uses the devices (JobPorts.scan); the worker looks once more
  * right before it writes. A job climbs its ladder rung by rung. Each rung is planned anew, authorised on its

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The way of a job up its ladder: who uses the devices is found out, a rung is planned, and polkit is asked
+ * about it; and whether what was authorised is still so.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/domain/job-steps.h"
+#include "daemon/domain/jobs.h"
+#include "shared/cleanup.h"
+
+DEFINE_CLEANUP(Plan *, plan_free);
+
+int job_make_ladder(Job *job, Device *target)
+{
+        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+        const JobPorts *ports = &job->jobs->ports;
+        int r;
+
+        r = plan_for_each_concerned(target, ports->refresh, ports->userdata);
+        if (r < 0)
+                return r;
+        r = plan_make(target, job->request.method, &job->request.plan, &plan);
+        if (r < 0)
+                return r;
+
+        job->ladder = calloc(plan->n_rungs ? plan->n_rungs : 1, sizeof(*job->ladder));
+        if (!job->ladder)
+                return -ENOMEM;
+        for (; job->n_ladder < plan->n_rungs; job->n_ladder++)
+                memcpy(job->ladder[job->n_ladder], plan->rungs[job->n_ladder].method, RESET_METHOD_NAME_MAX);
+        return 0;
+}
+
+static void add_unusable(Job *job, unsigned why)
+{
+        Attempt *attempt = job_add_attempt(job, ATTEMPT_UNUSABLE);
+
+        attempt->unusable = why;
+}
+
+/* Plans the rung at hand from fresh facts. Returns a positive number if it can be taken, 0 if not (the
+ * attempt is then noted), -ENODEV if the target is gone. */
+static int plan_rung(Job *job, Plan **ret)
+{
+        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+        Device *target = job_target_device(job);
+        const JobPorts *ports = &job->jobs->ports;
+        int r;
+
+        if (!target)
+                return -ENODEV;
+        r = plan_for_each_concerned(target, ports->refresh, ports->userdata);
+        if (r < 0)
+                return r;
+        r = plan_make(target, job->ladder[job->at], &job->request.plan, &plan);
+        if (r == -EINVAL) {
+                /* An opaque name that the kernel does not list any more. */
+                add_unusable(job, WHY_NOT_ADVERTISED | WHY_UNKNOWN_METHOD);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        if (plan->rungs[0].why != 0) {
+                add_unusable(job, plan->rungs[0].why);
+                job_note_holders(job, &plan->rungs[0]);
+                return 0;
+        }
+        *ret = steal_pointer(plan);
+        return 1;
+}
+
+/* Makes a planned rung the one at hand, relaxes those who were told of the last one, pins its devices, and
+ * asks polkit. */
+static void ask(Job *job, const Rung *rung)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        int r;
+
+        if (job->n_questions++ >= JOB_QUESTIONS_PER_RUNG_MAX) {
+                job_finish(job, RESET_ACCESS_DENIED);
+                return;
+        }
+        job_relax(job);
+        r = job_take_rung(job, rung);
+        if (r < 0) {
+                job_fail(job, r);
+                return;
+        }
+        job->phase = JOB_AUTHORIZING;
+        if (job->announced)
+                job_tell(job, JOB_EVENT_CHANGED);
+
+        r = ports->authorize(ports->userdata, job);
+        if (r < 0)
+                job_authorized(job, GRANT_FAILED);
+}
+
+/* Goes to the first rung from here that can be taken, or ends the job. */
+static void climb(Job *job)
+{
+        for (; job->at < job->n_ladder; job->at++) {
+                _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+                int r;
+
+                job_set_method(job, job->ladder[job->at]);
+                /* Who was told of the last rung has not been told of this one. */
+                job->request.plan.prepared = false;
+                r = plan_rung(job, &plan);
+                if (r < 0) {
+                        job_fail(job, r);
+                        return;
+                }
+                if (r > 0) {
+                        ask(job, &plan->rungs[0]);
+                        return;
+                }
+                job->n_questions = 0;
+        }
+        job_finish(job, job_conclude(job));
+}
+
+void job_step_on(Job *job)
+{
+        job->at++;
+        job->n_questions = 0;
+        /* Without a caller there is nobody whom a further rung could be granted to. */
+        if (!job->request.client)
+                job->at = job->n_ladder;
+}
+
+static void climb_on(Job *job)
+{
+        job_step_on(job);
+        climb(job);
+}
+
+void job_look(Job *job, bool resuming)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        size_t n;
+        int r;
+
+        if (!resuming && job->at >= job->n_ladder) {
+                climb(job);
+                return;
+        }
+        r = target ? plan_concerned(target, &devices, &n) : -ENODEV;
+        if (r < 0) {
+                job_fail(job, r);
+                return;
+        }
+        if (!resuming)
+                job->phase = JOB_AUTHORIZING;
+        job->resuming = resuming;
+        job->look_again = false;
+        job->scanning = true;
+        r = ports->scan(ports->userdata, job, devices, n);
+        if (r <= 0)
+                job_scanned(job, r);
+}
+
+/* Another driver makes forget who uses a device. */
+static bool use_is_known(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *device = registry_find(job->jobs->registry, &job->members[i].address);
+
+                if (device && !device->use.known && plan_needs_scan(device))
+                        return false;
+        }
+        return true;
+}
+
+bool job_still_holds(Job *job)
+{
+        _cleanup_(cleanup_plan_free) Plan *plan = NULL;
+        _cleanup_free_ char *fingerprint = NULL;
+        int r;
+
+        if (!use_is_known(job)) {
+                if (job->ticket)
+                        job_leave_lane(job);
+                job_look(job, false);
+                return false;
+        }
+        r = plan_rung(job, &plan);
+        if (r > 0) {
+                fingerprint = rung_fingerprint(&plan->rungs[0]);
+                if (!fingerprint)
+                        r = -ENOMEM;
+        }
+        if (r > 0 && strcmp(fingerprint, job->fingerprint) == 0) {
+                job->busy = plan->rungs[0].busy;
+                job->delayed = plan->rungs[0].delayed;
+                return true;
+        }
+
+        if (job->ticket)
+                job_leave_lane(job);
+        if (r < 0)
+                job_fail(job, r);
+        else if (r == 0)
+                climb_on(job);
+        else
+                ask(job, &plan->rungs[0]);
+        return false;
+}
+
+void job_scanned(Job *job, int error)
+{
+        _cleanup_free_ Device **devices = NULL;
+        Device *target = job_target_device(job);
+        size_t n;
+
+        if (!job->scanning)
+                return;
+        job->scanning = false;
+        if (error < 0 && target && plan_concerned(target, &devices, &n) >= 0)
+                for (size_t i = 0; i < n; i++)
+                        device_forget_use(devices[i]);
+        if (!job->resuming)
+                climb(job);
+        else if (job_still_holds(job))
+                job_proceed(job);
+}
+
+void job_authorized(Job *job, Grant grant)
+{
+        Attempt *attempt;
+
+        if (grant == GRANT_YES) {
+                /* The question is answered: whoever ends the job now has nothing to take back. */
+                if (job_still_holds(job))
+                        job_proceed(job);
+                return;
+        }
+
+        attempt = job_add_attempt(job, ATTEMPT_DENIED);
+        attempt->grant = grant;
+        attempt->actions = job->actions;
+        /* Somebody who has just declined does not want the same dialog for the next method; and a polkit
+         * that cannot be reached has no other answer for it. */
+        if (grant == GRANT_DISMISSED || grant == GRANT_FAILED)
+                job_finish(job, job_conclude(job));
+        else
+                climb_on(job);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What a job has been through: the attempts made so far, who was in their way, and what all of it adds up
+ * to.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/domain/job-internal.h"
+#include "shared/cleanup.h"
+
+static const char *const outcome_names[] = {
+        [ATTEMPT_DONE] = "done", [ATTEMPT_FAILED] = "failed", [ATTEMPT_REFUSED] = "refused",
+        [ATTEMPT_GONE] = "gone", [ATTEMPT_DENIED] = "denied", [ATTEMPT_UNUSABLE] = "unusable",
+};
+
+static const char *const error_names[] = {
+        [RESET_OK] = "done",
+        [RESET_ACCESS_DENIED] = "AccessDenied",
+        [RESET_INTERACTION_REQUIRED] = "InteractiveAuthorizationRequired",
+        [RESET_INVALID_METHOD] = "InvalidMethod",
+        [RESET_NOT_USABLE] = "NotUsable",
+        [RESET_IN_USE] = "InUse",
+        [RESET_LEASED] = "Leased",
+        [RESET_INHIBITED] = "Inhibited",
+        [RESET_DEVICE_GONE] = "DeviceGone",
+        [RESET_DEVICE_DEAD] = "DeviceDead",
+        [RESET_FAILED] = "ResetFailed",
+        [RESET_TIMED_OUT] = "TimedOut",
+        [RESET_CANCELLED] = "Cancelled",
+        [RESET_LIMITS_EXCEEDED] = "LimitsExceeded",
+};
+
+const char *attempt_outcome_to_string(AttemptOutcome outcome)
+{
+        return outcome_names[outcome];
+}
+
+const char *reset_error_to_string(ResetError error)
+{
+        return error_names[error];
+}
+
+Attempt *job_add_attempt(Job *job, AttemptOutcome outcome)
+{
+        size_t i = job->n_attempts < ELEMENTSOF(job->attempts) ? job->n_attempts++ : job->n_attempts - 1;
+        Attempt *attempt = &job->attempts[i];
+
+        *attempt = (Attempt){.outcome = outcome, .grant = GRANT_YES};
+        memcpy(attempt->method, job->method, sizeof(attempt->method));
+        return attempt;
+}
+
+/* Writes a try down where others look for it. */
+static void remember(Job *job, const Attempt *attempt)
+{
+        Device *device = job_target_device(job);
+        uint64_t duration = attempt->finished_usec - attempt->started_usec;
+
+        if (!device || !attempt->written)
+                return;
+        proven_note(job->jobs->proven, device->facts.vendor, device->facts.device, attempt->method,
+                    attempt->verdict, duration);
+        device->last_reset = (LastReset){
+                .valid = true,
+                .verdict = verdict_to_string(attempt->verdict),
+                .duration_usec = duration,
+                .finished_at = job->jobs->ports.now_realtime(job->jobs->ports.userdata),
+                .uid = job->request.uid,
+                .job = job->id,
+        };
+        memcpy(device->last_reset.method, attempt->method, sizeof(device->last_reset.method));
+        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
+}
+
+/* Not if somebody asked for this method by its name. */
+static bool is_doubtful(const Job *job)
+{
+        const Device *device = job_target_device(job);
+
+        return device && reset_alias_from_string(job->request.method) != RESET_ALIAS_NONE &&
+               plan_is_doubtful(device, job->method);
+}
+
+void job_note_result(Job *job, WorkerResult *result)
+{
+        static const AttemptOutcome outcomes[] = {
+                [WORKER_DONE] = ATTEMPT_DONE,
+                [WORKER_FAILED] = ATTEMPT_FAILED,
+                [WORKER_REFUSED] = ATTEMPT_REFUSED,
+                [WORKER_GONE] = ATTEMPT_GONE,
+        };
+        Attempt *attempt = job_add_attempt(job, result ? outcomes[result->outcome] : ATTEMPT_FAILED);
+
+        worker_result_free(job->result);
+        job->result = result;
+        if (result && result->n_holders > 0) {
+                free(job->holders);
+                job->holders = steal_pointer(result->holders);
+                job->n_holders = result->n_holders;
+                result->n_holders = 0;
+        }
+        if (!result) {
+                /* Whether it had begun to write is unknown: assume it. */
+                attempt->written = true;
+                attempt->error = EPIPE;
+                (void) snprintf(attempt->why, sizeof(attempt->why), "worker-died");
+                remember(job, attempt);
+                return;
+        }
+        memcpy(attempt->why, result->why, sizeof(attempt->why));
+        attempt->error = result->error;
+        attempt->written = result->written;
+        attempt->verdict = result->verdict;
+        if (attempt->outcome == ATTEMPT_DONE && is_doubtful(job)) {
+                (void) snprintf(attempt->why, sizeof(attempt->why), "%s", JOB_WHY_DOUBTFUL);
+                if (result->verdict == VERDICT_OK)
+                        attempt->verdict = VERDICT_UNVERIFIED;
+        }
+        attempt->reset_method = result->reset_method;
+        attempt->started_usec = result->started_usec;
+        attempt->finished_usec = result->finished_usec;
+        remember(job, attempt);
+}
+
+static const Attempt *last_written(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written)
+                        return &job->attempts[i - 1];
+        return NULL;
+}
+
+bool job_has_written(const Job *job)
+{
+        return last_written(job) != NULL;
+}
+
+const char *job_method_used(const Job *job)
+{
+        const Attempt *attempt = last_written(job);
+
+        return attempt ? attempt->method : "";
+}
+
+uint64_t job_duration_usec(const Job *job)
+{
+        const Attempt *attempt = last_written(job);
+
+        return attempt ? attempt->finished_usec - attempt->started_usec : 0;
+}
+
+Verdict job_verdict(const Job *job)
+{
+        for (size_t i = job->n_attempts; i > 0; i--)
+                if (job->attempts[i - 1].written || job->attempts[i - 1].verdict != VERDICT_UNVERIFIED)
+                        return job->attempts[i - 1].verdict;
+        return VERDICT_UNVERIFIED;
+}
+
+static void note_holders(Job *job, Device *const *devices, size_t n_devices)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < n_devices; i++)
+                n += devices[i]->use.n_holders;
+        free(job->holders);
+        job->n_holders = 0;
+        /* They are only told: without memory for them the refusal stands all the same. */
+        job->holders = n > 0 ? calloc(n, sizeof(Holder)) : NULL;
+        for (size_t i = 0; job->holders && i < n_devices; i++) {
+                const DeviceUse *use = &devices[i]->use;
+
+                if (use->n_holders == 0)
+                        continue;
+                memcpy(job->holders + job->n_holders, use->holders, use->n_holders * sizeof(Holder));
+                job->n_holders += use->n_holders;
+        }
+}
+
+void job_note_holders(Job *job, const Rung *rung)
+{
+        note_holders(job, rung->set, rung->n_set);
+}
+
+void job_note_waited_for(Job *job)
+{
+        _cleanup_free_ Device **devices = calloc(job->n_members, sizeof(Device *));
+        size_t n = 0;
+
+        for (size_t i = 0; devices && i < job->n_members; i++) {
+                devices[n] = job_member_device(job, &job->members[i]);
+                n += devices[n] != NULL;
+        }
+        note_holders(job, devices, n);
+}
+
+bool worker_why_is_use(const char *why)
+{
+        return strcmp(why, WORKER_WHY_DRIVER) == 0 || strcmp(why, WORKER_WHY_ENABLED) == 0 ||
+               strcmp(why, WORKER_WHY_HELD) == 0 || strcmp(why, WORKER_WHY_TSM) == 0;
+}
+
+/* The error that a rung stands for which only somebody's say kept from being taken, RESET_OK for others. */
+static ResetError obstacle(const Attempt *attempt)
+{
+        unsigned why = attempt->unusable;
+
+        if (attempt->outcome == ATTEMPT_REFUSED)
+                return worker_why_is_use(attempt->why) ? RESET_IN_USE : RESET_OK;
+        if (attempt->outcome != ATTEMPT_UNUSABLE)
+                return RESET_OK;
+        if ((why & ~(unsigned) WHY_IN_USE_MASK) == 0)
+                return RESET_IN_USE;
+        why &= ~(unsigned) WHY_IN_USE_MASK;
+        if ((why & ~(unsigned) (WHY_LEASED | WHY_LEASE_GONE)) == 0)
+                return RESET_LEASED;
+        why &= ~(unsigned) (WHY_LEASED | WHY_LEASE_GONE);
+        return why == WHY_INHIBITED ? RESET_INHIBITED : RESET_OK;
+}
+
+ResetError job_conclude(const Job *job)
+{
+        const Attempt *denied = NULL;
+        ResetError refused = RESET_OK;
+
+        if (job_verdict(job) == VERDICT_DEAD)
+                return RESET_DEVICE_DEAD;
+        if (job_has_written(job))
+                return RESET_FAILED;
+
+        for (size_t i = 0; i < job->n_attempts; i++) {
+                const Attempt *attempt = &job->attempts[i];
+
+                if (attempt->outcome == ATTEMPT_DENIED && (!denied || attempt->grant == GRANT_CHALLENGE))
+                        denied = attempt;
+                if (refused == RESET_OK)
+                        refused = obstacle(attempt);
+        }
+        if (denied)
+                return denied->grant == GRANT_CHALLENGE ? RESET_INTERACTION_REQUIRED : RESET_ACCESS_DENIED;
+        return refused != RESET_OK ? refused : RESET_NOT_USABLE;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * How a job with an authorised rung waits for others: for those who want to let go first, and for all users
+ * if its caller said so. It sleeps until it is woken, and looks again then.
+ */
+
+#include "daemon/domain/job-steps.h"
+#include "daemon/domain/jobs.h"
+
+void job_proceed(Job *job)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        int r;
+
+        if (job->delayed && !job->request.plan.prepared) {
+                job_show(job, JOB_INHIBITED);
+                r = ports->delay(ports->userdata, job, JOB_DELAY_USEC);
+                if (r < 0)
+                        job_fail(job, r);
+                return;
+        }
+        job->request.plan.prepared = true;
+        if (!job->busy) {
+                job_enqueue(job);
+                return;
+        }
+        /* What is known may be older than the wait: who has let go before it began wakes nobody. */
+        if (job->phase != JOB_WAITING_IDLE) {
+                job_show(job, JOB_WAITING_IDLE);
+                job->look_again = true;
+        }
+        job->n_refusals = 0;
+        if (job->look_again)
+                job_look(job, true);
+}
+
+static void let_go_is_over(Job *job)
+{
+        job->request.plan.prepared = true;
+        if (!job->scanning)
+                job_look(job, true);
+}
+
+void job_delay_over(Job *job)
+{
+        if (job->phase == JOB_INHIBITED)
+                let_go_is_over(job);
+}
+
+static bool is_delayed(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *device = registry_find(job->jobs->registry, &job->members[i].address);
+
+                if (device && device->n_delaying > 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool waits_for(const Job *job, const Device *device)
+{
+        if (job->phase != JOB_INHIBITED && job->phase != JOB_WAITING_IDLE)
+                return false;
+        for (size_t i = 0; i < job->n_members; i++)
+                if (pci_address_equal(&job->members[i].address, &device->facts.address))
+                        return true;
+        return false;
+}
+
+static void wake(Job *job)
+{
+        if (job->scanning)
+                job->look_again = true;
+        else if (job->phase == JOB_WAITING_IDLE)
+                job_look(job, true);
+        else if (!is_delayed(job))
+                let_go_is_over(job);
+}
+
+void jobs_wake(Jobs *jobs, const Device *device)
+{
+        uint32_t ids[JOBS_MAX];
+        size_t n = 0;
+
+        /* A job that wakes may end, and others with it. */
+        for (const Job *job = jobs->jobs; job && n < JOBS_MAX; job = job->hh.next)
+                if (waits_for(job, device))
+                        ids[n++] = job->id;
+        for (size_t i = 0; i < n; i++) {
+                Job *job = jobs_find(jobs, ids[i]);
+
+                if (job && (job->phase == JOB_INHIBITED || job->phase == JOB_WAITING_IDLE))
+                        wake(job);
+        }
+}
