@@ -12,6 +12,9 @@ worker_unit_tests = \
 	tests/unit/test-device \
 	tests/unit/test-health \
 	tests/unit/test-holders \
+	tests/unit/test-holders-network \
+	tests/unit/test-holders-processes \
+	tests/unit/test-holders-storage \
 	tests/unit/test-json \
 	tests/unit/test-rebind \
 	tests/unit/test-record \
@@ -50,14 +53,39 @@ tests_unit_test_health_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_health_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_health_LDADD = libworker.a $(UNIT_LIBS)
 
-# Functions of the test stand for what is in no file.
+# Functions of the bed stand for what is in no file.
+check_LIBRARIES += libholdersbed.a
+libholdersbed_a_SOURCES = tests/unit/holders-bed.c tests/unit/holders-bed.h
+libholdersbed_a_CPPFLAGS = $(UNIT_CPPFLAGS)
+libholdersbed_a_CFLAGS = $(UNIT_CFLAGS)
+holders_bed_ldflags = $(AM_LDFLAGS) \
+	-Wl,--wrap=look_claim -Wl,--wrap=xen_guest_of -Wl,--wrap=eventfd -Wl,--wrap=getifaddrs -Wl,--wrap=freeifaddrs \
+	-Wl,--wrap=statx -Wl,--wrap=readlinkat
+holders_bed_libs = libholdersbed.a libworker.a $(UNIT_LIBS)
+
 tests_unit_test_holders_SOURCES = tests/unit/test-holders.c
 tests_unit_test_holders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_holders_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_holders_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=look_claim -Wl,--wrap=xen_guest_of -Wl,--wrap=eventfd -Wl,--wrap=getifaddrs -Wl,--wrap=freeifaddrs \
-	-Wl,--wrap=statx -Wl,--wrap=readlinkat
-tests_unit_test_holders_LDADD = libworker.a $(UNIT_LIBS)
+tests_unit_test_holders_LDFLAGS = $(holders_bed_ldflags)
+tests_unit_test_holders_LDADD = $(holders_bed_libs)
+
+tests_unit_test_holders_network_SOURCES = tests/unit/test-holders-network.c
+tests_unit_test_holders_network_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_network_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_network_LDFLAGS = $(holders_bed_ldflags)
+tests_unit_test_holders_network_LDADD = $(holders_bed_libs)
+
+tests_unit_test_holders_processes_SOURCES = tests/unit/test-holders-processes.c
+tests_unit_test_holders_processes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_processes_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_processes_LDFLAGS = $(holders_bed_ldflags)
+tests_unit_test_holders_processes_LDADD = $(holders_bed_libs)
+
+tests_unit_test_holders_storage_SOURCES = tests/unit/test-holders-storage.c
+tests_unit_test_holders_storage_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_storage_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_storage_LDFLAGS = $(holders_bed_ldflags)
+tests_unit_test_holders_storage_LDADD = $(holders_bed_libs)
 
 tests_unit_test_json_SOURCES = tests/unit/test-json.c
 tests_unit_test_json_CPPFLAGS = $(UNIT_CPPFLAGS)
