@@ -21,6 +21,7 @@ integration_programs = \
 	tests/integration/test-hotplug \
 	tests/integration/test-abuse \
 	tests/integration/test-leases \
+	tests/integration/test-acquire \
 	tests/integration/test-inhibit \
 	tests/integration/test-edges \
 	tests/integration/test-holders \
@@ -154,6 +155,11 @@ tests_integration_test_leases_SOURCES = tests/integration/test-leases.c
 tests_integration_test_leases_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_leases_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_leases_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_acquire_SOURCES = tests/integration/test-acquire.c
+tests_integration_test_acquire_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_acquire_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_acquire_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
 tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

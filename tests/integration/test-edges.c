@@ -22,14 +22,6 @@ static void declare(const char *text)
         file_write(POLICY_FILE, text, strlen(text));
 }
 
-static void start(void)
-{
-        polkit_start(polkit_rules_everybody);
-        fixture_devices();
-        fixture_start();
-        signals_watch(observer);
-}
-
 static Reply *get_plan(Client *client, const char *address)
 {
         Reply *plan = manager_call(client, "Plan", "ssa{sv}", address, "flr", 0);
@@ -44,7 +36,7 @@ START_TEST(partner_is_in_the_set)
         _cleanup_reply_ Reply *plan = NULL, *other = NULL, *done = NULL;
 
         declare(TOGETHER);
-        start();
+        start_for_everybody();
         plan = get_plan(bob, CARD);
         ck_assert_uint_eq(reply_length(plan, "0.rungs.0.reset_set"), 2);
         ck_assert_str_eq(reply_string(plan, "0.rungs.0.reset_set.0"), device_path(CARD));
@@ -71,7 +63,7 @@ START_TEST(without_it_they_are_strangers)
 
         directory_make("%s", POLICY_RUNTIME_DIR);
         ck_assert_int_eq(symlink("/dev/null", POLICY_FILE), 0);
-        start();
+        start_for_everybody();
         plan = get_plan(bob, CARD);
         ck_assert_uint_eq(reply_length(plan, "0.rungs.0.reset_set"), 1);
         ck_assert_str_eq(reply_string(plan, "0.rungs.0.actions.0"), "org.pciresetd1.reset");
@@ -85,7 +77,7 @@ START_TEST(partner_is_leased)
         int lease;
 
         declare(TOGETHER);
-        start();
+        start_for_everybody();
         lease = lease_take(bob, CARD2, &id);
         plan = get_plan(alice, CARD);
         ck_assert(!json_object_get_boolean(reply_at(plan, "0.rungs.0.usable")));
@@ -107,7 +99,7 @@ START_TEST(partner_is_in_use)
         _cleanup_reply_ Reply *reply = NULL, *plan = NULL, *done = NULL;
 
         declare(TOGETHER);
-        start();
+        start_for_everybody();
         hotplug_bind(CARD2, "e1000e");
         client_barrier(alice);
         plan = get_plan(alice, CARD);
@@ -132,7 +124,7 @@ START_TEST(partner_waits)
         int hold;
 
         declare(TOGETHER);
-        start();
+        start_for_everybody();
         hold = model_hold(CARD);
         first = reset_start(alice, CARD, "flr", NULL);
         (void) model_wait("begin", CARD, 0);
@@ -157,7 +149,7 @@ START_TEST(partner_is_plugged_in)
         _cleanup_reply_ Reply *before = NULL, *after = NULL;
 
         declare("{\"edges\": [{\"devices\": [\"" CARD "\", \"0000:03:00.0\"]}]}");
-        start();
+        start_for_everybody();
         before = get_plan(bob, CARD);
         ck_assert_uint_eq(reply_length(before, "0.rungs.0.reset_set"), 1);
         hotplug_add(&late);

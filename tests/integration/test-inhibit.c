@@ -14,14 +14,6 @@
 #define MESSAGE_ID_INHIBITED   "5bd86ec9898e4225a28daee187d2d4c3"
 #define MESSAGE_ID_UNINHIBITED "c2890a28c9434cd2a73d7f514e17611e"
 
-static void start_for_everybody(void)
-{
-        polkit_start(polkit_rules_everybody);
-        fixture_devices();
-        fixture_start();
-        signals_watch(observer);
-}
-
 /* The only one with the mode `block` is told as ListInhibitors tells it. */
 static void expect_inhibitor(const Reply *refused)
 {

@@ -23,6 +23,12 @@ static void start(void)
         signals_watch(observer);
 }
 
+static void start_with_node(void)
+{
+        card_with_node();
+        start();
+}
+
 static void wait_for_phase(const char *phase)
 {
         for (bool found = false; !found;) {
@@ -51,6 +57,14 @@ static Call *start_waiting(void)
         return waiting;
 }
 
+/* The same, for a process of bob's. */
+static Call *start_waiting_for(Process **ret_holder)
+{
+        start_with_node();
+        *ret_holder = node_hold(NODE, UID_BOB);
+        return start_waiting();
+}
+
 static void finish_well(Call *waiting)
 {
         _cleanup_reply_ Reply *reply = call_finish(waiting);
@@ -76,8 +90,7 @@ START_TEST(holder_closes_the_node)
         Call *waiting;
         int fd;
 
-        card_with_node();
-        start();
+        start_with_node();
         fd = node_open(NODE);
         waiting = start_waiting();
         ck_assert_int_eq(close(fd), 0);
@@ -90,10 +103,7 @@ START_TEST(holder_is_killed)
         Process *holder;
         Call *waiting;
 
-        card_with_node();
-        start();
-        holder = node_hold(NODE, UID_BOB);
-        waiting = start_waiting();
+        waiting = start_waiting_for(&holder);
         (void) process_free(holder);
         finish_well(waiting);
 }
@@ -104,8 +114,7 @@ START_TEST(all_of_them_have_to)
         Process *first, *second;
         Call *waiting;
 
-        card_with_node();
-        start();
+        start_with_node();
         first = node_hold(NODE, UID_BOB);
         second = node_hold(NODE, UID_BOB);
         waiting = start_waiting();
@@ -152,8 +161,7 @@ START_TEST(lease_is_released)
         Call *waiting;
         int lease;
 
-        card_with_node();
-        start();
+        start_with_node();
         lease = lease_take(bob, CARD, NULL);
         waiting = start_waiting();
         claim_release(&lease);
@@ -168,8 +176,7 @@ START_TEST(holder_comes_before_the_write)
         Call *waiting;
         int hold;
 
-        card_with_node();
-        start();
+        start_with_node();
         hold = model_hold_list(CARD);
         waiting = reset_start(alice, CARD, "flr", "when_idle", "b", 1, NULL);
         (void) model_wait("listing", CARD, 0);
@@ -185,8 +192,7 @@ START_TEST(idle_devices_are_not_waited_for)
 {
         Call *running;
 
-        card_with_node();
-        start();
+        start_with_node();
         running = reset_start(alice, CARD, "flr", "when_idle", "b", 1, NULL);
         finish_well(running);
 }
@@ -200,10 +206,7 @@ START_TEST(nothing_is_polled)
         size_t n_started;
         Call *waiting;
 
-        card_with_node();
-        start();
-        holder = node_hold(NODE, UID_BOB);
-        waiting = start_waiting();
+        waiting = start_waiting_for(&holder);
         n_started = workers_started();
         ck_assert_uint_gt(n_started, 0);
         for (int i = 0; i < 20; i++)
@@ -223,10 +226,7 @@ START_TEST(others_are_not_kept_waiting)
         Process *holder;
         Call *waiting;
 
-        card_with_node();
-        start();
-        holder = node_hold(NODE, UID_BOB);
-        waiting = start_waiting();
+        waiting = start_waiting_for(&holder);
         reply = reset(bob, CARD, "flr", "in_use", "b", 1, NULL);
         expect_success(reply);
         ck_assert_uint_eq(model_count("begin", CARD), 1);
@@ -246,10 +246,7 @@ START_TEST(caller_leaves)
         Process *holder;
         Call *waiting;
 
-        card_with_node();
-        start();
-        holder = node_hold(NODE, UID_BOB);
-        waiting = start_waiting();
+        waiting = start_waiting_for(&holder);
         call_abandon(waiting);
         alice = client_free(alice);
         (void) signal_wait("JobRemoved", NULL, "Cancelled");
@@ -263,10 +260,7 @@ START_TEST(cancelled)
         Process *holder;
         Call *waiting;
 
-        card_with_node();
-        start();
-        holder = node_hold(NODE, UID_BOB);
-        waiting = start_waiting();
+        waiting = start_waiting_for(&holder);
         cancel = call(alice, job, JOB_INTERFACE, "Cancel", "a{sv}", 0);
         expect_success(cancel);
         reply = call_finish(waiting);
@@ -296,8 +290,7 @@ START_TEST(time_is_over)
         _cleanup_reply_ Reply *reply = NULL;
         Process *holder;
 
-        card_with_node();
-        start();
+        start_with_node();
         holder = node_hold(NODE, UID_BOB);
         reply = wait_in_vain();
         expect_error(reply, "TimedOut", "1 process of others has it open.");
@@ -331,10 +324,7 @@ START_TEST(device_goes)
         Process *holder;
         Call *waiting;
 
-        card_with_node();
-        start();
-        holder = node_hold(NODE, UID_BOB);
-        waiting = start_waiting();
+        waiting = start_waiting_for(&holder);
         hotplug_remove(CARD);
         reply = call_finish(waiting);
         expect_error(reply, "DeviceGone", CARD);
@@ -346,8 +336,7 @@ START_TEST(waiting_and_not_waiting)
 {
         _cleanup_reply_ Reply *reply = NULL;
 
-        card_with_node();
-        start();
+        start_with_node();
         reply = reset(alice, CARD, "flr", "when_idle", "b", 1, "no_wait", "b", 1, NULL);
         expect_error(reply, ERROR_INVALID_ARGS, "when_idle");
         expect_nothing_written();

@@ -14,6 +14,17 @@ const char *const polkit_rules_everybody = "polkit.addRule(function(action, subj
                                            "        return polkit.Result.YES;\n"
                                            "});\n";
 
+void start_for_everybody(void)
+{
+        polkit_start(polkit_rules_everybody);
+        fixture_devices();
+        fixture_start();
+        signals_watch(observer);
+}
+
+const char *const card_alone[] = {CARD, NULL};
+const char *const both_cards[] = {CARD, CARD2, NULL};
+
 static sd_bus_message *claim_message(Client *client, const char *member, const char *const addresses[])
 {
         sd_bus_message *message = call_message(client, MANAGER_PATH, MANAGER_INTERFACE, member, NULL);
@@ -78,6 +89,14 @@ void claim_release(int *fd)
 {
         ck_assert_int_eq(close(*fd), 0);
         *fd = -1;
+}
+
+void expect_lease(const char *address, const char *id)
+{
+        _cleanup_free_ char *lease = get_property_string(observer, device_path(address), DEVICE_INTERFACE,
+                                                         "Lease");
+
+        ck_assert_str_eq(lease, id);
 }
 
 Reply *claims_list(const char *member)

@@ -9,6 +9,11 @@
 
 /* Everybody may do everything of ours. */
 extern const char *const polkit_rules_everybody;
+/* fixture_devices() and the daemon, with these rules; the observer watches the signals. */
+void start_for_everybody(void);
+
+/* CARD, and CARD and CARD2. */
+extern const char *const card_alone[], *const both_cards[];
 
 /* `addresses`: NULL at the end. */
 Call *acquire_start(Client *client, const char *const addresses[]);
@@ -22,6 +27,9 @@ int inhibitor_take(Client *client, const char *address, const char *mode);
 
 /* Closes the descriptor. */
 void claim_release(int *fd);
+
+/* The property Lease, now. "": nobody has one. */
+void expect_lease(const char *address, const char *id);
 
 /* ListLeases or ListInhibitors. */
 Reply *claims_list(const char *member);
