@@ -270,3 +270,34 @@ void unplug(const char *address)
 
         registry_remove(seen.world.registry, &parsed, 0);
 }
+
+Job *only_job(void)
+{
+        Job *job = jobs_next(seen.jobs, NULL);
+
+        ck_assert_ptr_nonnull(job);
+        ck_assert_ptr_null(jobs_next(seen.jobs, job));
+        return job;
+}
+
+void check_phase(JobPhase phase)
+{
+        ck_assert_str_eq(job_phase_to_string(only_job()->phase), job_phase_to_string(phase));
+        ck_assert_uint_eq(seen.n_ran, 0);
+        ck_assert_uint_eq(seen.finished, 0);
+}
+
+void check_ran_well(void)
+{
+        ck_assert_uint_eq(seen.n_ran, 1);
+        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_uint_eq(seen.finished, 1);
+        ck_assert_int_eq(seen.error, RESET_OK);
+}
+
+void check_refused(ResetError error)
+{
+        ck_assert_uint_eq(seen.n_ran, 0);
+        ck_assert_uint_eq(seen.finished, 1);
+        ck_assert_str_eq(reset_error_to_string(seen.error), reset_error_to_string(error));
+}

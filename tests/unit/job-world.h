@@ -67,3 +67,12 @@ void worker_refuses(size_t i, const char *why);
 void hold(const char *address, HolderKind kind);
 void let_go(const char *address);
 void unplug(const char *address);
+
+/* The only job that there is. */
+Job *only_job(void);
+/* It is in this phase, and no worker ran. */
+void check_phase(JobPhase phase);
+/* One worker ran, and is done now: with that the only job ends. */
+void check_ran_well(void);
+/* The only job has ended with this error, without a worker. */
+void check_refused(ResetError error);

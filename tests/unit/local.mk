@@ -163,6 +163,7 @@ domain_unit_tests = \
 	tests/unit/test-claims \
 	tests/unit/test-jobs \
 	tests/unit/test-jobs-held \
+	tests/unit/test-jobs-looked \
 	tests/unit/test-jobs-random \
 	tests/unit/test-jobs-waiting \
 	tests/unit/test-lane \
@@ -240,12 +241,18 @@ tests_unit_test_jobs_held_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_held_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_held_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
+tests_unit_test_jobs_looked_SOURCES = tests/unit/test-jobs-looked.c
+tests_unit_test_jobs_looked_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jobs_looked_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_jobs_looked_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
 tests_unit_test_jobs_waiting_SOURCES = tests/unit/test-jobs-waiting.c
 tests_unit_test_jobs_waiting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_waiting_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_waiting_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
-tests_unit_test_jobs_random_SOURCES = tests/unit/test-jobs-random.c tests/unit/random-tree.c tests/unit/random-tree.h
+tests_unit_test_jobs_random_SOURCES = tests/unit/test-jobs-random.c \
+	tests/unit/random-oracle.c tests/unit/random-oracle.h tests/unit/random-tree.c tests/unit/random-tree.h
 tests_unit_test_jobs_random_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_random_LDADD = libdomain.a $(UNIT_LIBS)

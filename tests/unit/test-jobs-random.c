@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "daemon/domain/jobs.h"
+#include "random-oracle.h"
 #include "random-tree.h"
 #include "unit.h"
 

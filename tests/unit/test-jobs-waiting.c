@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * What a job waits for before it may begin: to know who uses the devices, for those who asked to be told,
- * for holders to let go. It begins when it may, not before, and whatever ends it leaves nothing behind.
+ * What an authorised job waits for before it may begin: for those who asked to be told, for holders to let
+ * go. It begins when it may, not before, and whatever ends it leaves nothing behind.
  */
 
 #include <errno.h>
@@ -14,175 +14,12 @@
 #define A "0000:01:00.0"
 #define B "0000:02:00.0"
 
-static Job *only_job(void)
-{
-        Job *job = jobs_next(seen.jobs, NULL);
-
-        ck_assert_ptr_nonnull(job);
-        ck_assert_ptr_null(jobs_next(seen.jobs, job));
-        return job;
-}
-
-static void check_phase(JobPhase phase)
-{
-        ck_assert_str_eq(job_phase_to_string(only_job()->phase), job_phase_to_string(phase));
-        ck_assert_uint_eq(seen.n_ran, 0);
-        ck_assert_uint_eq(seen.finished, 0);
-}
-
-static void check_ran_well(void)
-{
-        ck_assert_uint_eq(seen.n_ran, 1);
-        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
-        ck_assert_uint_eq(seen.finished, 1);
-        ck_assert_int_eq(seen.error, RESET_OK);
-}
-
-static void check_refused(ResetError error)
-{
-        ck_assert_uint_eq(seen.n_ran, 0);
-        ck_assert_uint_eq(seen.finished, 1);
-        ck_assert_str_eq(reset_error_to_string(seen.error), reset_error_to_string(error));
-}
-
 static void inhibit(const char *id, ClaimKind kind, const char *addresses)
 {
         ck_assert_int_eq(world_claim(&seen.world, seen.claims, id, kind, 1002, addresses), 0);
 }
 
-/* -- to know who uses the devices
- * --------------------------------------------------------------------------- */
-
-START_TEST(nobody_is_asked_before_the_scan)
-{
-        seen.scan_result = 1;
-        submit(B, "flr");
-        ck_assert_uint_eq(seen.n_scans, 1);
-        ck_assert_uint_eq(seen.n_asked, 0);
-        check_phase(JOB_AUTHORIZING);
-        job_scanned(seen.scanning, 0);
-        ck_assert_uint_eq(seen.n_asked, 1);
-        /* One that was not asked for changes nothing. */
-        job_scanned(seen.scanning, 0);
-        ck_assert_uint_eq(seen.n_asked, 1);
-        answer(GRANT_YES);
-        check_ran_well();
-}
-END_TEST
-
-/* Late or at once, with a driver bound nobody knows who uses the device. */
-START_TEST(a_failed_scan_is_no_idle_device)
-{
-        world_bind(&seen.world, B, "nvme");
-        seen.scan_result = _i == 0 ? 1 : -EIO;
-        submit(B, "flr");
-        if (_i == 0)
-                job_scanned(seen.scanning, -EIO);
-        check_refused(RESET_IN_USE);
-        ck_assert_uint_eq(seen.n_asked, 0);
-        ck_assert_uint_eq(seen.last.attempts[0].unusable, WHY_USE_UNKNOWN);
-}
-END_TEST
-
-START_TEST(without_a_driver_there_is_nothing_to_find)
-{
-        seen.scan_result = -EIO;
-        submit(B, "flr");
-        answer(GRANT_YES);
-        check_ran_well();
-}
-END_TEST
-
-static void find_process(void)
-{
-        world_hold(&seen.world, B, HOLDER_PROCESS);
-}
-
-START_TEST(what_the_scan_finds_counts)
-{
-        world_bind(&seen.world, B, "nvme");
-        seen.on_scan = find_process;
-        submit(B, "flr");
-        check_refused(RESET_IN_USE);
-        ck_assert_uint_eq(seen.n_asked, 0);
-        ck_assert_uint_eq(seen.last.n_holders, 1);
-}
-END_TEST
-
-START_TEST(cancelled_while_it_is_scanned)
-{
-        seen.scan_result = 1;
-        submit(B, "flr");
-        ck_assert_int_eq(job_cancel(only_job(), RESET_CANCELLED), 0);
-        check_refused(RESET_CANCELLED);
-}
-END_TEST
-
-static bool flips;
-
-/* Another driver: nobody knows any more who uses the device, until it is looked at. */
-static void bind_silently(const char *driver)
-{
-        world_bind(&seen.world, B, driver);
-        device_forget_use(world_find(&seen.world, B));
-}
-
-static void find_nobody(void)
-{
-        world_let_go(&seen.world, B);
-}
-
-START_TEST(a_new_driver_is_looked_at)
-{
-        seen.on_scan = find_nobody;
-        submit(B, "flr");
-        bind_silently("vfio-pci");
-        answer(GRANT_YES);
-        /* It is another rung, since the driver is another. */
-        ck_assert_uint_eq(seen.n_scans, 2);
-        ck_assert_uint_eq(seen.n_asked, 2);
-        check_phase(JOB_AUTHORIZING);
-        answer(GRANT_YES);
-        check_ran_well();
-}
-END_TEST
-
-START_TEST(a_new_driver_at_the_head_of_the_queue)
-{
-        seen.on_scan = find_nobody;
-        submit(B, "flr");
-        answer(GRANT_YES);
-        submit(B, "flr");
-        answer(GRANT_YES);
-        ck_assert_uint_eq(seen.n_ran, 1);
-        bind_silently("vfio-pci");
-        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
-        ck_assert_uint_eq(seen.n_ran, 1);
-        ck_assert_uint_eq(seen.n_asked, 3);
-        answer(GRANT_YES);
-        ck_assert_uint_eq(seen.n_ran, 2);
-        ck_assert(seen.first.must_be_disabled);
-        worker_says(1, WORKER_DONE, 0, VERDICT_OK);
-}
-END_TEST
-
-START_TEST(a_driver_that_changes_for_ever_is_refused)
-{
-        seen.on_scan = find_nobody;
-        submit(B, "flr");
-        for (unsigned i = 0; i < JOB_QUESTIONS_PER_RUNG_MAX; i++) {
-                ck_assert_uint_eq(seen.finished, 0);
-                bind_silently(flips ? "vfio-pci" : "nvme");
-                flips = !flips;
-                answer(GRANT_YES);
-        }
-        check_refused(RESET_ACCESS_DENIED);
-        ck_assert_uint_eq(seen.n_asked, JOB_QUESTIONS_PER_RUNG_MAX);
-}
-END_TEST
-
-/* -- for those who asked to be told
- * ------------------------------------------------------------------------- */
+/* ---- for those who asked to be told ---- */
 
 START_TEST(those_who_asked_are_told_first)
 {
@@ -330,8 +167,7 @@ START_TEST(each_rung_is_told)
 }
 END_TEST
 
-/* -- for holders to let go
- * ---------------------------------------------------------------------------------- */
+/* ---- for holders to let go ---- */
 
 static void wait_for(HolderKind kind)
 {
@@ -567,14 +403,6 @@ int main(void)
         TCase *tcase = tcase_create("jobs-waiting");
 
         tcase_add_checked_fixture(tcase, job_world_init, job_world_done);
-        tcase_add_test(tcase, nobody_is_asked_before_the_scan);
-        tcase_add_loop_test(tcase, a_failed_scan_is_no_idle_device, 0, 2);
-        tcase_add_test(tcase, without_a_driver_there_is_nothing_to_find);
-        tcase_add_test(tcase, what_the_scan_finds_counts);
-        tcase_add_test(tcase, cancelled_while_it_is_scanned);
-        tcase_add_test(tcase, a_new_driver_is_looked_at);
-        tcase_add_test(tcase, a_new_driver_at_the_head_of_the_queue);
-        tcase_add_test(tcase, a_driver_that_changes_for_ever_is_refused);
         tcase_add_test(tcase, those_who_asked_are_told_first);
         tcase_add_test(tcase, all_of_those_who_asked);
         tcase_add_test(tcase, they_have_their_time_and_no_more);
