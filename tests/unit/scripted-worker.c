@@ -3,8 +3,10 @@
 /*
  * A worker that does what files in a directory ($SCRIPT) tell it. It says there, to the socket `events`,
  * when it begins ("begin 0000:01:00.0 0000:02:00.0", with " owners" at the end) and before it answers
- * ("end"). For each device that it is asked about: gate-ADDRESS      a FIFO: it waits until somebody opens
- * it fail-ADDRESS      it says that it could not look die-ADDRESS       it ends without an answer
+ * ("end"). For each device that it is asked about:
+ *   gate-ADDRESS      a FIFO: it waits until somebody opens it
+ *   fail-ADDRESS      it says that it could not look
+ *   die-ADDRESS       it ends without an answer
  *   nonsense-ADDRESS  it answers what nobody understands
  *   lie-ADDRESS       it answers about another device
  *   result-ADDRESS    it answers as if it had been asked for a reset

@@ -4,6 +4,8 @@
 system_unit_tests = \
 	tests/unit/test-descriptors \
 	tests/unit/test-edges \
+	tests/unit/test-lease-leftovers \
+	tests/unit/test-lease-record \
 	tests/unit/test-lease-store \
 	tests/unit/test-scans \
 	tests/unit/test-survey \
@@ -20,6 +22,7 @@ tests_unit_scripted_worker_SOURCES = tests/unit/scripted-worker.c
 tests_unit_scripted_worker_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_scripted_worker_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_scripted_worker_LDADD = libshared.a $(JSON_LIBS)
+worker_script_sources = tests/unit/worker-script.c tests/unit/worker-script.h
 
 tests_unit_test_descriptors_SOURCES = tests/unit/test-descriptors.c
 tests_unit_test_descriptors_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
@@ -33,17 +36,29 @@ tests_unit_test_edges_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_edges_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_edges_LDADD = libworld.a $(SYSTEM_UNIT_LIBS)
 
-tests_unit_test_lease_store_SOURCES = tests/unit/test-lease-store.c
+lease_bed_sources = tests/unit/lease-bed.c tests/unit/lease-bed.h
+
+tests_unit_test_lease_leftovers_SOURCES = tests/unit/test-lease-leftovers.c $(lease_bed_sources)
+tests_unit_test_lease_leftovers_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_lease_leftovers_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_lease_leftovers_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_lease_record_SOURCES = tests/unit/test-lease-record.c
+tests_unit_test_lease_record_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_lease_record_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_lease_record_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_lease_store_SOURCES = tests/unit/test-lease-store.c $(lease_bed_sources)
 tests_unit_test_lease_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_lease_store_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_lease_store_LDADD = $(SYSTEM_UNIT_LIBS)
 
-tests_unit_test_scans_SOURCES = tests/unit/test-scans.c
+tests_unit_test_scans_SOURCES = tests/unit/test-scans.c $(worker_script_sources)
 tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_scans_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_scans_LDADD = $(SYSTEM_UNIT_LIBS)
 
-tests_unit_test_survey_SOURCES = tests/unit/test-survey.c
+tests_unit_test_survey_SOURCES = tests/unit/test-survey.c $(worker_script_sources)
 tests_unit_test_survey_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_survey_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_survey_LDADD = libworld.a $(SYSTEM_UNIT_LIBS)

@@ -5,19 +5,10 @@
  * answer. The workers are real processes that do what they are told (scripted-worker.c).
  */
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-
 #include "daemon/system/survey.h"
 #include "shared/cleanup.h"
 #include "unit.h"
+#include "worker-script.h"
 #include "world.h"
 
 #define A "0000:01:00.0"
@@ -32,27 +23,14 @@ typedef struct Asked {
         struct Asked *cancels; /* what its handler does */
 } Asked;
 
-static char directory[] = "/tmp/test-survey.XXXXXX";
 static sd_event *event;
 static Scans *scans;
 static Survey *survey;
 static World world;
-static int events = -EBADF;
-static unsigned n_begun;
 
 static void setup(void)
 {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        sigset_t mask;
-
-        sigemptyset(&mask);
-        sigaddset(&mask, SIGCHLD);
-        ck_assert_int_eq(sigprocmask(SIG_BLOCK, &mask, NULL), 0);
-        ck_assert_ptr_nonnull(mkdtemp(directory));
-        ck_assert_int_eq(setenv("SCRIPT", directory, 1), 0);
-        events = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/events", directory);
-        ck_assert_int_eq(bind(events, (struct sockaddr *) &address, sizeof(address)), 0);
+        script_begin();
         ck_assert_int_ge(sd_event_new(&event), 0);
         ck_assert_int_eq(scans_new(event, SCRIPTED_WORKER, &scans), 0);
         world_init(&world);
@@ -61,19 +39,13 @@ static void setup(void)
         ck_assert_int_eq(survey_new(event, world.registry, scans, &survey), 0);
 }
 
-static int unlink_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-        return remove(path);
-}
-
 static void teardown(void)
 {
         survey_free(survey);
         scans_free(scans);
         world_done(&world);
         sd_event_unref(event);
-        (void) close(events);
-        (void) nftw(directory, unlink_one, 8, FTW_DEPTH | FTW_PHYS);
+        script_end();
 }
 
 static void on_answer(void *userdata, int error)
@@ -116,49 +88,6 @@ static void until_answered(const Asked *asked)
                 ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
 }
 
-static void gate_path(char path[static 128])
-{
-        (void) snprintf(path, 128, "%s/gate-%s", directory, A);
-}
-
-/* Workers that look at A wait. */
-static void shut_gate(void)
-{
-        char path[128];
-
-        gate_path(path);
-        ck_assert_int_eq(mkfifo(path, 0600), 0);
-}
-
-static void count(int flags)
-{
-        char text[4096];
-        ssize_t n;
-
-        while ((n = recv(events, text, sizeof(text), flags)) > 0) {
-                n_begun += strncmp(text, "begin", strlen("begin")) == 0;
-                flags = MSG_DONTWAIT;
-        }
-}
-
-static void until_begun(unsigned n)
-{
-        while (n_begun < n)
-                count(0);
-}
-
-static void open_gate(void)
-{
-        char path[128];
-        int fd;
-
-        gate_path(path);
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        ck_assert_int_ge(fd, 0);
-        ck_assert_int_eq(unlink(path), 0);
-        (void) close(fd);
-}
-
 START_TEST(a_question_is_answered)
 {
         Asked asked = {};
@@ -176,10 +105,10 @@ START_TEST(who_asks_and_goes_leaves_room)
 {
         Asked first = {}, honest = {};
 
-        shut_gate();
+        script("gate", A);
         ck_assert_int_gt(ask(&first, A), 0);
         settle();
-        until_begun(1);
+        await("begin");
         for (unsigned i = 0; i < 2 * SCANS_QUERIES_MAX; i++) {
                 Asked fleeting = {};
 
@@ -188,12 +117,11 @@ START_TEST(who_asks_and_goes_leaves_room)
                 forget(&fleeting);
         }
         ck_assert_int_gt(ask(&honest, A), 0);
-        open_gate();
+        open_gate(A);
         until_answered(&honest);
         ck_assert_int_eq(honest.error, 0);
         ck_assert_int_eq(first.error, 0);
-        count(MSG_DONTWAIT);
-        ck_assert_uint_eq(n_begun, 2);
+        ck_assert_uint_eq(said("begin"), 2);
 }
 END_TEST
 
@@ -216,12 +144,12 @@ START_TEST(what_has_begun_is_worth_having)
 {
         Asked gone = {}, next = {};
 
-        shut_gate();
+        script("gate", A);
         ck_assert_int_gt(ask(&gone, A), 0);
         settle();
-        until_begun(1);
+        await("begin");
         forget(&gone);
-        open_gate();
+        open_gate(A);
         ck_assert_int_gt(ask(&next, B), 0);
         until_answered(&next);
         while (!world_find(&world, A)->use.known)
@@ -237,13 +165,13 @@ START_TEST(answers_cancel_other_questions)
 
         a.cancels = &same_scan;
         same_scan.cancels = &later;
-        shut_gate();
+        script("gate", A);
         ck_assert_int_gt(ask(&a, A), 0);
         ck_assert_int_gt(ask(&same_scan, A), 0);
         settle();
-        until_begun(1);
+        await("begin");
         ck_assert_int_gt(ask(&later, A), 0);
-        open_gate();
+        open_gate(A);
         until_answered(&a);
         until_answered(&later);
         ck_assert_uint_eq(same_scan.n_answers, 0);
