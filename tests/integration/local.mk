@@ -15,6 +15,7 @@ integration_programs = \
 	tests/integration/test-verdict \
 	tests/integration/test-ways \
 	tests/integration/test-usage \
+	tests/integration/test-topology \
 	tests/integration/test-lanes \
 	tests/integration/test-jobs \
 	tests/integration/test-restart \
@@ -72,7 +73,8 @@ libharness_a_SOURCES = \
 	tests/integration/harness/reply.c \
 	tests/integration/harness/sandbox.c tests/integration/harness/sandbox.h \
 	tests/integration/harness/sysfs.c tests/integration/harness/sysfs.h \
-	tests/integration/harness/uevent.c
+	tests/integration/harness/uevent.c \
+	tests/integration/harness/usage.c tests/integration/harness/usage.h
 libharness_a_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 libharness_a_CFLAGS = $(INTEGRATION_CFLAGS)
 
@@ -110,6 +112,11 @@ tests_integration_test_usage_SOURCES = tests/integration/test-usage.c
 tests_integration_test_usage_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_usage_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_usage_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_topology_SOURCES = tests/integration/test-topology.c
+tests_integration_test_topology_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_topology_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_topology_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_lanes_SOURCES = tests/integration/test-lanes.c
 tests_integration_test_lanes_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
