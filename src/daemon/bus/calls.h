@@ -32,9 +32,5 @@ int handle_acquire(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 int handle_inhibit(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 int handle_list_claims(Bus *bus, sd_bus_message *message, bool leases, sd_bus_error *error);
 
-/* manager.c: looks a device up for a call. Sets `error` and returns negative if the address is no address,
- * or nothing is there. */
-int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error);
-
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);

@@ -15,6 +15,7 @@
 
 #include "daemon/bus/calls.h"
 #include "daemon/bus/details.h"
+#include "daemon/bus/find-device.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/message.h"
 #include "daemon/bus/options.h"

@@ -72,19 +72,15 @@ static void print_kept_by_host(FILE *f, const Job *job)
         _cleanup_free_ Device **devices = NULL;
         Device *target = job_target_device(job);
         char address[PCI_ADDRESS_STRING_MAX];
-        const char *separator = ": not ";
         unsigned n_printed = 0;
         size_t n;
 
         if (!target || plan_concerned(target, &devices, &n) < 0)
                 return;
         for (size_t i = 0; i < n && n_printed < KEPT_PRINTED_MAX; i++)
-                if (plan_is_kept_by_host(devices[i])) {
-                        fprintf(f, "%s%s", separator,
+                if (plan_is_kept_by_host(devices[i]))
+                        fprintf(f, "%s%s", n_printed++ > 0 ? ", " : ": not ",
                                 pci_address_format(&devices[i]->facts.address, address));
-                        separator = ", ";
-                        n_printed++;
-                }
 }
 
 static void print_unusable(FILE *f, const Job *job, const Attempt *attempt)
@@ -338,7 +334,6 @@ static void print_leases(FILE *f, const Job *job)
 {
         _cleanup_free_ Device **devices = NULL;
         char address[PCI_ADDRESS_STRING_MAX];
-        const char *separator = ": ";
         unsigned n_printed = 0;
         size_t n;
 
@@ -347,13 +342,10 @@ static void print_leases(FILE *f, const Job *job)
         for (size_t i = 0; i < n && n_printed < CLAIMS_PRINTED_MAX; i++) {
                 const Claim *lease = devices[i]->lease;
 
-                if (!is_first_of_lease(devices, i))
-                        continue;
-                fprintf(f, "%s%s is in lease %s of %s (uid %u)", separator,
-                        pci_address_format(&devices[i]->facts.address, address), lease->record.id,
-                        lease->record.who, lease->record.uid);
-                separator = "; ";
-                n_printed++;
+                if (is_first_of_lease(devices, i))
+                        fprintf(f, "%s%s is in lease %s of %s (uid %u)", n_printed++ > 0 ? "; " : ": ",
+                                pci_address_format(&devices[i]->facts.address, address), lease->record.id,
+                                lease->record.who, lease->record.uid);
         }
 }
 

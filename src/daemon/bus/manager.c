@@ -2,17 +2,15 @@
 
 /* org.pciresetd1.Manager: devices by address. */
 
-#include <errno.h>
-
 #include "config.h"
 #include "daemon/bus/calls.h"
+#include "daemon/bus/find-device.h"
 #include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
 #include "shared/cleanup.h"
-#include "shared/utf8.h"
 
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
@@ -38,25 +36,6 @@ static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *e
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_message_send(reply);
-}
-
-int find_device(Bus *bus, const char *text, Device **ret, sd_bus_error *error)
-{
-        char quoted[QUOTED_MAX];
-        PciAddress address;
-
-        if (pci_address_parse(text, &address) < 0)
-                return sd_bus_error_setf(
-                        error, SD_BUS_ERROR_INVALID_ARGS,
-                        "'%s' is not a PCI address. Write it as the kernel does, like 0000:01:00.0, "
-                        "in lower-case hexadecimal.",
-                        utf8_quote(text, quoted, sizeof(quoted)));
-        *ret = registry_find(bus->registry, &address);
-        if (!*ret)
-                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NoSuchDevice",
-                                         "There is no PCI device %s. ListDevices tells which there are.",
-                                         text);
-        return 0;
 }
 
 /* Reads the address that comes first in most calls. */
