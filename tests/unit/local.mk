@@ -171,6 +171,7 @@ domain_unit_tests = \
 	tests/unit/test-plan \
 	tests/unit/test-plan-sets \
 	tests/unit/test-plan-use \
+	tests/unit/test-policy-match \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -256,3 +257,8 @@ tests_unit_test_jobs_random_SOURCES = tests/unit/test-jobs-random.c \
 tests_unit_test_jobs_random_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_random_LDADD = libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_policy_match_SOURCES = tests/unit/test-policy-match.c
+tests_unit_test_policy_match_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_policy_match_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policy_match_LDADD = libdomain.a $(UNIT_LIBS)
