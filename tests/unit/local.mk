@@ -171,6 +171,7 @@ domain_unit_tests = \
 	tests/unit/test-plan \
 	tests/unit/test-plan-sets \
 	tests/unit/test-plan-use \
+	tests/unit/test-policy \
 	tests/unit/test-policy-match \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
@@ -262,3 +263,8 @@ tests_unit_test_policy_match_SOURCES = tests/unit/test-policy-match.c
 tests_unit_test_policy_match_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_policy_match_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policy_match_LDADD = libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_policy_SOURCES = tests/unit/test-policy.c
+tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policy_LDADD = libdomain.a $(UNIT_LIBS)

@@ -273,7 +273,7 @@ static void take_known(EffectivePolicy *effective, const PolicyRule *rule, const
         if (i == ELEMENTSOF(effective->findings))
                 return;
         finding = &effective->findings[i];
-        if (i < effective->n_findings && finding->rule == rule && finding->known->bad)
+        if (i < effective->n_findings && finding->rule == rule && (finding->known->bad || !known->bad))
                 return;
         *finding = (PolicyFinding){.known = known, .rule = rule};
         if (i == effective->n_findings)

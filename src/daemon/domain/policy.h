@@ -202,7 +202,8 @@ typedef struct EffectivePolicy {
 /* Without any rule: no order, nothing forbidden, links allowed, `refuse` for drivers, no `kernel_order`,
  * `none` on release, `notify` on errors, no `require_clean`, times of 0.
  *
- * Of the knowledge in one rule that fits the kernel, what is bad about a method outweighs what is good. */
+ * Of what one rule knows about a method on this kernel, the bad outweighs the good, and the first the
+ * others. */
 void policy_merge(const Policy *policy, const PolicySubject *subject, EffectivePolicy *ret);
 
 /* What is known of the method, NULL: nothing. */
