@@ -97,12 +97,9 @@ static int scan_tree(json_object *value, size_t *members)
         }
 }
 
-static void position_of(const char *text, size_t offset, JsonPosition *ret)
+JsonPosition json_position_at(const char *text, size_t offset)
 {
         JsonPosition position = {.line = 1, .column = 1};
-
-        if (!ret)
-                return;
 
         for (size_t i = 0; i < offset; i++)
                 if (text[i] == '\n') {
@@ -111,7 +108,13 @@ static void position_of(const char *text, size_t offset, JsonPosition *ret)
                 } else {
                         position.column++;
                 }
-        *ret = position;
+        return position;
+}
+
+static void position_of(const char *text, size_t offset, JsonPosition *ret)
+{
+        if (ret)
+                *ret = json_position_at(text, offset);
 }
 
 DEFINE_CLEANUP(json_tokener *, json_tokener_free);

@@ -33,10 +33,13 @@ typedef struct JsonPosition {
         size_t column;
 } JsonPosition;
 
+/* The place of a byte of a text that is at least as long. */
+JsonPosition json_position_at(const char *text, size_t offset);
+
 /* Parses a text that is one JSON object, white space around it allowed, nested no deeper than `depth_max`
  * levels (the object itself is the first). Returns 0 and a new reference; -EBADMSG, and where the text stops
  * being acceptable in `ret_position` (which may be NULL; 0:0 if the fault has no one place, as a key that is
- * there twice); -EMSGSIZE for a text over INT_MAX bytes; -ENOMEM. */
+ * there twice, see json-place.h); -EMSGSIZE for a text over INT_MAX bytes; -ENOMEM. */
 int json_text_parse(const char *text, size_t length, unsigned depth_max, JsonPosition *ret_position,
                     json_object **ret);
 

@@ -16,6 +16,7 @@ worker_unit_tests = \
 	tests/unit/test-holders-processes \
 	tests/unit/test-holders-storage \
 	tests/unit/test-json \
+	tests/unit/test-json-place \
 	tests/unit/test-rebind \
 	tests/unit/test-record \
 	tests/unit/test-reset \
@@ -268,3 +269,8 @@ tests_unit_test_policy_SOURCES = tests/unit/test-policy.c
 tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_policy_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policy_LDADD = libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_json_place_SOURCES = tests/unit/test-json-place.c
+tests_unit_test_json_place_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_json_place_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_json_place_LDADD = $(UNIT_LIBS)
