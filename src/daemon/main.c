@@ -19,8 +19,8 @@
 
 #include "config.h"
 #include "daemon/daemon.h"
-#include "daemon/system/edges.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/policy-load.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -227,7 +227,7 @@ static int load_policy(Daemon *daemon)
         static const char *const directories[] = {POLICY_ADMIN_DIR, POLICY_RUNTIME_DIR, POLICY_VENDOR_DIR,
                                                   NULL};
         _cleanup_free_ char *message = NULL;
-        int r = edges_load(directories, daemon->registry, &message);
+        int r = policy_load(directories, daemon->registry, NULL, &message);
 
         if (r < 0) {
                 journal_policy_refused(message ? message : strerror(-r), r);

@@ -14,6 +14,7 @@
 
 #include "daemon/system/dropins.h"
 #include "daemon/system/edges.h"
+#include "daemon/system/policy-load.h"
 #include "shared/cleanup.h"
 #include "unit.h"
 #include "world.h"
@@ -90,7 +91,7 @@ static int load(void)
 {
         free(message);
         message = NULL;
-        return edges_load(directories, world.registry, &message);
+        return policy_load(directories, world.registry, NULL, &message);
 }
 
 static bool are_tied(const char *a, const char *b)
@@ -352,7 +353,7 @@ static const struct {
         {"{\"edges\": [{\"devices\": " PAIR ", \"reason\": \"\xff\"}]}", "line 1", "UTF-8"},
         {"{\"edges\": [[[[[[]]]]]]}", "line 1", "nested"},
         /* keys */
-        {"{\"edges\": [], \"edges\": []}", "50.json: ", "a key is there twice"},
+        {"{\"edges\": [], \"edges\": []}", "line 1, column 15", "a key is there twice"},
         {"{\"edges\": [{\"devices\": " PAIR ", \"devices\": " PAIR "}]}",
          "50.json: ", "a key is there twice"},
         {"{\"edge\": []}", "unknown key \"edge\"", "\"edges\" only"},

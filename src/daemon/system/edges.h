@@ -11,18 +11,18 @@
  * that is not there (yet) may be named. `reason` may be left out; it is for people. Files may declare the
  * same again.
  *
- * An edge forbids resets. So nothing in a policy file is passed over: a key that is not known here, a
- * device that is named twice or a text that is no JSON is an error, and with an error no edges are known
- * that a daemon could start with.
+ * An edge forbids resets. So nothing is passed over: a key that is not known here, or a device that is named
+ * twice, is an error, and with an error no edges are known that a daemon could start with.
  */
 
 #include "daemon/domain/registry.h"
+#include "daemon/system/policy-text.h"
 
 #define EDGE_DEVICES_MAX 32U /* of one edge */
 #define EDGE_PAIRS_MAX   4096U /* in all files */
 #define EDGE_REASON_MAX  256U /* bytes, NUL included */
 
-/* Reads all policy files and tells the registry. Returns how many pairs of devices were declared, or a
- * negative errno and, unless there was no memory, a text for people in `ret_message`: file, place and rule.
- * After an error the registry knows some of the edges. `directories`: see dropins_read(). */
-int edges_load(const char *const directories[], Registry *registry, char **ret_message);
+/* Reads what a file has under the key "edges" and tells the registry (NULL: nobody is told). Adds to
+ * `*n_pairs`, which is kept over all files, how many pairs of devices were declared. 0, -EBADMSG with a
+ * message in `text`, or -ENOMEM. After an error the registry knows some of the edges. */
+int edges_read(const PolicyText *text, json_object *array, Registry *registry, size_t *n_pairs);
