@@ -351,7 +351,7 @@ static const struct {
         {"{\n\"edges\": []}\0", "line 2, column 13", "JSON object", 15},
         {"{\"edges\": [{\"devices\": " PAIR ", \"reason\": \"\\u0000\"}]}", "line 1", "JSON object"},
         {"{\"edges\": [{\"devices\": " PAIR ", \"reason\": \"\xff\"}]}", "line 1", "UTF-8"},
-        {"{\"edges\": [[[[[[]]]]]]}", "line 1", "nested"},
+        {"{\"edges\": [[[[[[[]]]]]]]}", "line 1", "nested"},
         /* keys */
         {"{\"edges\": [], \"edges\": []}", "line 1, column 15", "a key is there twice"},
         {"{\"edges\": [{\"devices\": " PAIR ", \"devices\": " PAIR "}]}",

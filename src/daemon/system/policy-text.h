@@ -10,8 +10,8 @@
 
 #include "shared/json-place.h"
 
-/* The file, its rules, a rule, its settings, what is known, one piece of it. */
-#define POLICY_TEXT_DEPTH_MAX 6U
+/* The file, its rules, a rule, its settings, what is known, one piece of it, a word in that. */
+#define POLICY_TEXT_DEPTH_MAX 7U
 /* As much of a text of the file's as a message quotes. */
 #define POLICY_TEXT_QUOTE_MAX 48U
 
