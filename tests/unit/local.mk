@@ -174,6 +174,7 @@ domain_unit_tests = \
 	tests/unit/test-plan-use \
 	tests/unit/test-policy \
 	tests/unit/test-policy-match \
+	tests/unit/test-policy-order \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -265,7 +266,7 @@ tests_unit_test_policy_match_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_policy_match_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policy_match_LDADD = libdomain.a $(UNIT_LIBS)
 
-tests_unit_test_policy_SOURCES = tests/unit/test-policy.c
+tests_unit_test_policy_SOURCES = tests/unit/test-policy.c tests/unit/policy-bed.c tests/unit/policy-bed.h
 tests_unit_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_policy_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_policy_LDADD = libdomain.a $(UNIT_LIBS)
@@ -274,3 +275,8 @@ tests_unit_test_json_place_SOURCES = tests/unit/test-json-place.c
 tests_unit_test_json_place_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_json_place_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_json_place_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_policy_order_SOURCES = tests/unit/test-policy-order.c tests/unit/policy-bed.c tests/unit/policy-bed.h
+tests_unit_test_policy_order_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_policy_order_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policy_order_LDADD = libdomain.a $(UNIT_LIBS)
