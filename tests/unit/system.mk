@@ -8,6 +8,7 @@ system_unit_tests = \
 	tests/unit/test-lease-record \
 	tests/unit/test-lease-store \
 	tests/unit/test-policy-load \
+	tests/unit/test-policy-write \
 	tests/unit/test-scans \
 	tests/unit/test-survey \
 	tests/unit/test-watch \
@@ -58,6 +59,11 @@ tests_unit_test_policy_load_SOURCES = tests/unit/test-policy-load.c
 tests_unit_test_policy_load_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_policy_load_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_policy_load_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_policy_write_SOURCES = tests/unit/test-policy-write.c
+tests_unit_test_policy_write_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_policy_write_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_policy_write_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_scans_SOURCES = tests/unit/test-scans.c $(worker_script_sources)
 tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

@@ -66,6 +66,9 @@ int policy_text_refuse(const PolicyText *text, const JsonPlace *place, const cha
                 return -ENOMEM;
         }
         r = json_place_find(text->text, text->length, text->root, place, &position);
+        /* A refusal without its place is still better than none. */
+        if (r == -ENOENT)
+                return dropin_refuse(text->message, -EBADMSG, text->path, "%s", rest);
         return r < 0 ? r : refuse_at(text, position, rest);
 }
 
