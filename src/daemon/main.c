@@ -20,7 +20,7 @@
 #include "config.h"
 #include "daemon/daemon.h"
 #include "daemon/system/journal.h"
-#include "daemon/system/policy-load.h"
+#include "daemon/system/policy-source.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -220,21 +220,33 @@ static int set_up_survey(Daemon *daemon)
         return 0;
 }
 
-/* Highest rank first. What an edge would forbid must not become possible since a file is broken: then there
- * is no daemon. */
+/* Nobody shall believe that a setting holds which nothing follows. */
+static void tell_without_effect(const Policy *policy)
+{
+        for (size_t i = 0; i < policy_n_rules(policy); i++) {
+                const PolicyRule *rule = policy_rule(policy, i);
+
+                for (PolicyKey key = 0; key < POLICY_KEY_N; key++)
+                        if (rule->settings.set & POLICY_KEYS_WITHOUT_EFFECT & 1U << key)
+                                journal_policy_without_effect(rule, key);
+        }
+}
+
+/* What a rule would forbid must not become possible since a file is broken: then there is no daemon. */
 static int load_policy(Daemon *daemon)
 {
-        static const char *const directories[] = {POLICY_ADMIN_DIR, POLICY_RUNTIME_DIR, POLICY_VENDOR_DIR,
-                                                  NULL};
         _cleanup_free_ char *message = NULL;
-        int r = policy_load(directories, daemon->registry, NULL, &message);
+        PolicyLoaded loaded;
+        int r = policy_source_load(daemon->registry, &loaded, &message);
 
         if (r < 0) {
                 journal_policy_refused(message ? message : strerror(-r), r);
                 fprintf(stderr, "pciresetd: %s\n", message ? message : strerror(-r));
-        } else if (r > 0) {
-                journal_edges_declared((size_t) r);
+        } else if (loaded.n_rules + loaded.n_pairs > 0) {
+                journal_policy_loaded(loaded.n_rules, loaded.n_pairs);
         }
+        if (r >= 0)
+                tell_without_effect(registry_policy(daemon->registry));
         return r;
 }
 

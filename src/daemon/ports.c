@@ -228,6 +228,9 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 break;
         case JOB_EVENT_STARTED:
                 journal_reset_started(job);
+                /* Once for each reset that somebody was allowed. */
+                if (job->workaround[0] && job->n_attempts == 0)
+                        journal_workaround(job);
                 break;
         case JOB_EVENT_FINISHED:
                 forget_scan(daemon, job->id);

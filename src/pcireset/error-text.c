@@ -319,6 +319,9 @@ static char *find_advice(const Client *client, const char *name, const char *mes
 {
         if (strcmp(name, ERROR_PREFIX "PolicyDenied") == 0)
                 return strdup("The policy of this machine says no, whoever asks: see pciresetd(8).");
+        if (strcmp(name, ERROR_PREFIX "PolicyDenied") == 0)
+                return strdup("The rule is in the file that is named. Whoever may change it decides, not "
+                              "polkit.");
         if (code == EXIT_NOT_AUTHORIZED)
                 return authorization_advice(client, name, message, sender, details);
         if (code == EXIT_UNREACHABLE)

@@ -59,6 +59,11 @@ const char *why_to_words(const char *code)
                 {"not-assignable",
                  "Xen guests may get the device, and the host keeps another one that would be reset; bind "
                  "that to pciback too"},
+                {"forbidden", "the policy forbids it"},
+                {"link-forbidden", "the policy allows no reset of more than the function"},
+                {"not-listed", "the policy's order does not have it, so it has to be asked for by name"},
+                {"known-bad", "it is known to do harm on this hardware, so it has to be asked for by name"},
+                {"edges", "the policy ties it to devices that this method cannot be done with"},
                 {"inhibited", "somebody forbids it for now; see `pcireset inhibitors`"},
         };
         const char *words = look_up(table, ELEMENTSOF(table), code);

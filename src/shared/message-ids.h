@@ -23,6 +23,11 @@
         "29337e5f079a408c9f03101fc44b4d65" /* a worker could not be used or ended badly */
 #define MESSAGE_ID_POLICY_REFUSED                                                                           \
         "a580cb2c7d0d4acabcee9be9f87e8250" /* a policy file is not right: the daemon does not start */
+#define MESSAGE_ID_POLICY_LOADED "b3c7c31ad43a4c4a9f3a8b6f2d1f0c57" /* a policy holds from now on */
+#define MESSAGE_ID_POLICY_WITHOUT_EFFECT                                                                    \
+        "5c1f0a6d8e7b4b3f9a2d6c4e1b8f7a90" /* a rule sets what this version does not follow */
+#define MESSAGE_ID_WORKAROUND                                                                               \
+        "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18" /* a rule's order is followed instead of the device's own */
 #define MESSAGE_ID_LEASE_TAKEN    "44fe8df151c542daba06053e0b4dc917" /* somebody has a lease now */
 #define MESSAGE_ID_LEASE_RELEASED "fab2e094bf0f401789409f7727a1bb05" /* a lease has ended */
 #define MESSAGE_ID_INHIBITED      "5bd86ec9898e4225a28daee187d2d4c3" /* somebody forbids or delays resets */

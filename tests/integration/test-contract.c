@@ -296,7 +296,7 @@ static const struct {
          {"busctl", "call", SERVICE, MANAGER_PATH, MANAGER_INTERFACE, "Plan", "ssa{sv}", CARD, "any", "0"},
          UID_BOB,
          0,
-         "a{sv} 1 \"rungs\""},
+         "a{sv} 2 \"rungs\""},
         {"alice resets",
          {"busctl", "--timeout=600", "call", SERVICE, MANAGER_PATH, MANAGER_INTERFACE, "Reset", "ssa{sv}",
           CARD, "flr", "0"},

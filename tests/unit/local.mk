@@ -172,6 +172,7 @@ domain_unit_tests = \
 	tests/unit/test-plan \
 	tests/unit/test-plan-sets \
 	tests/unit/test-plan-use \
+	tests/unit/test-plan-policy \
 	tests/unit/test-policy \
 	tests/unit/test-policy-match \
 	tests/unit/test-policy-order \
@@ -234,6 +235,11 @@ tests_unit_test_plan_sets_SOURCES = tests/unit/test-plan-sets.c
 tests_unit_test_plan_sets_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_sets_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_sets_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_plan_policy_SOURCES = tests/unit/test-plan-policy.c
+tests_unit_test_plan_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_plan_policy_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_plan_policy_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_plan_use_SOURCES = tests/unit/test-plan-use.c
 tests_unit_test_plan_use_CPPFLAGS = $(UNIT_CPPFLAGS)

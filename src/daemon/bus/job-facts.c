@@ -119,6 +119,8 @@ static const char *attempt_error(const Attempt *attempt)
                 return "PolicyDenied";
         case ATTEMPT_UNUSABLE:
         case ATTEMPT_REFUSED:
+                if (attempt->unusable & WHY_POLICY_MASK)
+                        return "PolicyDenied";
                 return attempt->verdict == VERDICT_DEAD ? "DeviceDead" : "NotUsable";
         case ATTEMPT_GONE:
                 return "DeviceGone";
@@ -143,6 +145,8 @@ static int append_attempt(sd_bus_message *message, const Attempt *attempt)
                 r = append_entry(message, "outcome", "s", attempt_outcome_to_string(attempt->outcome));
         if (r >= 0)
                 r = append_entry(message, "why", "s", why);
+        if (r >= 0)
+                r = append_entry(message, "rule", "s", attempt->rule);
         if (r >= 0)
                 r = append_entry(message, "errno", "i", attempt->error);
         if (r >= 0)

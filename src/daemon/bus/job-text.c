@@ -63,6 +63,14 @@ static const char *why_text(unsigned bit)
                 return "the policy ties it to devices that this method cannot be done with";
         case WHY_NOT_ASSIGNABLE:
                 return "not every function that it resets is bound to pciback or another driver for guests";
+        case WHY_FORBIDDEN:
+                return "the policy forbids it";
+        case WHY_LINK_FORBIDDEN:
+                return "the policy allows no reset of more than the function";
+        case WHY_NOT_LISTED:
+                return "the policy's order does not have it";
+        case WHY_KNOWN_BAD:
+                return "it is known to do harm on this hardware, so it has to be asked for by name";
         }
         return "unknown reason";
 }
@@ -92,6 +100,8 @@ static void print_unusable(FILE *f, const Job *job, const Attempt *attempt)
                         fprintf(f, "%s%s", first ? "" : "; ", why_text(bit));
                         if (bit == WHY_NOT_ASSIGNABLE)
                                 print_kept_by_host(f, job);
+                        if (bit & WHY_POLICY_MASK && attempt->rule[0])
+                                fprintf(f, ", rule %s", attempt->rule);
                         first = false;
                 }
 }
@@ -425,6 +435,10 @@ static void print_error(FILE *f, const Job *job, const Claims *claims, ResetErro
                 break;
         case RESET_CANCELLED:
                 fputs("the reset was cancelled before it began. Nothing was written.", f);
+                break;
+        case RESET_POLICY_DENIED:
+                print_story(f, job, "the policy does not allow it.",
+                            " An administrator can change the rule that is named.");
                 break;
         case RESET_LIMITS_EXCEEDED:
                 fputs("too many resets are waiting. Wait until some have ended and ask again.", f);

@@ -55,11 +55,25 @@ static int append_codes(sd_bus_message *message, const char *key, unsigned bits,
         return r < 0 ? r : close_array_entry(message);
 }
 
+/* Which rule is behind it, and what is known of the method and where that can be read. */
+static int append_policy(sd_bus_message *message, const Rung *rung)
+{
+        const PolicyKnown *known = rung->finding ? rung->finding->known : NULL;
+        char rule[POLICY_RULE_TEXT_MAX];
+        int r;
+
+        r = append_entry(message, "rule", "s", policy_rule_text(rung->rule, rule));
+        if (r >= 0)
+                r = append_entry(message, "known", "s", !known ? "" : known->bad ? "bad" : "good");
+        return r < 0 ? r : append_entry(message, "source", "s", known ? known->source : "");
+}
+
 static int append_method(sd_bus_message *message, Bus *bus, const Device *device, const Rung *rung)
 {
         ProvenFacts proven = proven_get(bus->proven, device->facts.vendor, device->facts.device,
                                         rung->method);
-        int advertised = !(rung->why & WHY_NOT_ADVERTISED);
+        int advertised = !(rung->why & WHY_NOT_ADVERTISED),
+            enabled = rung->scope != RESET_SCOPE_UNKNOWN && !(rung->why & WHY_POLICY_MASK);
         int r;
 
         r = sd_bus_message_open_container(message, 'r', "sa{sv}");
@@ -70,10 +84,13 @@ static int append_method(sd_bus_message *message, Bus *bus, const Device *device
         if (r >= 0)
                 r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}", "scope", "s",
                                           reset_scope_to_string(rung->scope), "advertised", "b", advertised,
-                                          "enabled", "b", rung->scope != RESET_SCOPE_UNKNOWN, "usable", "b",
-                                          rung->why == 0);
+                                          "enabled", "b", enabled, "usable", "b", rung->why == 0);
         if (r >= 0)
                 r = append_codes(message, "why", rung->why, why_next);
+        if (r >= 0)
+                r = append_codes(message, "left_out", rung->left_out, why_next);
+        if (r >= 0)
+                r = append_policy(message, rung);
         if (r >= 0)
                 r = sd_bus_message_append(message, "{sv}", "proven", "a{sv}", 4, "tries", "t", proven.tries,
                                           "ok", "t", proven.ok, "dead", "t", proven.dead, "median_usec", "t",
@@ -190,6 +207,8 @@ static int append_rung(sd_bus_message *message, const Bus *bus, const Rung *rung
         if (r >= 0)
                 r = append_codes(message, "why", rung->why, why_next);
         if (r >= 0)
+                r = append_policy(message, rung);
+        if (r >= 0)
                 r = append_codes(message, "busy", rung->busy, why_next);
         if (r >= 0)
                 r = append_codes(message, "actions", rung->actions, action_next);
@@ -200,6 +219,7 @@ static int append_rung(sd_bus_message *message, const Bus *bus, const Rung *rung
 
 int append_plan(sd_bus_message *message, const Bus *bus, const Plan *plan, uint32_t viewer_uid)
 {
+        char rule[POLICY_RULE_TEXT_MAX];
         int r;
 
         r = sd_bus_message_open_container(message, 'a', "{sv}");
@@ -209,6 +229,8 @@ int append_plan(sd_bus_message *message, const Bus *bus, const Plan *plan, uint3
                 r = append_rung(message, bus, &plan->rungs[i], viewer_uid);
         if (r >= 0)
                 r = close_array_entry(message);
+        if (r >= 0)
+                r = append_entry(message, "workaround", "s", policy_rule_text(plan->workaround, rule));
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 

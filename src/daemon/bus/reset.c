@@ -353,6 +353,15 @@ static int read_arguments(Bus *bus, sd_bus_message *message, const Device *devic
         return 0;
 }
 
+/* For who names none. */
+static uint64_t default_timeout_usec(Device *device)
+{
+        const EffectivePolicy *policy = registry_policy_of(device);
+
+        return policy && policy->settings.timeout_usec > 0 ? policy->settings.timeout_usec
+                                                           : TIMEOUT_DEFAULT_USEC;
+}
+
 int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
 {
         static const PendingKind kind = {
@@ -362,7 +371,7 @@ int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error
                 .abandon = abandon,
                 .release = release,
         };
-        uint64_t timeout_usec = TIMEOUT_DEFAULT_USEC;
+        uint64_t timeout_usec = 0;
         JobRequest request = {};
         Request options = {};
         PendingCall *pending;
@@ -375,6 +384,8 @@ int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error
         if (r < 0)
                 return r;
 
+        if (timeout_usec == 0)
+                timeout_usec = default_timeout_usec(device);
         call = (ResetCall *) pending;
         call->address = device->facts.address;
         call->generation = device->generation;

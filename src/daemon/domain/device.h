@@ -125,6 +125,7 @@ struct Device {
         Device *prev_vf, *next_vf;
 
         /* The registry's own. */
+        struct EffectivePolicy *policy; /* owned; NULL: not asked for since it or the device changed */
         Registry *registry;
         uint64_t key; /* pci_address_key(&facts.address) */
         uint64_t scan;

@@ -27,6 +27,7 @@ int job_make_ladder(Job *job, Device *target)
         if (r < 0)
                 return r;
 
+        policy_rule_text(plan->workaround, job->workaround);
         job->ladder = calloc(plan->n_rungs ? plan->n_rungs : 1, sizeof(*job->ladder));
         if (!job->ladder)
                 return -ENOMEM;
@@ -35,11 +36,12 @@ int job_make_ladder(Job *job, Device *target)
         return 0;
 }
 
-static void add_unusable(Job *job, unsigned why)
+static void add_unusable(Job *job, unsigned why, const PolicyRule *rule)
 {
         Attempt *attempt = job_add_attempt(job, ATTEMPT_UNUSABLE);
 
         attempt->unusable = why;
+        policy_rule_text(why & WHY_POLICY_MASK ? rule : NULL, attempt->rule);
 }
 
 /* Plans the rung at hand from fresh facts. Returns a positive number if it can be taken, 0 if not (the
@@ -59,13 +61,13 @@ static int plan_rung(Job *job, Plan **ret)
         r = plan_make(target, job->ladder[job->at], &job->request.plan, &plan);
         if (r == -EINVAL) {
                 /* An opaque name that the kernel does not list any more. */
-                add_unusable(job, WHY_NOT_ADVERTISED | WHY_UNKNOWN_METHOD);
+                add_unusable(job, WHY_NOT_ADVERTISED | WHY_UNKNOWN_METHOD, NULL);
                 return 0;
         }
         if (r < 0)
                 return r;
         if (plan->rungs[0].why != 0) {
-                add_unusable(job, plan->rungs[0].why);
+                add_unusable(job, plan->rungs[0].why, plan->rungs[0].rule);
                 job_note_holders(job, &plan->rungs[0]);
                 return 0;
         }

@@ -32,6 +32,7 @@ static const char *const error_names[] = {
         [RESET_TIMED_OUT] = "TimedOut",
         [RESET_CANCELLED] = "Cancelled",
         [RESET_LIMITS_EXCEEDED] = "LimitsExceeded",
+        [RESET_POLICY_DENIED] = "PolicyDenied",
 };
 
 const char *attempt_outcome_to_string(AttemptOutcome outcome)
@@ -219,7 +220,10 @@ static ResetError obstacle(const Attempt *attempt)
         if ((why & ~(unsigned) (WHY_LEASED | WHY_LEASE_GONE)) == 0)
                 return RESET_LEASED;
         why &= ~(unsigned) (WHY_LEASED | WHY_LEASE_GONE);
-        return why == WHY_INHIBITED ? RESET_INHIBITED : RESET_OK;
+        if ((why & ~(unsigned) WHY_INHIBITED) == 0)
+                return RESET_INHIBITED;
+        why &= ~(unsigned) WHY_INHIBITED;
+        return (why & ~(unsigned) WHY_POLICY_MASK) == 0 ? RESET_POLICY_DENIED : RESET_OK;
 }
 
 ResetError job_conclude(const Job *job)

@@ -361,14 +361,22 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
                 .driver = job->rebind ? WORKER_DRIVER_REBIND : WORKER_DRIVER_KEEP,
                 .n_fds = is_vfio_hot ? (unsigned) plan->asker.n_groups : 0,
         };
-        const Device *device;
+        Device *device;
 
         if (!members)
                 return -ENOMEM;
         for (size_t i = 0; i < job->n_members; i++) {
+                const EffectivePolicy *policy;
+
                 device = job_member_device(job, &job->members[i]);
                 if (!device)
                         return -ENODEV;
+                policy = registry_policy_of(device);
+                if (!policy)
+                        return -ENOMEM;
+                /* All are looked at once: the slowest says when. */
+                if (policy->settings.settle_usec > request.settle_usec)
+                        request.settle_usec = policy->settings.settle_usec;
                 describe_member(device, &members[i]);
                 /* Whoever has it open is whom it is done for. */
                 if (request.n_fds > 0)

@@ -58,6 +58,7 @@ typedef enum ResetError {
         RESET_TIMED_OUT,
         RESET_CANCELLED,
         RESET_LIMITS_EXCEEDED,
+        RESET_POLICY_DENIED,
 } ResetError;
 
 typedef enum Grant {
@@ -85,6 +86,7 @@ typedef struct Attempt {
         char method[RESET_METHOD_NAME_MAX];
         AttemptOutcome outcome;
         unsigned unusable; /* of Why */
+        char rule[POLICY_RULE_TEXT_MAX]; /* that is behind a reason of the policy's, empty: none */
         char why[RESET_METHOD_NAME_MAX]; /* the worker's reason, or polkit's */
         Grant grant;
         unsigned actions; /* of Action: those that were asked for, if it was denied */
@@ -126,6 +128,7 @@ struct Job {
 
         char (*ladder)[RESET_METHOD_NAME_MAX];
         size_t n_ladder, at;
+        char workaround[POLICY_RULE_TEXT_MAX]; /* the rule by which the ladder is another one, empty: none */
 
         /* The rung at hand. */
         char method[RESET_METHOD_NAME_MAX];
@@ -149,7 +152,7 @@ struct Job {
         uint64_t order; /* in the lanes, 0: none yet */
         LaneTicket *ticket;
 
-        Attempt attempts[RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX];
+        Attempt attempts[RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX]; /* further ones take the last place */
         size_t n_attempts;
         WorkerResult *result; /* of the last worker, NULL: none ran or it died */
         Holder *holders; /* who was in the way of the last rung that was refused for being in use, or was

@@ -132,6 +132,7 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
                 return r;
         job->request.plan.asker.known = true;
         job->request.plan.asker.uid = request->uid;
+        job->request.plan.aliased = reset_alias_from_string(request->method) != RESET_ALIAS_NONE;
         job_tell(job, JOB_EVENT_REQUESTED);
 
         if (!within_limits) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/domain/plan-policy.h"
 #include "daemon/domain/registry.h"
 #include "shared/cleanup.h"
 
@@ -17,14 +18,13 @@ static const char *const WHY_NAMES[] = {
         "storage-in-use",   "network-in-use", "guest",
         "tsm-bound",        "use-unknown",    "leased",
         "lease-gone",       "inhibited",      "edges",
-        "not-assignable",
+        "not-assignable",   "forbidden",      "link-forbidden",
+        "not-listed",       "known-bad",
 };
 
 static const char *const ACTION_NAMES[] = {
-        ACTION_PREFIX "reset",
-        ACTION_PREFIX "reset-shared",
-        ACTION_PREFIX "reset-in-use",
-        ACTION_PREFIX "reset-owned",
+        ACTION_PREFIX "reset",       ACTION_PREFIX "reset-shared",    ACTION_PREFIX "reset-in-use",
+        ACTION_PREFIX "reset-owned", ACTION_PREFIX "reset-known-bad",
 };
 
 static const char *next_name(const char *const *names, size_t n, unsigned bits, unsigned *cursor)
@@ -466,66 +466,21 @@ static int add_rung(Plan *plan, Device *target, const char *method, const PlanOp
         if (r < 0)
                 return r;
         judge(rung, target, options);
-        return 0;
+        return plan_judge_policy(rung, options->aliased);
 }
 
-/* As in Xen's toolstack: a guest's device is left to its driver where that knows how, and the slot is
- * gentler than the bus above it. */
-static bool goes_before_kernels(const Device *target, const char *method)
-{
-        return driver_kind(target->facts.driver) == DRIVER_PCIBACK &&
-               (strcmp(method, RESET_METHOD_RESET_DEVICE) == 0 || strcmp(method, RESET_METHOD_SLOT) == 0);
-}
-
-static int add_kernels(Plan *plan, Device *target, ResetScope scope, bool doubtful,
-                       const PlanOptions *options)
-{
-        const ResetMethodList *list = &target->live.methods;
-        int r = 0;
-
-        for (size_t i = 0; i < list->n && r >= 0; i++)
-                if (reset_method_scope(list->names[i]) == scope && !reset_method_is_ours(list->names[i]) &&
-                    plan_is_doubtful(target, list->names[i]) == doubtful)
-                        r = add_rung(plan, target, list->names[i], options);
-        return r;
-}
-
-static int add_own(Plan *plan, Device *target, ResetScope scope, bool before_kernels,
-                   const PlanOptions *options)
-{
-        const char *names[PLAN_OWN_METHODS_MAX];
-        size_t n = plan_own_methods(target, names);
-        int r = 0;
-
-        for (size_t i = 0; i < n && r >= 0; i++)
-                if (reset_method_scope(names[i]) == scope &&
-                    goes_before_kernels(target, names[i]) == before_kernels)
-                        r = add_rung(plan, target, names[i], options);
-        return r;
-}
-
-/* The methods of one scope: the kernel's in its order, then ours. Methods that take the device away are run
- * only by name. */
-static int add_scope(Plan *plan, Device *target, ResetScope scope, const PlanOptions *options)
-{
-        int r = add_own(plan, target, scope, true, options);
-
-        if (r >= 0)
-                r = add_kernels(plan, target, scope, false, options);
-        return r < 0 ? r : add_own(plan, target, scope, false, options);
-}
-
+/* Each of the ladder's names becomes a rung, which is judged by itself. */
 static int add_alias(Plan *plan, Device *target, ResetAlias alias, const PlanOptions *options)
 {
-        bool function = alias != RESET_ALIAS_LINK, link = alias != RESET_ALIAS_FUNCTION;
-        int r = 0;
+        PlanOptions aliased = *options;
+        PlanLadder ladder;
+        int r = plan_ladder(target, alias, &ladder);
 
-        if (function)
-                r = add_scope(plan, target, RESET_SCOPE_FUNCTION, options);
-        if (r >= 0 && link)
-                r = add_scope(plan, target, RESET_SCOPE_LINK, options);
-        /* Last, whatever its scope: it is better than nothing, and not said to be more. */
-        return r < 0 || !function ? r : add_kernels(plan, target, RESET_SCOPE_FUNCTION, true, options);
+        aliased.aliased = true;
+        for (size_t i = 0; i < ladder.n && r >= 0; i++)
+                r = add_rung(plan, target, ladder.names[i], &aliased);
+        plan->workaround = ladder.workaround;
+        return r;
 }
 
 DEFINE_CLEANUP(Plan *, plan_free);
@@ -543,7 +498,7 @@ int plan_make(Device *target, const char *method, const PlanOptions *options, Pl
                                            !reset_method_list_contains(&target->live.methods, method))))
                 return -EINVAL;
 
-        plan->rungs = calloc(RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX, sizeof(Rung));
+        plan->rungs = calloc(PLAN_RUNGS_MAX, sizeof(Rung));
         if (!plan->rungs)
                 return -ENOMEM;
 

@@ -12,6 +12,7 @@
 
 #include "daemon/domain/claim.h"
 #include "daemon/domain/device.h"
+#include "daemon/domain/policy.h"
 #include "shared/worker-protocol.h"
 
 /* Why a method cannot be used now. Several may hold; WHY_NAMES in plan.c has the codes shown to clients. */
@@ -39,13 +40,19 @@ typedef enum Why {
         WHY_INHIBITED = 1 << 19, /* somebody forbids it for now */
         WHY_EDGES = 1 << 20, /* the kernel resets a set of its own, and an edge ties others to it */
         WHY_NOT_ASSIGNABLE = 1 << 21, /* the target is for Xen guests and another member is not */
+        WHY_FORBIDDEN = 1 << 22, /* a rule forbids the method */
+        WHY_LINK_FORBIDDEN = 1 << 23, /* a rule allows no reset of more than the function */
+        WHY_NOT_LISTED = 1 << 24, /* a rule's order has it not; holds for aliases only */
+        WHY_KNOWN_BAD = 1 << 25, /* it is known to do harm, and no order names it; holds for aliases only */
 
-        WHY_LAST = WHY_NOT_ASSIGNABLE,
+        WHY_LAST = WHY_KNOWN_BAD,
 } Why;
 
 #define WHY_IN_USE_MASK                                                                                     \
         (WHY_DRIVER_BOUND | WHY_HELD | WHY_VFIO_OPEN | WHY_STORAGE | WHY_NETWORK | WHY_GUEST |              \
          WHY_TSM_BOUND | WHY_USE_UNKNOWN)
+/* What the policy says. */
+#define WHY_POLICY_MASK (WHY_FORBIDDEN | WHY_LINK_FORBIDDEN | WHY_NOT_LISTED | WHY_KNOWN_BAD)
 /* What ends by itself once somebody lets go. */
 #define WHY_WAITABLE_MASK (WHY_HELD | WHY_VFIO_OPEN | WHY_STORAGE | WHY_NETWORK | WHY_GUEST | WHY_LEASED)
 
@@ -55,6 +62,7 @@ typedef enum Action {
         ACTION_RESET_SHARED = 1 << 1,
         ACTION_RESET_IN_USE = 1 << 2,
         ACTION_RESET_OWNED = 1 << 3,
+        ACTION_RESET_KNOWN_BAD = 1 << 4,
 } Action;
 
 #define ACTION_PREFIX "org.pciresetd1."
@@ -75,11 +83,13 @@ typedef struct PlanAsker {
 typedef struct PlanOptions {
         bool in_use; /* the caller asks for a reset although a host driver or soft holders use a member */
         bool when_idle; /* the caller waits until the holders have let go */
+        bool aliased; /* the method is taken because of an alias, and nobody has named it */
         bool prepared; /* those who asked to be told before have been told */
         PlanAsker asker;
 } PlanOptions;
 
-/* The devices in a rung belong to the registry: a plan does not outlive the next change of the registry. */
+/* Devices and rules in a rung belong to the registry: a plan does not outlive the next change of the
+ * registry or its policy. */
 typedef struct Rung {
         char method[RESET_METHOD_NAME_MAX];
         ResetScope scope;
@@ -91,16 +101,27 @@ typedef struct Rung {
         bool delayed; /* somebody asked to be told before */
         bool rebind; /* host drivers are taken off and put back */
         unsigned actions; /* of Action; meaningful if usable */
+        unsigned left_out; /* of WHY_POLICY_MASK: why no alias takes it, though it may be named */
+        const PolicyRule
+                *rule; /* that is behind a reason of the policy's, in `why` or `left_out`; or NULL */
+        const PolicyFinding *finding; /* what is known of the method on the target; or NULL */
         uint64_t expected_usec;
 } Rung;
+
+/* A plan has no more rungs. */
+#define PLAN_RUNGS_MAX POLICY_ORDER_MAX
 
 typedef struct Plan {
         Rung *rungs;
         size_t n_rungs;
+        const PolicyRule
+                *workaround; /* the rule by which an alias gives another ladder than without rules */
 } Plan;
 
-/* Plans `method`, a method's name or an alias. Returns 0; -EINVAL if it is neither a known method, nor an
- * alias, nor advertised by the device; -ENOMEM. An alias without any method gives an empty plan. */
+/* Plans `method`, a method's name or an alias. The rungs of an alias are in the policy's order; those that
+ * the policy keeps out of it come last and are not usable. Returns 0; -EINVAL if it is neither a known
+ * method, nor an alias, nor advertised by the device; -ENOMEM. An alias without any method gives an empty
+ * plan. */
 int plan_make(Device *target, const char *method, const PlanOptions *options, Plan **ret);
 Plan *plan_free(Plan *plan);
 

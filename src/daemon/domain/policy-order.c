@@ -76,9 +76,8 @@ static int judge_unnamed(const EffectivePolicy *effective, const char *method, P
         return 0;
 }
 
-/* As part of the ladder for `any`. */
-static int judge(const EffectivePolicy *effective, const char *method, PolicyWhy *ret_why,
-                 const PolicyRule **ret_rule)
+int policy_allows_in_ladder(const EffectivePolicy *effective, const char *method, PolicyWhy *ret_why,
+                            const PolicyRule **ret_rule)
 {
         int r = policy_allows_by_name(effective, method, ret_why, ret_rule);
 
@@ -121,7 +120,7 @@ static void place(const EffectivePolicy *effective, const char *method, PolicyOr
         const PolicyRule *rule;
         PolicyWhy why;
 
-        if (judge(effective, method, &why, &rule) < 0)
+        if (policy_allows_in_ladder(effective, method, &why, &rule) < 0)
                 leave_out(order, method, why, rule);
         else
                 add_step(effective, method, order);
@@ -144,8 +143,9 @@ static const PolicyRule *find_workaround(const EffectivePolicy *effective, const
                         at++;
                         continue;
                 }
-                return judge(effective, advertised[i], &why, &rule) < 0 ? rule
-                                                                        : effective->origin[POLICY_METHODS];
+                return policy_allows_in_ladder(effective, advertised[i], &why, &rule) < 0
+                               ? rule
+                               : effective->origin[POLICY_METHODS];
         }
         return at < order->n_steps ? effective->origin[POLICY_METHODS] : NULL;
 }

@@ -9,6 +9,7 @@
 #include "daemon/domain/policy.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shared/cleanup.h"
@@ -99,6 +100,14 @@ void policy_rule_done(PolicyRule *rule)
         free(rule->file);
         free(rule->known);
         *rule = (PolicyRule){};
+}
+
+const char *policy_rule_text(const PolicyRule *rule, char buffer[static POLICY_RULE_TEXT_MAX])
+{
+        buffer[0] = '\0';
+        if (rule)
+                (void) snprintf(buffer, POLICY_RULE_TEXT_MAX, "%s (%s)", rule->id, rule->file);
+        return buffer;
 }
 
 bool policy_rule_id_is_valid(const char *id)

@@ -106,7 +106,7 @@ typedef enum PolicyKey {
         POLICY_REQUIRE_CLEAN, /* true: no new user before a reset has succeeded */
         POLICY_ON_ERROR, /* what to do when the kernel reports an error of the device's */
         POLICY_SETTLE_USEC, /* how long to wait after a reset before the device is looked at */
-        POLICY_TIMEOUT_USEC, /* how long a call waits; 0: as long as the method's own */
+        POLICY_TIMEOUT_USEC, /* how long a call that names no time waits; 0: fifteen minutes */
         POLICY_KEY_N,
 } PolicyKey;
 
@@ -126,6 +126,11 @@ const char *policy_on_error_to_string(PolicyOnError value);
 int policy_driver_from_string(const char *name);
 int policy_on_release_from_string(const char *name);
 int policy_on_error_from_string(const char *name);
+
+/* Keys that are read, kept and shown, and that nothing follows in this version. */
+#define POLICY_KEYS_WITHOUT_EFFECT                                                                          \
+        (1U << POLICY_DRIVER | 1U << POLICY_KERNEL_ORDER | 1U << POLICY_ON_RELEASE |                        \
+         1U << POLICY_REQUIRE_CLEAN | 1U << POLICY_ON_ERROR)
 
 /* A value type. All zero is what holds where nothing is set, but for allow_link, see policy_merge(). */
 typedef struct PolicySettings {
@@ -157,6 +162,11 @@ typedef struct PolicyRule {
 } PolicyRule;
 
 void policy_rule_done(PolicyRule *rule);
+
+/* The rule for people: its id and the file that it is from, which may be cut. Empty for NULL. Returns
+ * `buffer`. */
+#define POLICY_RULE_TEXT_MAX 192U
+const char *policy_rule_text(const PolicyRule *rule, char buffer[static POLICY_RULE_TEXT_MAX]);
 
 bool policy_rule_id_is_valid(const char *id);
 
@@ -261,6 +271,11 @@ void policy_order(const EffectivePolicy *effective, const char *const *advertise
  * in `ret_why` and the rule in `ret_rule` (NULL: no rule's doing). */
 int policy_allows_by_name(const EffectivePolicy *effective, const char *method, PolicyWhy *ret_why,
                           const PolicyRule **ret_rule);
+
+/* The same for the ladder of an alias, which has fewer methods: what an order leaves out, what is known to
+ * be bad and last resorts are not in it. */
+int policy_allows_in_ladder(const EffectivePolicy *effective, const char *method, PolicyWhy *ret_why,
+                            const PolicyRule **ret_rule);
 
 /* What `reset_method` is to have: 1 and the list, 0 if the policy leaves it alone. `kernels` is what the
  * kernel supports, in its order, not what an earlier write has left of it. With an order it is what the

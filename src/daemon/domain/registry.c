@@ -10,6 +10,7 @@
 #include "daemon/domain/registry.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -28,16 +29,29 @@ struct Registry {
         RegistryListener listener;
         Edge *edges; /* each of them once */
         size_t n_edges;
+        Policy *policy;
+        char kernel[POLICY_KERNEL_MAX];
 };
 
 int registry_new(Registry **ret)
 {
         Registry *registry = calloc(1, sizeof(Registry));
 
-        if (!registry)
+        if (registry)
+                registry->policy = policy_new();
+        if (!registry || !registry->policy) {
+                free(registry);
                 return -ENOMEM;
+        }
         *ret = registry;
         return 0;
+}
+
+static void device_free(Device *device)
+{
+        device_forget_use(device);
+        free(device->policy);
+        free(device);
 }
 
 Registry *registry_free(Registry *registry)
@@ -48,10 +62,10 @@ Registry *registry_free(Registry *registry)
                 return NULL;
         HASH_ITER (hh, registry->devices, device, next) {
                 HASH_DEL(registry->devices, device);
-                device_forget_use(device);
-                free(device);
+                device_free(device);
         }
         free(registry->edges);
+        policy_free(registry->policy);
         free(registry);
         return NULL;
 }
@@ -183,8 +197,13 @@ static void drop(Registry *registry, Device *device)
         untie(registry, device);
         if (registry->listener.removed)
                 registry->listener.removed(registry->listener.userdata, device);
-        device_forget_use(device);
-        free(device);
+        device_free(device);
+}
+
+static void forget_policy(Device *device)
+{
+        free(device->policy);
+        device->policy = NULL;
 }
 
 static bool is_same_device(const DeviceFacts *a, const DeviceFacts *b)
@@ -201,6 +220,8 @@ static unsigned update(Registry *registry, Device *device, const DeviceFacts *fa
         bool was_in_use = device_is_in_use(device);
         unsigned changes = 0;
 
+        /* Rules look at the driver. */
+        forget_policy(device);
         if (strcmp(device->facts.driver, facts->driver) != 0) {
                 changes |= DEVICE_CHANGED_DRIVER;
                 /* Other nodes, other interfaces: what was found says nothing about them. */
@@ -303,6 +324,51 @@ Device *registry_next_edge(const Registry *registry, const Device *device, size_
                         return other;
         }
         return NULL;
+}
+
+void registry_set_policy(Registry *registry, Policy *policy, const char *kernel)
+{
+        if (policy) {
+                policy_free(registry->policy);
+                registry->policy = policy;
+        }
+        (void) snprintf(registry->kernel, sizeof(registry->kernel), "%s", kernel);
+        for (Device *d = registry->devices; d; d = d->hh.next)
+                forget_policy(d);
+}
+
+const Policy *registry_policy(const Registry *registry)
+{
+        return registry->policy;
+}
+
+const EffectivePolicy *registry_policy_of(Device *device)
+{
+        PolicySubject subject;
+
+        if (device->policy)
+                return device->policy;
+        device->policy = malloc(sizeof(EffectivePolicy));
+        if (!device->policy)
+                return NULL;
+        policy_subject_init(&subject, &device->facts, device->registry->kernel);
+        policy_merge(device->registry->policy, &subject, device->policy);
+        return device->policy;
+}
+
+void registry_take_policy(Registry *registry, Registry *from)
+{
+        Policy *old = registry->policy;
+
+        free(registry->edges);
+        registry->edges = from->edges;
+        registry->n_edges = from->n_edges;
+        from->edges = NULL;
+        from->n_edges = 0;
+        /* What is left in `from` is what was here. */
+        registry->policy = from->policy;
+        from->policy = old;
+        registry_set_policy(registry, NULL, from->kernel);
 }
 
 void registry_notify(Registry *registry, Device *device, unsigned changes)

@@ -10,6 +10,7 @@
  */
 
 #include "daemon/domain/device.h"
+#include "daemon/domain/policy.h"
 
 typedef enum DeviceChange {
         DEVICE_CHANGED_DRIVER = 1 << 0,
@@ -62,6 +63,19 @@ int registry_add_edge(Registry *registry, const PciAddress *a, const PciAddress 
 
 /* The next device that an edge ties to this one; `*cursor` starts at 0. NULL at the end. */
 Device *registry_next_edge(const Registry *registry, const Device *device, size_t *cursor);
+
+/* The rules that hold from now on, which are taken over; NULL: those that held. `kernel`: the release that
+ * uname() reports, which some of them look at. */
+void registry_set_policy(Registry *registry, Policy *policy, const char *kernel);
+/* The rules. Never NULL. */
+const Policy *registry_policy(const Registry *registry);
+/* What they say about the device, as it is now. Valid until the policy or the device's driver changes. NULL:
+ * out of memory. */
+const EffectivePolicy *registry_policy_of(Device *device);
+
+/* Rules and edges come from the same files, and one without the other is no policy: both are moved from
+ * `from`, a registry without devices into which they were read, and replace those that were here. */
+void registry_take_policy(Registry *registry, Registry *from);
 
 /* Tells the listener, for state that others keep in the device. */
 void registry_notify(Registry *registry, Device *device, unsigned changes);

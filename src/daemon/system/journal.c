@@ -24,10 +24,35 @@ void journal_policy_refused(const char *message, int error)
                                -error, NULL);
 }
 
-void journal_edges_declared(size_t n)
+void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key)
 {
-        (void) sd_journal_send("MESSAGE=The policy ties %zu pairs of devices together.", n, "PRIORITY=%i",
-                               LOG_INFO, NULL);
+        char text[POLICY_RULE_TEXT_MAX];
+
+        policy_rule_text(rule, text);
+        (void) sd_journal_send("MESSAGE=Rule %s: this version does not follow the setting %s.", text,
+                               policy_key_to_string(key), "PRIORITY=%i", LOG_WARNING,
+                               "MESSAGE_ID=" MESSAGE_ID_POLICY_WITHOUT_EFFECT, "PCIRESETD_RULE=%s", text,
+                               NULL);
+}
+
+void journal_policy_loaded(size_t n_rules, size_t n_pairs)
+{
+        (void) sd_journal_send("MESSAGE=The policy has %zu rules and ties %zu pairs of devices together.",
+                               n_rules, n_pairs, "PRIORITY=%i", LOG_INFO,
+                               "MESSAGE_ID=" MESSAGE_ID_POLICY_LOADED, NULL);
+}
+
+void journal_workaround(const Job *job)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&job->target.address, device);
+        (void) sd_journal_send("MESSAGE=%s: its reset works around what the device advertises, as rule %s "
+                               "has it (job %u). A quirk in the kernel would help everybody.",
+                               device, job->workaround, job->id, "PRIORITY=%i", LOG_WARNING,
+                               "MESSAGE_ID=" MESSAGE_ID_WORKAROUND, "PCIRESETD_DEVICE=%s", device,
+                               "PCIRESETD_JOB=%u", job->id, "PCIRESETD_METHOD=%s", job->method,
+                               "PCIRESETD_RULE=%s", job->workaround, NULL);
 }
 
 /* Anybody can ask, so what comes to nothing may not fill the journal, which drops a service's entries beyond

@@ -17,13 +17,17 @@ void journal_started(const char *version, size_t n_devices);
 
 /* `message`: file, place and rule. The daemon does not start. */
 void journal_policy_refused(const char *message, int error);
-/* From policy files: how many pairs of devices go together. */
-void journal_edges_declared(size_t n);
+/* The rule has set a key that this version does not follow. */
+void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key);
+/* The policy as it was read: how many rules, and how many pairs of devices go together. */
+void journal_policy_loaded(size_t n_rules, size_t n_pairs);
 
 void journal_requested(const Job *job);
 /* `action`: the action that was answered; for a refusal the one that was refused. */
 void journal_authorized(const Job *job, const char *action, Grant grant);
 void journal_reset_started(const Job *job);
+/* The methods that the job may use are others than the kernel and this program would try: a rule says so. */
+void journal_workaround(const Job *job);
 void journal_finished(const Job *job);
 void journal_adopted(const Job *job);
 

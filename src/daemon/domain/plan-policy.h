@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Where a plan meets the policy: which methods an alias stands for and in which order, and what rules say
+ * about one rung. For plan.c.
+ */
+
+#include "daemon/domain/plan.h"
+
+typedef struct PlanLadder {
+        char names[PLAN_RUNGS_MAX][RESET_METHOD_NAME_MAX];
+        size_t n;
+        const PolicyRule *workaround; /* see Plan */
+} PlanLadder;
+
+/* What an alias stands for on this device: the policy's order, then what the policy keeps out of it. Last
+ * resorts and methods of unknown scope are not in it unless an order names them. 0 or -ENOMEM, with `ret`
+ * empty. */
+int plan_ladder(Device *target, ResetAlias alias, PlanLadder *ret);
+
+/* Adds the policy's reasons and its action to a rung whose set is known. 0 or -ENOMEM. */
+int plan_judge_policy(Rung *rung, bool aliased);
