@@ -136,6 +136,38 @@ int client_get_device(Client *client, char **ret_path, char **ret_owner)
         return EXIT_OK;
 }
 
+int client_list_devices(Client *client, json_object **ret)
+{
+        static const char *const keys[] = {"address", "path",        "driver", "state",
+                                           "owner",   "description", NULL};
+        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        int r;
+
+        r = client_new_call(client, NULL, ROOT_PATH, MANAGER_INTERFACE, "ListDevices", false, &call);
+        if (r < 0)
+                return r;
+        r = client_call(client, call, &reply);
+        return r != EXIT_OK ? r : bus_json_read_rows(reply, keys, ret);
+}
+
+int client_get_properties(Client *client, const char *path, json_object **ret)
+{
+        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        int r;
+
+        r = client_new_call(client, NULL, path, PROPERTIES_INTERFACE, "GetAll", false, &call);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(call, "s", DEVICE_INTERFACE);
+        if (r < 0)
+                return r;
+        r = client_call(client, call, &reply);
+        if (r != EXIT_OK)
+                return r;
+        r = bus_json_read(reply, ret);
+        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+}
+
 int client_get_methods(Client *client, json_object **ret)
 {
         static const char *const keys[] = {"name", NULL};

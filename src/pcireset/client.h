@@ -42,6 +42,12 @@ int client_get_rows(Client *client, const char *destination, const char *path, c
  * client_call(). The caller frees both. */
 int client_get_device(Client *client, char **ret_path, char **ret_owner);
 
+/* Manager.ListDevices, as an array of objects. As client_call(). */
+int client_list_devices(Client *client, json_object **ret);
+
+/* All properties of the device at an object path. As client_call(). */
+int client_get_properties(Client *client, const char *path, json_object **ret);
+
 /* Manager.GetMethods for client->address, as an array of objects with `name` and the facts. As
  * client_call(). */
 int client_get_methods(Client *client, json_object **ret);

@@ -47,6 +47,7 @@ typedef struct Client {
         const char *mode; /* `block` or `delay`, NULL: not given */
         bool runs_command; /* the verb is one that does */
         char **command; /* NULL-terminated; NULL as long as it is not known */
+        struct json_object **failure; /* where a failure is put instead of being told; NULL: told */
 
         /* What the verb works on, for messages. Empty if it works on no single device. */
         const char *verb;

@@ -164,7 +164,7 @@ static int report(const Client *client, const char *name, const char *message, c
         json_object *error;
         int r;
 
-        if (!client->json) {
+        if (!client->json && !client->failure) {
                 r = text_print_line(stderr, "pcireset: %s", message);
                 if (r >= 0 && details)
                         r = print_evidence(stderr, details, false);
@@ -191,6 +191,11 @@ static int report(const Client *client, const char *name, const char *message, c
                              details ? json_object_get(details) : json_object_new_object());
         if (r < 0)
                 return r;
+        if (client->failure) {
+                json_object_put(*client->failure);
+                *client->failure = steal_pointer(document);
+                return 0;
+        }
         return json_print(stdout, document, strcmp(client->verb, "monitor") == 0);
 }
 

@@ -31,7 +31,7 @@
 /* What the arguments of a verb are. */
 typedef enum Arguments {
         ARGUMENTS_OTHER, /* the verb's own business */
-        ARGUMENTS_DEVICE, /* the first one is an address */
+        ARGUMENTS_DEVICE, /* the first one, if there is one, is an address */
         ARGUMENTS_DEVICE_METHOD, /* and the second one a method, `any` if it is missing */
         ARGUMENTS_DEVICES_COMMAND, /* all are addresses; behind `--` is a command */
 } Arguments;
@@ -51,6 +51,7 @@ static const Verb verbs[] = {
         {"methods", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_IN_USE, verb_methods},
         {"plan", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, PLAN_OPTIONS, verb_plan},
         {"holders", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_holders},
+        {"doctor", " [ADDRESS]", 0, 1, ARGUMENTS_DEVICE, 0, verb_doctor},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY, verb_run},
@@ -75,6 +76,7 @@ static void print_help(void)
                 "  methods ADDRESS          how the device could be reset, and what speaks against it\n"
                 "  plan ADDRESS [METHOD]    what a reset would do; changes nothing\n"
                 "  holders ADDRESS          who uses the device now\n"
+                "  doctor [ADDRESS]         why a device can or cannot be reset now, and the next step\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
                 "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
                 "                           run a command that has the devices for itself\n"
@@ -199,7 +201,8 @@ static void check_arguments(Client *client, CommandLine *line, const Verb *verb)
         case ARGUMENTS_OTHER:
                 break;
         case ARGUMENTS_DEVICE:
-                take_device(client, line, arguments);
+                if (n > 0)
+                        take_device(client, line, arguments);
                 break;
         case ARGUMENTS_DEVICE_METHOD:
                 take_device(client, line, arguments);

@@ -48,22 +48,11 @@ static int print_devices(json_object *devices)
 
 int verb_list(Client *client, char **arguments)
 {
-        static const char *const keys[] = {"address", "path",        "driver", "state",
-                                           "owner",   "description", NULL};
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
         _cleanup_json_ json_object *devices = NULL;
-        int r;
+        int r = client_list_devices(client, &devices);
 
-        r = client_new_call(client, NULL, ROOT_PATH, MANAGER_INTERFACE, "ListDevices", false, &call);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
         if (r != EXIT_OK)
                 return r;
-        r = bus_json_read_rows(reply, keys, &devices);
-        if (r < 0)
-                return r;
-
         return client->json ? json_print(stdout, devices, false) : print_devices(devices);
 }
 

@@ -18,24 +18,6 @@
 
 #define LABEL_WIDTH 18
 
-static int get_properties(Client *client, const char *path, json_object **ret)
-{
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
-        int r;
-
-        r = client_new_call(client, NULL, path, PROPERTIES_INTERFACE, "GetAll", false, &call);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(call, "s", DEVICE_INTERFACE);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
-        if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, ret);
-        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
-}
-
 /* One line; `fallback` stands in for an empty text, NULL leaves the line out. */
 static int print_field(const char *label, const char *text, const char *fallback)
 {
@@ -196,7 +178,7 @@ int verb_show(Client *client, char **arguments)
         r = client_get_device(client, &path, NULL);
         if (r != EXIT_OK)
                 return r;
-        r = get_properties(client, path, &properties);
+        r = client_get_properties(client, path, &properties);
         if (r != EXIT_OK)
                 return r;
         r = client_get_methods(client, &methods);

@@ -3,7 +3,7 @@
 # The client against a stand-in for the daemon, on a bus of its own; and against the daemon, in the sandbox of the
 # integration tests.
 
-check_PROGRAMS += tests/client/fake-daemon tests/client/json-get
+check_PROGRAMS += tests/client/fake-daemon tests/client/fake-world tests/client/json-get
 
 tests_client_fake_daemon_SOURCES = \
 	tests/client/fake-claims.c \
@@ -12,13 +12,18 @@ tests_client_fake_daemon_SOURCES = \
 tests_client_fake_daemon_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_client_fake_daemon_LDADD = $(SYSTEMD_LIBS)
 
+tests_client_fake_world_SOURCES = tests/client/fake-world.c
+tests_client_fake_world_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JSON_CFLAGS)
+tests_client_fake_world_LDADD = $(SYSTEMD_LIBS) $(JSON_LIBS)
+
 tests_client_json_get_SOURCES = tests/client/json-get.c
 tests_client_json_get_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 tests_client_json_get_LDADD = $(JSON_LIBS)
 
-dist_check_SCRIPTS += tests/client/test-client.sh
-EXTRA_DIST += tests/client/claims.sh tests/client/run.sh
-integration_tests += tests/client/test-client.sh
+dist_check_SCRIPTS += tests/client/test-client.sh tests/client/test-doctor.sh
+EXTRA_DIST += tests/client/claims.sh tests/client/run.sh tests/client/tap.sh
+EXTRA_DIST += tests/client/world.sh tests/client/doctor.json
+integration_tests += tests/client/test-client.sh tests/client/test-doctor.sh
 
 check_PROGRAMS += tests/client/test-daemon
 integration_tests += tests/client/test-daemon
