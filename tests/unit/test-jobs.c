@@ -103,6 +103,22 @@ static void use_pm_only(const char *driver)
         world_bind(&seen.world, "0000:02:00.0", driver);
 }
 
+/* A device that is well after the kernel failed to reset it is no success of the method. */
+START_TEST(a_failure_proves_nothing_for_its_method)
+{
+        ProvenFacts facts;
+
+        submit("0000:02:00.0", "flr");
+        answer(GRANT_YES);
+        worker_says(0, WORKER_FAILED, EIO, VERDICT_OK);
+        ck_assert_int_eq(seen.error, RESET_FAILED);
+        facts = proven_get(seen.proven, 0x8086, 0x10d3, "flr");
+        ck_assert_uint_eq(facts.tries, 1);
+        ck_assert_uint_eq(facts.ok, 0);
+        ck_assert_uint_eq(facts.dead, 0);
+}
+END_TEST
+
 /* What is for guests is not clean because it went to sleep and woke up. */
 START_TEST(what_is_doubtful_is_no_success)
 {
@@ -418,6 +434,7 @@ int main(void)
         tcase_add_loop_test(tcase, a_no_writes_nothing, 0, sizeof(refusals) / sizeof(refusals[0]));
         tcase_add_test(tcase, the_ladder_is_climbed_rung_by_rung);
         tcase_add_test(tcase, a_ladder_that_ends_tells_the_worst);
+        tcase_add_test(tcase, a_failure_proves_nothing_for_its_method);
         tcase_add_loop_test(tcase, what_is_doubtful_is_no_success, 0, 2);
         tcase_add_test(tcase, what_is_doubtful_may_kill);
         tcase_add_loop_test(tcase, what_is_asked_for_by_name_is_not_doubted, 0, 2);

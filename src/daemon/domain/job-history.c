@@ -55,6 +55,14 @@ Attempt *job_add_attempt(Job *job, AttemptOutcome outcome)
         return attempt;
 }
 
+/* A device that is well although the kernel failed to reset it says nothing for the method. */
+static Verdict proved_by(const Attempt *attempt)
+{
+        bool is_proof = attempt->outcome == ATTEMPT_DONE || attempt->verdict != VERDICT_OK;
+
+        return is_proof ? attempt->verdict : VERDICT_UNVERIFIED;
+}
+
 /* Writes a try down where others look for it. */
 static void remember(Job *job, const Attempt *attempt)
 {
@@ -64,7 +72,7 @@ static void remember(Job *job, const Attempt *attempt)
         if (!device || !attempt->written)
                 return;
         proven_note(job->jobs->proven, device->facts.vendor, device->facts.device, attempt->method,
-                    attempt->verdict, duration);
+                    proved_by(attempt), duration);
         device->last_reset = (LastReset){
                 .valid = true,
                 .verdict = verdict_to_string(attempt->verdict),
