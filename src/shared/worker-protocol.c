@@ -388,6 +388,7 @@ int worker_result_write(const WorkerResult *result, json_object **ret)
         json_write_text(&writer, "verdict", verdict_to_string(result->verdict));
         json_write_boolean(&writer, "written", result->written);
         json_write_text(&writer, "reset_method", list_restored_to_string(result->reset_method));
+        json_write_unsigned(&writer, "tries", result->n_tries);
         json_write_unsigned(&writer, "started_usec", result->started_usec);
         json_write_unsigned(&writer, "finished_usec", result->finished_usec);
         json_write_text(&writer, "message", result->message);
@@ -427,6 +428,7 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         result->written = json_read_boolean(&reader, "written");
         result->reset_method = (ListRestored) json_read_choice(&reader, "reset_method", list_restored_names,
                                                                ELEMENTSOF(list_restored_names));
+        result->n_tries = (unsigned) json_read_unsigned(&reader, "tries", 0, UINT32_MAX);
         result->started_usec = json_read_unsigned(&reader, "started_usec", 0, UINT64_MAX - 1);
         result->finished_usec = json_read_unsigned(&reader, "finished_usec", 0, UINT64_MAX - 1);
         json_read_text_to(&reader, "message", result->message, sizeof(result->message));

@@ -134,6 +134,7 @@ typedef enum WorkerOutcome {
  *   held            a member has holders that were not authorised; `holders` of the result tells who
  *   not-vfio        a member is not bound to a VFIO driver, or its group is neither presented nor free
  *   no-slot         the slot is not there, or not the one of the target
+ *   locked          somebody else held a lock that the kernel needs, as long as it was tried
  *   unbind          a driver could not be taken off; those taken off before are back
  *   dead            the target does not answer, so the kernel would save garbage and write it back
  *   unreadable      what must be known could not be read
@@ -155,6 +156,7 @@ typedef enum WorkerOutcome {
 #define WORKER_WHY_HELD           "held"
 #define WORKER_WHY_NOT_VFIO       "not-vfio"
 #define WORKER_WHY_NO_SLOT        "no-slot"
+#define WORKER_WHY_LOCKED         "locked"
 #define WORKER_WHY_UNBIND         "unbind"
 #define WORKER_WHY_DEAD           "dead"
 #define WORKER_WHY_UNREADABLE     "unreadable"
@@ -201,6 +203,7 @@ typedef struct WorkerResult {
         bool written; /* the write to `reset` was begun, and the kernel did not turn it away as one to a
                        * device that is gone (outcome `gone`) */
         ListRestored reset_method;
+        unsigned n_tries; /* how often the kernel was asked: more than once if locks were taken; 0: never */
         uint64_t started_usec; /* CLOCK_MONOTONIC just before the write to `reset`, 0 if not written */
         uint64_t finished_usec; /* and just after it returned */
         char message[WORKER_MESSAGE_MAX]; /* for people, may be empty */

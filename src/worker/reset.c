@@ -80,6 +80,14 @@ bool reset_end_gone(Reset *reset, const Device *device)
                          device->name);
 }
 
+bool reset_end_locked(Reset *reset)
+{
+        return reset_end(reset, WORKER_REFUSED, WORKER_WHY_LOCKED, EAGAIN,
+                         "%s: somebody else, who resets or binds a device of the set, has kept it locked; "
+                         "%s has done nothing, and can be tried again",
+                         reset_target_name(reset), reset->request->method);
+}
+
 void reset_add_message(Reset *reset, const char *format, ...)
 {
         WorkerResult *result = reset->result;
@@ -206,8 +214,6 @@ static const char *describe_failure(int error)
                 return "the method did not apply, or the device did not come back in time";
         case EINVAL:
                 return "the device is not in a state in which the method works";
-        case EAGAIN:
-                return "somebody else kept it locked";
         default:
                 return strerror(error);
         }
@@ -232,6 +238,7 @@ static int write_and_measure(Reset *reset)
 {
         int r;
 
+        reset->result->n_tries++;
         reset->started_usec = now_usec();
         r = reset->way->write(reset);
         reset->finished_usec = now_usec();
@@ -248,6 +255,9 @@ static bool write_reset(Reset *reset)
                 r = write_and_measure(reset);
         else if (!reset_retry(reset, write_and_measure, way->again, &r))
                 return false;
+
+        if (r == -EAGAIN && way->again)
+                return reset_end_locked(reset);
 
         /* The kernel turns a write to a removed device away at the door (kernfs_get_active). A device that
          * is still there said -ENODEV for a reason of its own. */

@@ -257,6 +257,8 @@ static bool begin(Reset *reset)
                 return false;
         if (!reset_retry(reset, open_target, NULL, &r))
                 return false;
+        if (r == -EAGAIN)
+                return reset_end_locked(reset);
         if (r < 0)
                 return refuse_group(reset, group_of_target(state), -r);
         if (!compare_set(reset))

@@ -76,6 +76,7 @@ extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot
 __attribute__((format(printf, 5, 6))) bool reset_end(Reset *reset, WorkerOutcome outcome, const char *why,
                                                      int error, const char *format, ...);
 bool reset_end_gone(Reset *reset, const Device *device);
+bool reset_end_locked(Reset *reset);
 
 /* Adds to the message, after a semicolon if it says something already. */
 __attribute__((format(printf, 2, 3))) void reset_add_message(Reset *reset, const char *format, ...);

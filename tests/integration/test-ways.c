@@ -109,6 +109,7 @@ START_TEST(locks_are_waited_for)
         reply = reset(alice, CARD, "subordinate", NULL);
         expect_success(reply);
         expect_writes("begin " PORT "; begin " PORT "; begin " PORT "; begin " PORT "; ");
+        ck_assert_int_eq((int) reply_number(reply, "0.attempts.0.tries"), 4);
 }
 END_TEST
 

@@ -61,6 +61,7 @@ START_TEST(locks_are_waited_for)
         run();
         expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
         ck_assert_uint_eq(n_tries(), 5);
+        ck_assert_uint_eq(result->n_tries, 5);
         ck_assert_ptr_nonnull(strstr(action_log, "; verifying; control auto; "));
 }
 END_TEST
@@ -71,14 +72,16 @@ START_TEST(locks_are_not_waited_for_for_ever)
         request.retry_usec = 50000;
         kernel.n_busy = 1000;
         run();
-        expect_result(WORKER_FAILED, "", EAGAIN, VERDICT_OK, LIST_UNTOUCHED);
+        expect_result(WORKER_REFUSED, WORKER_WHY_LOCKED, EAGAIN, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        ck_assert(!result->written);
+        ck_assert_uint_eq(result->n_tries, n_tries());
         /* After 10 and 20 ms; then it would be 40 more. */
         ck_assert_uint_ge(n_tries(), 2);
         ck_assert_uint_le(n_tries(), 3);
 
         request.retry_usec = 0;
         run();
-        expect_result(WORKER_FAILED, "", EAGAIN, VERDICT_OK, LIST_UNTOUCHED);
+        expect_result(WORKER_REFUSED, WORKER_WHY_LOCKED, EAGAIN, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
         ck_assert_uint_eq(n_tries(), 1);
 }
 END_TEST

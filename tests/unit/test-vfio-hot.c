@@ -305,11 +305,11 @@ START_TEST(locks_are_waited_for)
         request.retry_usec = 0;
         vfio.n_device_busy = 1;
         run();
-        expect_result(WORKER_REFUSED, WORKER_WHY_NOT_VFIO, EAGAIN, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
+        expect_result(WORKER_REFUSED, WORKER_WHY_LOCKED, EAGAIN, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
         vfio.n_device_busy = 0;
         vfio.n_reset_busy = 1;
         run();
-        expect_result(WORKER_FAILED, "", EAGAIN, VERDICT_OK, LIST_UNTOUCHED);
+        expect_result(WORKER_REFUSED, WORKER_WHY_LOCKED, EAGAIN, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
         expect_nothing_open();
 }
 END_TEST

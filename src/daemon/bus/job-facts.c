@@ -154,6 +154,8 @@ static int append_attempt(sd_bus_message *message, const Attempt *attempt)
         if (r >= 0)
                 r = append_entry(message, "verdict", "s", verdict_to_string(attempt->verdict));
         if (r >= 0)
+                r = append_entry(message, "tries", "u", attempt->n_tries);
+        if (r >= 0)
                 r = append_entry(message, "started_usec", "t", attempt->started_usec);
         if (r >= 0)
                 r = append_entry(message, "finished_usec", "t", attempt->finished_usec);

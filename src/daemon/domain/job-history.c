@@ -130,6 +130,7 @@ void job_note_result(Job *job, WorkerResult *result)
                         attempt->verdict = VERDICT_UNVERIFIED;
         }
         attempt->reset_method = result->reset_method;
+        attempt->n_tries = result->n_tries;
         attempt->started_usec = result->started_usec;
         attempt->finished_usec = result->finished_usec;
         remember(job, attempt);

@@ -94,7 +94,8 @@ typedef struct Attempt {
         bool written;
         Verdict verdict;
         ListRestored reset_method;
-        uint64_t started_usec, finished_usec; /* CLOCK_MONOTONIC */
+        unsigned n_tries; /* how often the kernel was asked to */
+        uint64_t started_usec, finished_usec; /* CLOCK_MONOTONIC; of the last of them */
 } Attempt;
 
 /* A device that the job is about, held fast. */
