@@ -39,8 +39,7 @@ static void queue_two(JobRequest second)
         ck_assert_uint_eq(seen.n_ran, 1);
 }
 
-/* -- the right to the devices
- * --------------------------------------------------------------------------------- */
+/* ---- the right to the devices ---- */
 
 START_TEST(a_lease_that_comes_in_between)
 {
@@ -160,8 +159,7 @@ START_TEST(each_obstacle_is_named)
 }
 END_TEST
 
-/* -- what its worker may do, and finds
- * ------------------------------------------------------------------------ */
+/* ---- what its worker may do, and finds ---- */
 
 /* in_use that nobody had to grant gives no right to run over who comes after the question. */
 START_TEST(what_was_not_granted_is_not_allowed)
@@ -354,8 +352,7 @@ START_TEST(who_does_not_wait_ends)
 }
 END_TEST
 
-/* -- devices that are taken away and come back
- * ---------------------------------------------------------------- */
+/* ---- devices that are taken away and come back ---- */
 
 static void start_taking(const char *method)
 {
@@ -521,8 +518,7 @@ START_TEST(a_bridge_that_was_replaced)
 }
 END_TEST
 
-/* -- descriptors
- * ---------------------------------------------------------------------------------------------- */
+/* ---- descriptors ---- */
 
 /* Wherever they run out, the job ends, says so, and gives back those it has. */
 START_TEST(descriptors_run_out)

@@ -70,8 +70,7 @@ static void wrong(const Job *job, const char *what)
         ck_abort_msg("machine %u, step %u, job %u (%s): %s", seed, step, job->id, job->method, what);
 }
 
-/* -- the ports
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the ports ---- */
 
 static int refresh(void *userdata, Device *device)
 {
@@ -287,8 +286,7 @@ static uint32_t new_id(void *userdata)
         return ++last_id;
 }
 
-/* -- users, workers and the weather
- * ------------------------------------------------------------------------- */
+/* ---- users, workers and the weather ---- */
 
 static size_t pick_near(size_t node)
 {
