@@ -11,7 +11,9 @@
 #include "harness/claims.h"
 #include "harness/holders.h"
 
-#define GROUP "12"
+#define GROUP       "12"
+#define OTHER_GROUP "17"
+#define SECOND      "0000:01:00.1"
 
 static void add_vfio_card(unsigned enable)
 {
@@ -77,9 +79,9 @@ START_TEST(owner_of_the_node)
 }
 END_TEST
 
-static Call *plan_with_fds(Client *client, const char *method, const int fds[], size_t n)
+static Call *call_with_fds(Client *client, const char *member, const char *method, const int fds[], size_t n)
 {
-        sd_bus_message *message = call_message(client, MANAGER_PATH, MANAGER_INTERFACE, "Plan", "ss", CARD,
+        sd_bus_message *message = call_message(client, MANAGER_PATH, MANAGER_INTERFACE, member, "ss", CARD,
                                                method);
 
         ck_assert_int_ge(sd_bus_message_open_container(message, 'a', "{sv}"), 0);
@@ -92,6 +94,11 @@ static Call *plan_with_fds(Client *client, const char *method, const int fds[], 
         for (int i = 0; i < 4; i++)
                 ck_assert_int_ge(sd_bus_message_close_container(message), 0);
         return call_send(client, message);
+}
+
+static Call *plan_with_fds(Client *client, const char *method, const int fds[], size_t n)
+{
+        return call_with_fds(client, "Plan", method, fds, n);
 }
 
 START_TEST(presented_groups)
@@ -114,6 +121,38 @@ START_TEST(presented_groups)
         ck_assert_str_eq(reply_string(flr, "0.rungs.0.why.0"), "vfio-open");
         claim_release(&group);
         ck_assert_uint_eq(daemon_descriptors(), n_open);
+}
+END_TEST
+
+/* A hot reset needs the groups of all that it resets, and says which one it lacks. */
+START_TEST(a_group_that_is_not_presented)
+{
+        const MockDevice second = {.address = SECOND,
+                                   .parent = PORT,
+                                   .methods = "flr",
+                                   .driver = "vfio-pci",
+                                   .iommu_group = OTHER_GROUP};
+        _cleanup_close_ int group = -EBADF, other = -EBADF;
+        _cleanup_reply_ Reply *first = NULL, *last = NULL, *plan = NULL;
+        int both[2];
+
+        add_vfio_card(0);
+        sysfs_add(&second);
+        vfio_group_add(OTHER_GROUP, NODE_FULL, UID_BOB);
+        fixture_start();
+        group = node_open("vfio/" GROUP);
+        other = node_open("vfio/" OTHER_GROUP);
+        first = call_finish(call_with_fds(alice, "Reset", "vfio_hot", &group, 1));
+        expect_error(first, "NotUsable", "not /dev/vfio/" OTHER_GROUP " of " SECOND);
+        ck_assert_ptr_null(strstr(reply_string(first, "0"), "/dev/vfio/" GROUP " "));
+        last = call_finish(call_with_fds(alice, "Reset", "vfio_hot", &other, 1));
+        expect_error(last, "NotUsable", "not /dev/vfio/" GROUP " of " CARD);
+        expect_nothing_written();
+        both[0] = group;
+        both[1] = other;
+        plan = call_finish(plan_with_fds(alice, "vfio_hot", both, 2));
+        expect_success(plan);
+        ck_assert(json_object_get_boolean(reply_at(plan, "0.rungs.0.usable")));
 }
 END_TEST
 
@@ -220,6 +259,7 @@ int main(void)
         program_add(&program, an_open_group_is_named);
         program_add(&program, owner_of_the_node);
         program_add(&program, presented_groups);
+        program_add(&program, a_group_that_is_not_presented);
         program_add_table(&program, other_descriptors_are_no_groups, bad_fds);
         program_add(&program, too_many_groups);
         return program_run(&program);

@@ -14,7 +14,7 @@
 
 /* Leases and inhibitors that one text names. */
 #define CLAIMS_PRINTED_MAX 4U
-#define KEPT_PRINTED_MAX   4U
+#define THOSE_PRINTED_MAX  4U
 
 static const char *why_text(unsigned bit)
 {
@@ -75,7 +75,23 @@ static const char *why_text(unsigned bit)
         return "unknown reason";
 }
 
-static void print_kept_by_host(FILE *f, const Job *job)
+static bool is_kept_by_host(const Job *job, const Device *member)
+{
+        (void) job;
+        return plan_is_kept_by_host(member);
+}
+
+static bool misses_group(const Job *job, const Device *member)
+{
+        const Device *target = job_target_device(job);
+
+        return (!target->parent || device_is_below(member, target->parent)) &&
+               plan_misses_group(&job->request.plan.asker, member);
+}
+
+/* Names the devices that a reason is about, `with_group` together with the VFIO node that each needs. */
+static void print_those(FILE *f, const Job *job, bool (*is_one)(const Job *job, const Device *member),
+                        bool with_group)
 {
         _cleanup_free_ Device **devices = NULL;
         Device *target = job_target_device(job);
@@ -85,10 +101,14 @@ static void print_kept_by_host(FILE *f, const Job *job)
 
         if (!target || plan_concerned(target, &devices, &n) < 0)
                 return;
-        for (size_t i = 0; i < n && n_printed < KEPT_PRINTED_MAX; i++)
-                if (plan_is_kept_by_host(devices[i]))
-                        fprintf(f, "%s%s", n_printed++ > 0 ? ", " : ": not ",
-                                pci_address_format(&devices[i]->facts.address, address));
+        for (size_t i = 0; i < n && n_printed < THOSE_PRINTED_MAX; i++) {
+                if (!is_one(job, devices[i]))
+                        continue;
+                fputs(n_printed++ > 0 ? ", " : ": not ", f);
+                if (with_group)
+                        fprintf(f, "/dev/vfio/%s of ", devices[i]->facts.iommu_group);
+                fputs(pci_address_format(&devices[i]->facts.address, address), f);
+        }
 }
 
 static void print_unusable(FILE *f, const Job *job, const Attempt *attempt)
@@ -99,7 +119,9 @@ static void print_unusable(FILE *f, const Job *job, const Attempt *attempt)
                 if (attempt->unusable & bit) {
                         fprintf(f, "%s%s", first ? "" : "; ", why_text(bit));
                         if (bit == WHY_NOT_ASSIGNABLE)
-                                print_kept_by_host(f, job);
+                                print_those(f, job, is_kept_by_host, false);
+                        if (bit == WHY_NOT_OWNED)
+                                print_those(f, job, misses_group, true);
                         if (bit & WHY_POLICY_MASK && attempt->rule[0])
                                 fprintf(f, ", rule %s", attempt->rule);
                         first = false;

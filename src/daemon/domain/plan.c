@@ -329,10 +329,15 @@ static unsigned judge_ours(const Rung *rung, const Device *target, const PlanAsk
                         continue;
                 if (!is_bound_to_vfio(member))
                         why |= WHY_NOT_VFIO;
-                else if (asker->n_groups > 0 && !is_presented(asker, member))
+                if (plan_misses_group(asker, member))
                         why |= WHY_NOT_OWNED;
         }
         return why;
+}
+
+bool plan_misses_group(const PlanAsker *asker, const Device *member)
+{
+        return asker->n_groups > 0 && is_bound_to_vfio(member) && !is_presented(asker, member);
 }
 
 bool plan_is_kept_by_host(const Device *member)

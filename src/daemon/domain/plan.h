@@ -153,6 +153,9 @@ bool plan_is_doubtful(const Device *target, const char *method);
  * host may want it at any time. */
 bool plan_is_kept_by_host(const Device *member);
 
+/* True if the asker has shown VFIO groups, but not that of this member, which `vfio_hot` would need. */
+bool plan_misses_group(const PlanAsker *asker, const Device *member);
+
 /* The next code in a set of Why or Action bits: `*cursor` starts at 0. NULL at the end. */
 const char *why_next(unsigned why, unsigned *cursor);
 const char *action_next(unsigned actions, unsigned *cursor); /* with the prefix */
