@@ -27,6 +27,7 @@
 /* A bridge may have bridges below it, and so on; deeper than this no tree has buses for. */
 #define DEPTH_MAX 256
 
+/* -ENODEV if there is nobody, -EADDRINUSE if it is somebody else. */
 static int check_id(int fd, const char *name, uint64_t max, uint64_t expected)
 {
         uint64_t value;
@@ -37,20 +38,22 @@ static int check_id(int fd, const char *name, uint64_t max, uint64_t expected)
                 return -ENODEV;
         if (r < 0)
                 return r;
-        return value == expected ? 0 : -ENODEV;
+        return value == expected ? 0 : -EADDRINUSE;
 }
 
+/* The class first: the kernel makes the files in an order in which it is the last of these. */
 static int check_ids(int fd, const WorkerMember *expected)
 {
         int r;
 
-        r = check_id(fd, "vendor", UINT16_MAX, expected->vendor);
+        r = check_id(fd, "class", CLASS_MAX, expected->class);
+        if (r < 0 && r != -EADDRINUSE)
+                return r;
+        if (r == 0)
+                r = check_id(fd, "vendor", UINT16_MAX, expected->vendor);
         if (r < 0)
                 return r;
-        r = check_id(fd, "device", UINT16_MAX, expected->device);
-        if (r < 0)
-                return r;
-        return check_id(fd, "class", CLASS_MAX, expected->class);
+        return check_id(fd, "device", UINT16_MAX, expected->device);
 }
 
 static int check_identity(int fd, const WorkerMember *expected)
@@ -60,7 +63,7 @@ static int check_identity(int fd, const WorkerMember *expected)
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (st.st_ino != expected->inode)
-                return -ENODEV;
+                return -EADDRINUSE;
         return check_ids(fd, expected);
 }
 
@@ -80,7 +83,7 @@ int device_open(int devices_fd, const WorkerMember *expected, Device *ret)
 
         r = check_identity(fd, expected);
         if (r < 0)
-                return r;
+                return r == -EADDRINUSE ? -ENODEV : r;
 
         if (fstatat(fd, "physfn", &st, AT_SYMLINK_NOFOLLOW) == 0)
                 device.is_virtual = true;
@@ -125,7 +128,7 @@ static int check_subsystem(int fd, const Device *device)
                 return 0;
         return subsystem_vendor == device->subsystem_vendor && subsystem_device == device->subsystem_device
                        ? 0
-                       : -ENODEV;
+                       : -EADDRINUSE;
 }
 
 int device_reopen(int devices_fd, Device *device)
@@ -145,11 +148,11 @@ int device_reopen(int devices_fd, Device *device)
         r = check_ids(fd, device->expected);
         if (r == 0)
                 r = check_subsystem(fd, device);
-        if (r == -ENODEV && faccessat(fd, "class", F_OK, 0) == 0) {
+        /* Only one whose ids can be read is a stranger: they appear some moments after the directory. */
+        if (r == -EADDRINUSE) {
                 device->stranger_vendor = read_id(fd, "vendor");
                 device->stranger_device = read_id(fd, "device");
                 device->is_stranger = true;
-                return -EADDRINUSE;
         }
         if (r < 0)
                 return r;
@@ -180,6 +183,22 @@ bool device_has_bridge_class(const Device *device)
 
         return class == CLASS_BRIDGE_PCI || class == CLASS_BRIDGE_CARDBUS ||
                class == CLASS_BRIDGE_SEMI_TRANSPARENT;
+}
+
+bool device_is_hotplug_port(const Device *device)
+{
+        /* The service of a root port, or of a switch's port (get_descriptor_id in
+         * drivers/pci/pcie/portdrv.c). */
+        static const char *const ids[] = {"004", "204"};
+        char path[sizeof(device->name) + sizeof(":pcie004/driver")], driver[WORKER_DRIVER_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(ids); i++) {
+                (void) snprintf(path, sizeof(path), "%s:pcie%s/driver", device->name, ids[i]);
+                if (attribute_read_link(device->fd, path, driver, sizeof(driver)) == 0 &&
+                    strcmp(driver, "pciehp") == 0)
+                        return true;
+        }
+        return false;
 }
 
 int device_read_driver(const Device *device, char *buffer, size_t size)

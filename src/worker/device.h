@@ -55,6 +55,9 @@ bool device_is_gone(const Device *device);
 /* A bridge by its class code, as cached: PCI-to-PCI, CardBus or semi-transparent. */
 bool device_has_bridge_class(const Device *device);
 
+/* Whether the kernel's driver for PCI Express hotplug (pciehp) watches over the slot below this port. */
+bool device_is_hotplug_port(const Device *device);
+
 /* The name of the bound driver, "" for none. `size` bytes of `buffer`, with NUL. 0, -ENODEV if the device is
  * gone, or what the reading said. */
 int device_read_driver(const Device *device, char *buffer, size_t size);

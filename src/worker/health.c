@@ -431,15 +431,19 @@ static Verdict judge(const WorkerResult *result)
 void health_compare(const WorkerRequest *request, const Health *before, const Health *after,
                     WorkerResult *result)
 {
+        bool can_vanish = reset_method_scope(request->method) == RESET_SCOPE_POWER ||
+                          request->slot[0] != '\0';
+
         result->n_checks = 0;
+        for (size_t i = 0; i < request->n_members; i++)
+                can_vanish |= after->members[i].has_returned;
 
         for (size_t i = 0; i < request->n_members; i++) {
                 Comparison c = {
                         .address = &request->members[i].address,
                         .before = &before->members[i],
                         .after = &after->members[i],
-                        .can_vanish = reset_method_scope(request->method) == RESET_SCOPE_POWER ||
-                                      request->slot[0] != '\0',
+                        .can_vanish = can_vanish,
                         .result = result,
                 };
 

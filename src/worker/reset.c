@@ -22,6 +22,7 @@
 
 #include "shared/cleanup.h"
 #include "worker/clock.h"
+#include "worker/come-back.h"
 #include "worker/rebind.h"
 #include "worker/way.h"
 
@@ -326,6 +327,8 @@ static void finish(Reset *reset)
         sleep_usec(reset->request->settle_usec);
         if (reset->way->follow)
                 reset->way->follow(reset);
+        if (reset->come_back)
+                come_back_watch(reset, reset->come_back);
         verify(reset);
         rebind_on(reset, true);
 
@@ -342,13 +345,21 @@ static bool begin(Reset *reset)
                (!reset->way->begin || reset->way->begin(reset));
 }
 
+/* The ways that remove devices themselves have their own. */
+static bool prepare_for_hotplug(Reset *reset)
+{
+        return reset->way->removes_devices ||
+               reset_method_scope(reset->request->method) != RESET_SCOPE_LINK ||
+               come_back_prepare(reset, &reset->come_back);
+}
+
 static void run(Reset *reset)
 {
         const Way *way = reset->way;
 
         if (!open_devices(reset) || !way->open(reset) || !reset_check_use(reset) || !look_before(reset) ||
-            !refuse_bridge(reset) || !refuse_dead(reset) || (way->prepare && !way->prepare(reset)) ||
-            !reset_check_use(reset) ||
+            !refuse_bridge(reset) || !refuse_dead(reset) || !prepare_for_hotplug(reset) ||
+            (way->prepare && !way->prepare(reset)) || !reset_check_use(reset) ||
             !reset_check_holders(reset, !way->removes_devices && !rebind_is_needed(reset)))
                 return;
 
@@ -368,6 +379,7 @@ static void reset_done(Reset *reset)
                         reset->way->done(reset);
                 free(reset->state);
         }
+        come_back_free(reset->come_back);
         holders_release(&reset->claims);
         for (size_t i = 0; i < reset->n_open; i++)
                 device_close(&reset->members[i]);

@@ -113,7 +113,10 @@ static void restore_list(Reset *reset)
 {
         KernelWay *state = reset->state;
 
-        if (state->list_changed)
+        /* A device that a hotplug driver has taken away and found again has a list of its own, which was
+         * seen to.
+         */
+        if (state->list_changed && !reset->members[0].has_returned)
                 reset->result->reset_method = method_list_restore(&reset->members[0], reset->request->method,
                                                                   &state->old_list);
 }

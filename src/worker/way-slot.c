@@ -69,21 +69,6 @@ static bool check_slot(Reset *reset, int slot_fd)
         return true;
 }
 
-/* The service of a root port or of a switch's port (get_descriptor_id in drivers/pci/pcie/portdrv.c). */
-static bool is_of_pciehp(const Device *port)
-{
-        static const char *const ids[] = {"004", "204"};
-        char path[sizeof(port->name) + sizeof(":pcie004/driver")], driver[WORKER_DRIVER_MAX];
-
-        for (size_t i = 0; i < ELEMENTSOF(ids); i++) {
-                (void) snprintf(path, sizeof(path), "%s:pcie%s/driver", port->name, ids[i]);
-                if (attribute_read_link(port->fd, path, driver, sizeof(driver)) == 0 &&
-                    strcmp(driver, "pciehp") == 0)
-                        return true;
-        }
-        return false;
-}
-
 /* PCI Express Base Specification, Slot Capabilities Register: Power Controller Present. */
 static bool check_power_controller(Reset *reset)
 {
@@ -93,7 +78,7 @@ static bool check_power_controller(Reset *reset)
         size_t express;
         int r;
 
-        if (!is_of_pciehp(port))
+        if (!device_is_hotplug_port(port))
                 return true;
         fd = openat(port->fd, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         r = fd < 0 ? -errno : config_space_begin(&config, fd);

@@ -15,6 +15,7 @@
 #include "worker/reset.h"
 
 typedef struct Way Way;
+struct ComeBack;
 
 typedef struct Reset {
         const WorkerRequest *request;
@@ -26,6 +27,7 @@ typedef struct Reset {
         Device *members; /* in the order of the request, the target first */
         size_t n_open;
         Device bridge;
+        struct ComeBack *come_back; /* for a way that takes the link down, else NULL */
         Health *before;
         Health *after;
         HoldersClaims claims; /* on the disks of the set, over the write */

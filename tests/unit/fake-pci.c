@@ -235,9 +235,10 @@ void fake_device_add_below(const FakePci *pci, const char *address, const char *
         fake_config_set16(pci, address, PCI_CLASS_DEVICE, 0x0200);
         fake_config_set16(pci, address, PCI_BASE_ADDRESS_0 + 2, 0xfebc);
         fake_attribute_set(pci, address, "device", "0x10d3\n");
-        fake_attribute_set(pci, address, "class", "0x020000\n");
         fake_attribute_set(pci, address, "reset", "");
         fake_attribute_set(pci, address, "reset_method", "flr bus\n");
+        /* Last: whoever looks meanwhile takes a device with a class for one that is all there. */
+        fake_attribute_set(pci, address, "class", "0x020000\n");
 }
 
 void fake_bridge_add(const FakePci *pci, const char *address)

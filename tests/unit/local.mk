@@ -8,6 +8,7 @@ UNIT_LIBS = libshared.a $(JSON_LIBS) $(CHECK_LIBS)
 worker_unit_tests = \
 	tests/unit/test-channel \
 	tests/unit/test-come-back \
+	tests/unit/test-hotplug-port \
 	tests/unit/test-config-space \
 	tests/unit/test-device \
 	tests/unit/test-health \
@@ -133,6 +134,12 @@ tests_unit_test_come_back_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_come_back_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_come_back_LDFLAGS = $(reset_model_ldflags)
 tests_unit_test_come_back_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_hotplug_port_SOURCES = tests/unit/test-hotplug-port.c $(reset_model_sources)
+tests_unit_test_hotplug_port_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_hotplug_port_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_hotplug_port_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_hotplug_port_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 protocol_sources = tests/unit/protocol.c tests/unit/protocol.h
 

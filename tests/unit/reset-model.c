@@ -142,7 +142,7 @@ void model_find(const char *address)
         if (kernel.autoprobe)
                 fake_link_set(&pci, address, "driver", kernel.autoprobe);
         if (strcmp(address, CARD) == 0)
-                set_list("flr bus");
+                (void) strcpy(current_list, "flr bus\n");
 }
 
 static void find_devices(void)
@@ -311,7 +311,13 @@ void model_setup(void)
         fake_device_add_below(&pci, SIBLING, PORT);
         action_log[0] = '\0';
         kernel = (KernelModel){.supported = "flr bus"};
-        come_back_times = (ComeBackTimes){.device_usec = 300000, .driver_usec = 300000};
+        come_back_times = (ComeBackTimes){
+                .device_usec = 300000,
+                .driver_usec = 300000,
+                .probe_usec = 20000,
+                .leave_usec = 300000,
+                .empty_usec = 300000,
+        };
         set_list("flr bus");
 
         members[0] = fake_device_member(&pci, CARD);
