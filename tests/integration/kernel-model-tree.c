@@ -322,6 +322,11 @@ static int write_subordinate(const ModelAttribute *a)
                 model_wait_at_gate(a);
                 apply_after_below(a->path);
         }
+        /* The hotplug driver of the port takes it for an unplugging. */
+        if (model_knob_number(a, "flaps") != 0) {
+                remove_below(a->path, "subordinate");
+                find_all(a->path, "subordinate");
+        }
         model_log(a, "method", "subordinate %d", -r);
         model_log(a, "end", "%d", -r);
         return r;

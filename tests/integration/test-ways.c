@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "harness/claims.h"
 #include "harness/fixture.h"
 
 #define SECOND "0000:01:00.1"
@@ -164,7 +165,7 @@ START_TEST(a_stranger_comes_back)
         start(NULL);
         model_after(CARD, removing_methods[_i], "vendor", "0x10de\n", 7);
         reply = reset(alice, CARD, removing_methods[_i], NULL);
-        expect_error(reply, "ResetFailed", "degraded");
+        expect_error(reply, "DeviceGone", "another one has its address");
         expect_check(reply, CARD, "ids", "failed", "another device, 10de:10d3");
 }
 END_TEST
@@ -189,6 +190,56 @@ START_TEST(gets_its_driver_back)
 }
 END_TEST
 
+/* The port's hotplug driver takes the reset for an unplugging. */
+static void start_below_hotplug(void)
+{
+        start("vfio-pci");
+        sysfs_hotplug(PORT);
+        sysfs_set(CARD, "driver_override", "vfio-pci");
+        sysfs_set(SECOND, "driver_override", "vfio-pci");
+        sysfs_driver("e1000e");
+        model_knob(PORT, "flaps", "1");
+}
+
+START_TEST(taken_for_an_unplugging)
+{
+        static const char *const functions[] = {CARD, SECOND, NULL};
+        _cleanup_reply_ Reply *reply = NULL;
+        _cleanup_free_ char *id = NULL;
+        uint64_t inode;
+        int lease;
+
+        start_below_hotplug();
+        model_knob(CARD, "autoprobe", "e1000e");
+        inode = sysfs_inode(CARD);
+        lease = claim_finish(acquire_start(alice, functions), &id);
+        reply = reset(alice, CARD, "subordinate", NULL);
+        expect_success(reply);
+        ck_assert_str_eq(reply_string(reply, "0.verdict"), "ok");
+        ck_assert_uint_ne(sysfs_inode(CARD), inode);
+        ck_assert_uint_eq(model_count("removed", NULL), 2);
+        ck_assert_uint_eq(model_count("bind", SECOND), 1);
+        /* For clients it is the same device. */
+        expect_lease(CARD, id);
+        expect_lease(SECOND, id);
+        claim_release(&lease);
+}
+END_TEST
+
+START_TEST(taken_for_an_unplugging_and_replaced)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        start_below_hotplug();
+        model_after(CARD, "subordinate", "vendor", "0x10de\n", 7);
+        reply = reset(alice, CARD, "subordinate", NULL);
+        expect_error(reply, "DeviceGone", "another one has its address");
+        expect_check(reply, CARD, "ids", "failed", "another device, 10de:10d3");
+        ck_assert_uint_eq(model_count("bind", CARD), 0);
+        ck_assert_uint_eq(model_count("override", CARD), 0);
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("ways");
@@ -196,6 +247,8 @@ int main(void)
         program_add(&program, subordinate);
         program_add(&program, locks_are_waited_for);
         program_add(&program, subordinate_kills_the_second);
+        program_add(&program, taken_for_an_unplugging);
+        program_add(&program, taken_for_an_unplugging_and_replaced);
         program_add_table(&program, goes_and_comes, removing_methods);
         program_add_table(&program, a_stranger_comes_back, removing_methods);
         program_add_table(&program, gets_its_driver_back, removing_methods);

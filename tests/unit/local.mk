@@ -171,6 +171,7 @@ domain_unit_tests = \
 	tests/unit/test-claims \
 	tests/unit/test-jobs \
 	tests/unit/test-jobs-held \
+	tests/unit/test-jobs-lost \
 	tests/unit/test-jobs-looked \
 	tests/unit/test-jobs-random \
 	tests/unit/test-jobs-waiting \
@@ -257,6 +258,10 @@ tests_unit_test_jobs_held_SOURCES = tests/unit/test-jobs-held.c
 tests_unit_test_jobs_held_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_held_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_held_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+tests_unit_test_jobs_lost_SOURCES = tests/unit/test-jobs-lost.c
+tests_unit_test_jobs_lost_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jobs_lost_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_jobs_lost_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_looked_SOURCES = tests/unit/test-jobs-looked.c
 tests_unit_test_jobs_looked_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -415,6 +415,16 @@ static void print_inhibited(FILE *f, const Job *job, const Claims *claims)
         print_story(f, job, ".", " Ask them to let go; see ListInhibitors.");
 }
 
+/* A reset that has taken the device away is worth its story. */
+static void print_gone(FILE *f, const Job *job)
+{
+        if (job_has_written(job))
+                print_story(f, job, "the device has not come back, or another one has its address now.",
+                            " Nothing was written to that one. Look at ListDevices and at the slot.");
+        else
+                fputs(DEVICE_GONE_TEXT, f);
+}
+
 static void print_error(FILE *f, const Job *job, const Claims *claims, ResetError error)
 {
         switch (error) {
@@ -442,7 +452,7 @@ static void print_error(FILE *f, const Job *job, const Claims *claims, ResetErro
                 print_inhibited(f, job, claims);
                 break;
         case RESET_DEVICE_GONE:
-                fputs(DEVICE_GONE_TEXT, f);
+                print_gone(f, job);
                 break;
         case RESET_DEVICE_DEAD:
                 print_story(f, job, "the device does not answer.",

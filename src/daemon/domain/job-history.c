@@ -69,10 +69,13 @@ static void remember(Job *job, const Attempt *attempt)
         Device *device = job_target_device(job);
         uint64_t duration = attempt->finished_usec - attempt->started_usec;
 
-        if (!device || !attempt->written)
+        if (!attempt->written)
                 return;
-        proven_note(job->jobs->proven, device->facts.vendor, device->facts.device, attempt->method,
+        /* Also of a device that did not come back. */
+        proven_note(job->jobs->proven, job->target.vendor, job->target.device, attempt->method,
                     proved_by(attempt), duration);
+        if (!device)
+                return;
         device->last_reset = (LastReset){
                 .valid = true,
                 .verdict = verdict_to_string(attempt->verdict),
@@ -243,7 +246,7 @@ ResetError job_conclude(const Job *job)
         if (job_verdict(job) == VERDICT_DEAD)
                 return RESET_DEVICE_DEAD;
         if (job_has_written(job))
-                return RESET_FAILED;
+                return job_target_device(job) ? RESET_FAILED : RESET_DEVICE_GONE;
 
         for (size_t i = 0; i < job->n_attempts; i++) {
                 const Attempt *attempt = &job->attempts[i];

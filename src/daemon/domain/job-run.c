@@ -117,6 +117,16 @@ static bool has_to_wait(Job *job, const WorkerResult *result)
                worker_why_is_use(result->why) && job->n_refusals++ < JOB_REFUSALS_MAX;
 }
 
+/* Whoever was taken away and is not back, no further rung brings back; but it would leave them out, and its
+ * success would hide the loss. */
+static bool has_lost_member(const Job *job, const WorkerResult *result)
+{
+        for (size_t i = 0; result->written && i < job->n_members; i++)
+                if (!job_member_device(job, &job->members[i]))
+                        return true;
+        return false;
+}
+
 /* Between two rungs, or before the same one once more, the lane is free for others, and the job can be
  * cancelled again: the phase goes back. */
 static void step_back(Job *job)
@@ -143,7 +153,7 @@ void job_worker_done(Job *job, WorkerResult *result)
                 job_finish(job, RESET_OK);
         } else if (result->outcome == WORKER_GONE) {
                 job_finish(job, RESET_DEVICE_GONE);
-        } else if (job->adopted) {
+        } else if (job->adopted || has_lost_member(job, result)) {
                 job_finish(job, job_conclude(job));
         } else {
                 step_back(job);

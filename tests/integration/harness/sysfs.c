@@ -381,6 +381,16 @@ void sysfs_slot(const char *slot, const char *address, const char *bridge)
         file_print(knob, "%s\n", bridge);
 }
 
+void sysfs_hotplug(const char *port)
+{
+        _cleanup_free_ char *service = textf("%s/%s:pcie004", sysfs_path(port), port),
+                            *link = textf("%s/driver", service);
+
+        directory_make("/sys/bus/pci_express/drivers/pciehp");
+        directory_make("%s", service);
+        link_make("/sys/bus/pci_express/drivers/pciehp", link);
+}
+
 void sysfs_bind(const char *address, const char *driver)
 {
         _cleanup_free_ char *path = strdup(sysfs_path(address)), *folder = NULL, *link = NULL, *back = NULL;

@@ -56,6 +56,8 @@ void sysfs_driver(const char *driver);
 /* A hotplug slot with a power switch for all that is below the bridge; `address` is the text of its file,
  * `dddd:bb:dd`. */
 void sysfs_slot(const char *slot, const char *address, const char *bridge);
+/* The kernel's driver for hotplug watches over the slot below the port. */
+void sysfs_hotplug(const char *port);
 void sysfs_bind(const char *address, const char *driver);
 void sysfs_unbind(const char *address);
 
