@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * All parts of the daemon in one place. Private to main.c, which puts them together, and ports.c, through
- * which the domain asks for what it needs of the others.
+ * All parts of the daemon in one place. Private to main.c, which puts them together, policy.c, and ports.c,
+ * through which the domain asks for what it needs of the others.
  */
 
 #include <systemd/sd-event.h>
@@ -15,6 +15,7 @@
 #include "daemon/domain/registry.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
+#include "daemon/system/policy-store.h"
 #include "daemon/system/record.h"
 #include "daemon/system/scans.h"
 #include "daemon/system/survey.h"
@@ -31,6 +32,7 @@ typedef struct Daemon {
         Proven *proven;
         Claims *claims;
         Names *names;
+        PolicyStore *policies;
         Jobs *jobs;
         Scans *scans;
         Survey *survey;
@@ -46,6 +48,14 @@ typedef struct Daemon {
 
 /* What the domain asks of the daemon; good for as long as `daemon` is. */
 JobPorts daemon_ports(Daemon *daemon);
+
+/* policy.c. The policy's files, before there are devices. */
+int daemon_policy_load(Daemon *daemon);
+/* Reads them again; how that went is told in the journal and to systemd. */
+void daemon_policy_reload(Daemon *daemon);
+/* For `systemctl reload`, which asks before it sends the signal: systemd learns from no signal how a reload
+ * went. Says on standard output or error what is in the files; 0 or negative errno. */
+int daemon_policy_check(void);
 
 /* Forgets what was asked for jobs and is not answered. Workers that run go on by themselves. */
 void daemon_ports_done(Daemon *daemon);

@@ -20,7 +20,6 @@
 #include "config.h"
 #include "daemon/daemon.h"
 #include "daemon/system/journal.h"
-#include "daemon/system/policy-source.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -153,6 +152,7 @@ static void daemon_done(Daemon *daemon)
          * their records tell the next daemon. */
         daemon->bus = bus_free(daemon->bus);
         daemon->leases = lease_store_free(daemon->leases);
+        daemon->policies = policy_store_free(daemon->policies);
         daemon->udev = udev_source_free(daemon->udev);
         daemon->survey = survey_free(daemon->survey);
         if (daemon->scans)
@@ -186,6 +186,12 @@ static int set_up_domain(Daemon *daemon)
         return r;
 }
 
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        daemon_policy_reload(userdata);
+        return 0;
+}
+
 /* Signals end the loop; SIGCHLD is blocked for the event sources of workers. */
 static int set_up_event(Daemon *daemon)
 {
@@ -196,6 +202,7 @@ static int set_up_event(Daemon *daemon)
         sigaddset(&mask, SIGCHLD);
         sigaddset(&mask, SIGTERM);
         sigaddset(&mask, SIGINT);
+        sigaddset(&mask, SIGHUP);
         if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
                 return -errno;
 
@@ -204,6 +211,8 @@ static int set_up_event(Daemon *daemon)
                 r = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);
         if (r >= 0)
                 r = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_hangup, daemon);
         return r;
 }
 
@@ -218,36 +227,6 @@ static int set_up_survey(Daemon *daemon)
         scans_set_listener(daemon->scans, &scans);
         survey_set_listener(daemon->survey, &survey);
         return 0;
-}
-
-/* Nobody shall believe that a setting holds which nothing follows. */
-static void tell_without_effect(const Policy *policy)
-{
-        for (size_t i = 0; i < policy_n_rules(policy); i++) {
-                const PolicyRule *rule = policy_rule(policy, i);
-
-                for (PolicyKey key = 0; key < POLICY_KEY_N; key++)
-                        if (rule->settings.set & POLICY_KEYS_WITHOUT_EFFECT & 1U << key)
-                                journal_policy_without_effect(rule, key);
-        }
-}
-
-/* What a rule would forbid must not become possible since a file is broken: then there is no daemon. */
-static int load_policy(Daemon *daemon)
-{
-        _cleanup_free_ char *message = NULL;
-        PolicyLoaded loaded;
-        int r = policy_source_load(daemon->registry, &loaded, &message);
-
-        if (r < 0) {
-                journal_policy_refused(message ? message : strerror(-r), r);
-                fprintf(stderr, "pciresetd: %s\n", message ? message : strerror(-r));
-        } else if (loaded.n_rules + loaded.n_pairs > 0) {
-                journal_policy_loaded(loaded.n_rules, loaded.n_pairs);
-        }
-        if (r >= 0)
-                tell_without_effect(registry_policy(daemon->registry));
-        return r;
 }
 
 /* The registry is full and earlier workers are known before the name is taken. */
@@ -272,7 +251,7 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = set_up_domain(daemon);
         if (r >= 0)
-                r = load_policy(daemon);
+                r = daemon_policy_load(daemon);
         if (r >= 0)
                 r = scans_new(daemon->event, daemon->worker_program, &daemon->scans);
         if (r >= 0)
@@ -305,6 +284,7 @@ static int set_up(Daemon *daemon)
                 .claims = daemon->claims,
                 .survey = daemon->survey,
                 .leases = daemon->leases,
+                .policies = daemon->policies,
         };
         return bus_publish(bus, &parts);
 }
@@ -330,11 +310,13 @@ static int parse_arguments(int argc, char **argv, const char **worker_program)
 {
         enum {
                 OPTION_WORKER = 0x100,
+                OPTION_CHECK_POLICY,
         };
         static const struct option options[] = {
                 {"help", no_argument, NULL, 'h'},
                 {"version", no_argument, NULL, 'V'},
                 {"worker", required_argument, NULL, OPTION_WORKER},
+                {"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
                 {},
         };
         int c;
@@ -346,11 +328,14 @@ static int parse_arguments(int argc, char **argv, const char **worker_program)
                              "It is started by systemd: see pciresetd(8).\n\n"
                              "  -h, --help         show this\n"
                              "      --version      show the version\n"
+                             "      --check-policy read the policy, say whether it is right, and end\n"
                              "      --worker=PATH  run this program as worker instead of the installed one");
                         return 0;
                 case 'V':
                         puts(PACKAGE_STRING);
                         return 0;
+                case OPTION_CHECK_POLICY:
+                        return daemon_policy_check();
                 case OPTION_WORKER:
                         *worker_program = optarg;
                         break;

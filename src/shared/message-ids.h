@@ -24,6 +24,9 @@
 #define MESSAGE_ID_POLICY_REFUSED                                                                           \
         "a580cb2c7d0d4acabcee9be9f87e8250" /* a policy file is not right: the daemon does not start */
 #define MESSAGE_ID_POLICY_LOADED "b3c7c31ad43a4c4a9f3a8b6f2d1f0c57" /* a policy holds from now on */
+#define MESSAGE_ID_POLICY_KEPT                                                                              \
+        "9d7be0f54c8a4f3e8b0a5b7d3c1e6f24" /* a policy that was read again is not right */
+#define MESSAGE_ID_POLICY_CHANGED "e2a4c6d80b1f4e7795c3a1f0d8b6e453" /* a rule was set or taken away */
 #define MESSAGE_ID_POLICY_WITHOUT_EFFECT                                                                    \
         "5c1f0a6d8e7b4b3f9a2d6c4e1b8f7a90" /* a rule sets what this version does not follow */
 #define MESSAGE_ID_WORKAROUND                                                                               \

@@ -66,6 +66,12 @@ static const struct {
         {MANAGER_INTERFACE, "ListLeases", READ},
         {MANAGER_INTERFACE, "Inhibit", CHANGE},
         {MANAGER_INTERFACE, "ListInhibitors", READ},
+        {MANAGER_INTERFACE, "SetPolicy", CHANGE},
+        {MANAGER_INTERFACE, "UnsetPolicy", CHANGE},
+        {MANAGER_INTERFACE, "GetPolicy", READ},
+        {MANAGER_INTERFACE, "ListPolicies", READ},
+        {DEVICE_INTERFACE, "SetPolicy", CHANGE},
+        {DEVICE_INTERFACE, "GetPolicy", READ},
         {DEVICE_INTERFACE, "GetMethods", READ},
         {DEVICE_INTERFACE, "Plan", READ},
         {DEVICE_INTERFACE, "GetHolders", READ},
@@ -106,6 +112,13 @@ static void append_arguments(sd_bus_message *message, const char *interface, con
                 r = sd_bus_message_append(message, "asssa{sv}", 1, CARD2, "test", "to see", 0);
         } else if (strcmp(member, "Inhibit") == 0) {
                 r = sd_bus_message_append(message, "assssa{sv}", 1, CARD2, "test", "to see", "block", 0);
+        } else if (strcmp(member, "SetPolicy") == 0) {
+                if (strcmp(interface, MANAGER_INTERFACE) == 0)
+                        r = sd_bus_message_append(message, "s", CARD2);
+                if (r >= 0)
+                        r = sd_bus_message_append(message, "a{sv}a{sv}", 1, "forbid", "as", 1, "flr", 0);
+        } else if (strcmp(member, "UnsetPolicy") == 0) {
+                r = sd_bus_message_append(message, "sa{sv}", "set-1", 0);
         } else {
                 bool first = true;
 
@@ -163,6 +176,10 @@ START_TEST(every_member_has_its_rule)
         Call *running;
         int hold;
 
+        /* For UnsetPolicy. */
+        file_print(POLICY_STORED_FILE,
+                   "{\"rules\": [{\"id\": \"set-1\", \"match\": {\"driver\": \"none-such\"}, "
+                   "\"settings\": {\"allow_link\": true}}]}\n");
         mock_polkit_start(MOCK_POLKIT_YES);
         hold = start_with_job(&running, &job);
         mock_polkit_mode(MOCK_POLKIT_NO);
@@ -220,9 +237,10 @@ END_TEST
 static const struct {
         const char *interface, *member;
 } noreply_cases[] = {
-        {MANAGER_INTERFACE, "Reset"},    {DEVICE_INTERFACE, "Reset"},
-        {MANAGER_INTERFACE, "Acquire"},  {MANAGER_INTERFACE, "Inhibit"},
-        {JOB_INTERFACE, "Cancel"},       {"org.freedesktop.DBus.Properties", "Set"},
+        {MANAGER_INTERFACE, "Reset"},     {DEVICE_INTERFACE, "Reset"},
+        {MANAGER_INTERFACE, "Acquire"},   {MANAGER_INTERFACE, "Inhibit"},
+        {JOB_INTERFACE, "Cancel"},        {"org.freedesktop.DBus.Properties", "Set"},
+        {MANAGER_INTERFACE, "SetPolicy"}, {MANAGER_INTERFACE, "UnsetPolicy"},
         {MANAGER_INTERFACE, "Nonsense"},
 };
 
@@ -238,6 +256,10 @@ static void send_noreply(Client *client, const char *path, const char *interface
                 r = sd_bus_message_append(message, "asssa{sv}", 1, CARD, "test", "to see", 0);
         else if (strcmp(member, "Inhibit") == 0)
                 r = sd_bus_message_append(message, "assssa{sv}", 1, CARD, "test", "to see", "block", 0);
+        else if (strcmp(member, "SetPolicy") == 0)
+                r = sd_bus_message_append(message, "sa{sv}a{sv}", CARD, 1, "forbid", "as", 1, "flr", 0);
+        else if (strcmp(member, "UnsetPolicy") == 0)
+                r = sd_bus_message_append(message, "sa{sv}", "set-1", 0);
         else if (strcmp(member, "Cancel") == 0)
                 r = sd_bus_message_append(message, "a{sv}", 0);
         else

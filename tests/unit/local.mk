@@ -182,6 +182,7 @@ domain_unit_tests = \
 	tests/unit/test-plan-use \
 	tests/unit/test-plan-policy \
 	tests/unit/test-policy \
+	tests/unit/test-policy-edit \
 	tests/unit/test-policy-match \
 	tests/unit/test-policy-order \
 	tests/unit/test-registry \
@@ -248,6 +249,11 @@ tests_unit_test_plan_policy_SOURCES = tests/unit/test-plan-policy.c
 tests_unit_test_plan_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_policy_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_policy_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_policy_edit_SOURCES = tests/unit/test-policy-edit.c
+tests_unit_test_policy_edit_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_policy_edit_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_policy_edit_LDADD = libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_plan_use_SOURCES = tests/unit/test-plan-use.c
 tests_unit_test_plan_use_CPPFLAGS = $(UNIT_CPPFLAGS)

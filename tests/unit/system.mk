@@ -7,6 +7,7 @@ system_unit_tests = \
 	tests/unit/test-lease-leftovers \
 	tests/unit/test-lease-record \
 	tests/unit/test-lease-store \
+	tests/unit/test-file-replace \
 	tests/unit/test-policy-load \
 	tests/unit/test-policy-write \
 	tests/unit/test-scans \
@@ -54,6 +55,11 @@ tests_unit_test_lease_store_SOURCES = tests/unit/test-lease-store.c $(lease_bed_
 tests_unit_test_lease_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_lease_store_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_lease_store_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_file_replace_SOURCES = tests/unit/test-file-replace.c
+tests_unit_test_file_replace_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_file_replace_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_file_replace_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_policy_load_SOURCES = tests/unit/test-policy-load.c
 tests_unit_test_policy_load_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

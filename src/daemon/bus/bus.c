@@ -74,6 +74,7 @@ int bus_publish(Bus *bus, const BusParts *parts)
         bus->claims = parts->claims;
         bus->survey = parts->survey;
         bus->leases = parts->leases;
+        bus->policies = parts->policies;
 
         r = guard_install(bus);
         if (r >= 0)

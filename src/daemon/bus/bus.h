@@ -15,6 +15,7 @@
 #include "daemon/domain/jobs.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
+#include "daemon/system/policy-store.h"
 #include "daemon/system/survey.h"
 
 typedef struct Bus Bus;
@@ -31,6 +32,7 @@ typedef struct BusParts {
         Claims *claims;
         Survey *survey;
         LeaseStore *leases;
+        PolicyStore *policies;
 } BusParts;
 
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */

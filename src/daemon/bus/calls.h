@@ -32,5 +32,12 @@ int handle_acquire(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 int handle_inhibit(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 int handle_list_claims(Bus *bus, sd_bus_message *message, bool leases, sd_bus_error *error);
 
+/* policy.c: the first three ask polkit, and wait for the disk. */
+int handle_set_policy(Bus *bus, sd_bus_message *message, sd_bus_error *error);
+int handle_set_device_policy(Bus *bus, sd_bus_message *message, const Device *device, sd_bus_error *error);
+int handle_unset_policy(Bus *bus, sd_bus_message *message, sd_bus_error *error);
+int handle_get_policy(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+int handle_list_policies(Bus *bus, sd_bus_message *message, sd_bus_error *error);
+
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);

@@ -12,6 +12,7 @@
 #include "daemon/domain/jobs.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
+#include "daemon/system/policy-store.h"
 #include "daemon/system/survey.h"
 
 typedef struct Bus Bus;
@@ -29,6 +30,7 @@ struct Bus {
         Claims *claims;
         Survey *survey;
         LeaseStore *leases;
+        PolicyStore *policies;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */

@@ -93,6 +93,16 @@ static int reset(sd_bus_message *message, void *userdata, sd_bus_error *error)
         return handle_reset(bus_of(message), message, userdata, error);
 }
 
+static int set_policy(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_set_device_policy(bus_of(message), message, userdata, error);
+}
+
+static int get_policy(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_get_policy(bus_of(message), message, userdata, error);
+}
+
 #define GETTER(name)                                                                                        \
         static int name(sd_bus *connection, const char *path, const char *interface, const char *property,  \
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -207,6 +217,10 @@ static const sd_bus_vtable device_vtable[] = {
                                 SD_BUS_RESULT("aa{sv}", holders), get_holders, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("s", method, "a{sv}", options),
                                 SD_BUS_RESULT("a{sv}", result), reset, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetPolicy", SD_BUS_ARGS("a{sv}", settings, "a{sv}", options),
+                                SD_BUS_RESULT("s", id), set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", policy),
+                                get_policy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Address", "s", get_address, 0, CONST),
         SD_BUS_PROPERTY("VendorId", "q", NULL, offsetof(Device, facts.vendor), CONST),
         SD_BUS_PROPERTY("DeviceId", "q", NULL, offsetof(Device, facts.device), CONST),

@@ -122,6 +122,29 @@ static int list_inhibitors(sd_bus_message *message, void *userdata, sd_bus_error
         return handle_list_claims(userdata, message, false, error);
 }
 
+static int set_policy(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_set_policy(userdata, message, error);
+}
+
+static int unset_policy(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_unset_policy(userdata, message, error);
+}
+
+static int get_policy(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        Device *device;
+        int r = read_device(userdata, message, &device, error);
+
+        return r < 0 ? r : handle_get_policy(userdata, message, device, error);
+}
+
+static int list_policies(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_list_policies(userdata, message, error);
+}
+
 static int get_version(sd_bus *connection, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -154,6 +177,14 @@ static const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", jobs),
                                 list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetPolicy", SD_BUS_ARGS("s", match, "a{sv}", settings, "a{sv}", options),
+                                SD_BUS_RESULT("s", id), set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("UnsetPolicy", SD_BUS_ARGS("s", id, "a{sv}", options), SD_BUS_NO_RESULT,
+                                unset_policy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_ARGS("s", address, "a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", policy), get_policy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListPolicies", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("aa{sv}", rules), list_policies, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job, "s", address), 0),
         SD_BUS_SIGNAL_WITH_ARGS("PrepareForReset", SD_BUS_ARGS("u", job, "ao", reset_set, "b", start), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", address, "s", result), 0),

@@ -233,7 +233,7 @@ const PolicyRule *policy_rule(const Policy *policy, size_t index)
 
 /* ---- the merge ---- */
 
-static void take_key(PolicySettings *to, const PolicySettings *from, PolicyKey key)
+void policy_settings_take(PolicySettings *to, const PolicySettings *from, PolicyKey key)
 {
         switch (key) {
         case POLICY_METHODS:
@@ -293,7 +293,7 @@ static void take_rule(EffectivePolicy *effective, const PolicyRule *rule, const 
 {
         for (PolicyKey key = 0; key < POLICY_KEY_N; key++)
                 if (rule->settings.set & 1U << key) {
-                        take_key(&effective->settings, &rule->settings, key);
+                        policy_settings_take(&effective->settings, &rule->settings, key);
                         effective->settings.set |= 1U << key;
                         effective->origin[key] = rule;
                 }

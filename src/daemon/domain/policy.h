@@ -143,6 +143,9 @@ typedef struct PolicySettings {
         uint64_t settle_usec, timeout_usec;
 } PolicySettings;
 
+/* Copies the value of one key, but not whether it is set. */
+void policy_settings_take(PolicySettings *to, const PolicySettings *from, PolicyKey key);
+
 /* What somebody found out about a method. */
 typedef struct PolicyKnown {
         char method[RESET_METHOD_NAME_MAX];

@@ -328,11 +328,14 @@ Device *registry_next_edge(const Registry *registry, const Device *device, size_
 
 void registry_set_policy(Registry *registry, Policy *policy, const char *kernel)
 {
-        if (policy) {
-                policy_free(registry->policy);
-                registry->policy = policy;
-        }
         (void) snprintf(registry->kernel, sizeof(registry->kernel), "%s", kernel);
+        registry_change_policy(registry, policy);
+}
+
+void registry_change_policy(Registry *registry, Policy *policy)
+{
+        policy_free(registry->policy);
+        registry->policy = policy;
         for (Device *d = registry->devices; d; d = d->hh.next)
                 forget_policy(d);
 }
@@ -358,17 +361,15 @@ const EffectivePolicy *registry_policy_of(Device *device)
 
 void registry_take_policy(Registry *registry, Registry *from)
 {
-        Policy *old = registry->policy;
+        Policy *policy = from->policy;
 
         free(registry->edges);
         registry->edges = from->edges;
         registry->n_edges = from->n_edges;
         from->edges = NULL;
         from->n_edges = 0;
-        /* What is left in `from` is what was here. */
-        registry->policy = from->policy;
-        from->policy = old;
-        registry_set_policy(registry, NULL, from->kernel);
+        from->policy = NULL;
+        registry_set_policy(registry, policy, from->kernel);
 }
 
 void registry_notify(Registry *registry, Device *device, unsigned changes)

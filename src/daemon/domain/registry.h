@@ -64,9 +64,11 @@ int registry_add_edge(Registry *registry, const PciAddress *a, const PciAddress 
 /* The next device that an edge ties to this one; `*cursor` starts at 0. NULL at the end. */
 Device *registry_next_edge(const Registry *registry, const Device *device, size_t *cursor);
 
-/* The rules that hold from now on, which are taken over; NULL: those that held. `kernel`: the release that
+/* The rules that hold from now on, which are taken over. `kernel`: the release that
  * uname() reports, which some of them look at. */
 void registry_set_policy(Registry *registry, Policy *policy, const char *kernel);
+/* The same on the same kernel. */
+void registry_change_policy(Registry *registry, Policy *policy);
 /* The rules. Never NULL. */
 const Policy *registry_policy(const Registry *registry);
 /* What they say about the device, as it is now. Valid until the policy or the device's driver changes. NULL:
@@ -74,7 +76,8 @@ const Policy *registry_policy(const Registry *registry);
 const EffectivePolicy *registry_policy_of(Device *device);
 
 /* Rules and edges come from the same files, and one without the other is no policy: both are moved from
- * `from`, a registry without devices into which they were read, and replace those that were here. */
+ * `from`, a registry without devices into which they were read, and replace those that were here. After that
+ * `from` can only be freed. */
 void registry_take_policy(Registry *registry, Registry *from);
 
 /* Tells the listener, for state that others keep in the device. */

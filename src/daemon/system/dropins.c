@@ -179,20 +179,28 @@ static int read_file(const char *path, char **ret_text, size_t *ret_length, char
         return 0;
 }
 
-static int hand_on(const Dropin *dropin, DropinReader reader, void *userdata, char **ret_message)
+int dropin_read(const char *path, DropinReader reader, void *userdata, char **ret_message)
 {
-        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_free_ char *text = NULL;
         size_t length = 0;
         int r;
+
+        *ret_message = NULL;
+        r = read_file(path, &text, &length, ret_message);
+        if (r < 0 || !text)
+                return r;
+        return reader(userdata, path, text, length, ret_message);
+}
+
+static int hand_on(const Dropin *dropin, DropinReader reader, void *userdata, char **ret_message)
+{
+        _cleanup_free_ char *path = NULL;
 
         if (asprintf(&path, "%s/%s", dropin->directory, dropin->name) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
-        r = read_file(path, &text, &length, ret_message);
-        if (r < 0 || !text)
-                return r;
-        return reader(userdata, path, text, length, ret_message);
+        return dropin_read(path, reader, userdata, ret_message);
 }
 
 int dropins_read(const char *const directories[], DropinReader reader, void *userdata, char **ret_message)

@@ -26,6 +26,9 @@ typedef int (*DropinReader)(void *userdata, const char *path, const char *text, 
  * there was no memory for it. Blocks as files do: for the time before the loop runs. */
 int dropins_read(const char *const directories[], DropinReader reader, void *userdata, char **ret_message);
 
+/* The same for one file, which must be there. */
+int dropin_read(const char *path, DropinReader reader, void *userdata, char **ret_message);
+
 /* Makes a message of "path: " and the rest, without control characters, and returns `error`; -ENOMEM and
  * NULL if there is no memory. */
 int __attribute__((format(printf, 4, 5)))

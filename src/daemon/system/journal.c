@@ -24,6 +24,29 @@ void journal_policy_refused(const char *message, int error)
                                -error, NULL);
 }
 
+void journal_policy_kept(const char *message, int error)
+{
+        (void) sd_journal_send("MESSAGE=The policy cannot be used, so the one that held still holds: %s",
+                               message, "PRIORITY=%i", LOG_ERR, "MESSAGE_ID=" MESSAGE_ID_POLICY_KEPT,
+                               "ERRNO=%i", -error, NULL);
+}
+
+void journal_policy_changed(uint32_t uid, const char *id, bool unset, int error)
+{
+        const char *what = unset ? "taken away" : "set";
+
+        if (error < 0) {
+                (void) sd_journal_send("MESSAGE=A rule of the policy could not be %s for uid %u: %s", what,
+                                       uid, strerror(-error), "PRIORITY=%i", LOG_WARNING, "ERRNO=%i", -error,
+                                       "PCIRESETD_UID=%u", uid, NULL);
+                return;
+        }
+        (void) sd_journal_send("MESSAGE=Rule %s of the policy was %s by uid %u%s.", id, what, uid,
+                               error > 0 ? ", but may not survive a loss of power" : "", "PRIORITY=%i",
+                               error > 0 ? LOG_WARNING : LOG_NOTICE, "MESSAGE_ID=" MESSAGE_ID_POLICY_CHANGED,
+                               "PCIRESETD_UID=%u", uid, "PCIRESETD_RULE=%s", id, NULL);
+}
+
 void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key)
 {
         char text[POLICY_RULE_TEXT_MAX];

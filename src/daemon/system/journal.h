@@ -17,6 +17,10 @@ void journal_started(const char *version, size_t n_devices);
 
 /* `message`: file, place and rule. The daemon does not start. */
 void journal_policy_refused(const char *message, int error);
+/* The same when it was read again: the policy that held still holds. */
+void journal_policy_kept(const char *message, int error);
+/* Somebody has set a rule, or taken one away; `error`: as PolicyOutcome has it. */
+void journal_policy_changed(uint32_t uid, const char *id, bool unset, int error);
 /* The rule has set a key that this version does not follow. */
 void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key);
 /* The policy as it was read: how many rules, and how many pairs of devices go together. */

@@ -54,6 +54,14 @@ int policy_load(const char *const directories[], Registry *registry, Policy *pol
         return r < 0 ? r : (int) loader.n_pairs;
 }
 
+int policy_load_file(const char *path, Registry *registry, Policy *policy, char **ret_message)
+{
+        Loader loader = {.registry = registry, .policy = policy};
+        int r = dropin_read(path, read_text, &loader, ret_message);
+
+        return r < 0 ? r : (int) loader.n_pairs;
+}
+
 int policy_load_text(const char *path, const char *text, size_t length, Registry *registry, Policy *policy,
                      char **ret_message)
 {

@@ -21,6 +21,9 @@
  * registry and policy have a part of it. Blocks as files do. */
 int policy_load(const char *const directories[], Registry *registry, Policy *policy, char **ret_message);
 
+/* The same for one file, which must be there. */
+int policy_load_file(const char *path, Registry *registry, Policy *policy, char **ret_message);
+
 /* The same for one text that has been read already, or not been written yet: SetPolicy checks with it what
  * it is about to store. `path` is the file in messages and the provenance of its rules. */
 int policy_load_text(const char *path, const char *text, size_t length, Registry *registry, Policy *policy,

@@ -3,8 +3,9 @@
 
 /*
  * All that the policy is made of, from the files of this system: drop-ins, which packages and administrators
- * write, and after them what SetPolicy has stored, which so wins. It is read as a whole into a registry of
- * its own, and changes over only if all of it is right.
+ * write, and after them what SetPolicy has stored, which so wins; what it has stored until the next boot
+ * comes last. It is read as a whole into a registry of its own, from which it can be taken over if all of it
+ * is right.
  *
  * The three folders are as systemd's: a file in /etc replaces the one of the same name in /run, and that one
  * those in /usr/share.
@@ -18,6 +19,6 @@ typedef struct PolicyLoaded {
         size_t n_rules, n_pairs;
 } PolicyLoaded;
 
-/* Reads all and has the registry follow it. 0, or a negative errno; then the registry has what it had, and
- * `ret_message` a text for people (NULL: there was no memory for one). Blocks as files do. */
-int policy_source_load(Registry *registry, PolicyLoaded *ret, char **ret_message);
+/* Reads all into a new registry without devices. 0, or a negative errno and in `ret_message` a text for
+ * people (NULL: there was no memory for one). Touches nothing else, and blocks as files do. */
+int policy_source_read(Registry **ret_registry, PolicyLoaded *ret, char **ret_message);

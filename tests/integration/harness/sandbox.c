@@ -174,6 +174,13 @@ static void add_users(void)
         free(group);
 }
 
+/* Nobody's stored settings are changed, or found. */
+static void furnish_state(void)
+{
+        mount_or_fail("tmpfs", "/var/lib", "tmpfs", MS_NOSUID | MS_NODEV);
+        directory_make("/var/lib/pciresetd");
+}
+
 static void furnish(void)
 {
         static const char *const folders[] = {"/run/etc",
@@ -199,6 +206,7 @@ static void furnish(void)
         cover("/etc/polkit-1/rules.d");
         cover(POLICY_VENDOR_DIR);
         cover(POLICY_ADMIN_DIR);
+        furnish_state();
         add_users();
 }
 
