@@ -28,7 +28,7 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders doctor reset run inhibit jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders doctor report reset run inhibit jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -51,6 +51,7 @@ _pcireset() {
         inhibit) options+=' --who= --why= --mode=' ;;
         plan) options+=' --in-use --when-idle --lease=' ;;
         methods) options+=' --in-use' ;;
+        report) options+=' --with-serials' ;;
         esac
 
         if [[ $cur == --mode=* ]]; then
@@ -65,7 +66,7 @@ _pcireset() {
 
         case ${#typed[@]}:${typed[0]} in
         0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:reset | *:run | *:inhibit)
+        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:report | 1:reset | *:run | *:inhibit)
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;

@@ -30,6 +30,7 @@ enum {
         ARG_WHO,
         ARG_WHY,
         ARG_MODE,
+        ARG_WITH_SERIALS,
         ARG_NO_ASK_PASSWORD,
         ARG_VERSION,
 };
@@ -44,6 +45,7 @@ static const struct option long_options[] = {
         {"who", required_argument, NULL, ARG_WHO},
         {"why", required_argument, NULL, ARG_WHY},
         {"mode", required_argument, NULL, ARG_MODE},
+        {"with-serials", no_argument, NULL, ARG_WITH_SERIALS},
         {"no-ask-password", no_argument, NULL, ARG_NO_ASK_PASSWORD},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, ARG_VERSION},
@@ -160,6 +162,10 @@ static void take_option(Client *client, CommandLine *line, int c, char **argv)
         case ARG_MODE:
                 parse_mode(client, line);
                 break;
+        case ARG_WITH_SERIALS:
+                client->with_serials = true;
+                line->given |= OPTION_WITH_SERIALS;
+                break;
         case ARG_NO_ASK_PASSWORD:
                 client->ask_password = false;
                 break;
@@ -213,10 +219,15 @@ void command_line_check_options(CommandLine *line, const char *verb, unsigned al
                 Option option;
                 const char *name;
         } names[] = {
-                {OPTION_IN_USE, "--in-use"},   {OPTION_WHEN_IDLE, "--when-idle"},
-                {OPTION_TIMEOUT, "--timeout"}, {OPTION_NO_WAIT, "--no-wait"},
-                {OPTION_LEASE, "--lease"},     {OPTION_WHO, "--who"},
-                {OPTION_WHY, "--why"},         {OPTION_MODE, "--mode"},
+                {OPTION_IN_USE, "--in-use"},
+                {OPTION_WHEN_IDLE, "--when-idle"},
+                {OPTION_TIMEOUT, "--timeout"},
+                {OPTION_NO_WAIT, "--no-wait"},
+                {OPTION_LEASE, "--lease"},
+                {OPTION_WHO, "--who"},
+                {OPTION_WHY, "--why"},
+                {OPTION_MODE, "--mode"},
+                {OPTION_WITH_SERIALS, "--with-serials"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)

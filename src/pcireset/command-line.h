@@ -18,6 +18,7 @@ typedef enum Option {
         OPTION_WHO = 1 << 5,
         OPTION_WHY = 1 << 6,
         OPTION_MODE = 1 << 7,
+        OPTION_WITH_SERIALS = 1 << 8,
 } Option;
 
 typedef struct CommandLine {

@@ -41,6 +41,7 @@ typedef struct Client {
         bool when_idle;
         bool no_wait;
         bool ask_password;
+        bool with_serials;
         uint64_t timeout_usec; /* 0: the daemon's own */
         const char *lease; /* the id of one, NULL: not given */
         const char *who, *why; /* to be told to others, NULL: not given */

@@ -284,10 +284,11 @@ static int add_authorization(const Findings *findings, json_object *rung, const 
                 return -ENOMEM;
         if (strcmp(answer, "unknown") == 0)
                 return add(steps, "Look at `systemctl status polkit`: without it nothing is allowed.");
-        return add(steps,
-                   "A polkit rule in /etc/polkit-1/rules.d has to allow %s: pcireset(1) has an example. "
-                   "(A rule for this very device, of which polkit was not told, may do so already.)",
-                   actions);
+        return add(
+                steps,
+                "%s a polkit rule in /etc/polkit-1/rules.d has to allow %s: pcireset(1) has an example. (A "
+                "rule for this very device, of which polkit was not told, may do so already.)",
+                strcmp(answer, "password") == 0 ? "To do so without a password" : "For that", actions);
 }
 
 static int add_after_death(const Findings *findings, json_object *steps)
@@ -315,7 +316,11 @@ int diagnosis_add_steps(const Findings *findings, json_object *rung, const char 
         if (r < 0)
                 return r;
         if (strcmp(status, "ready") == 0)
-                return add(steps, "`pcireset reset %s`", findings->address);
+                r = add(steps, "`pcireset reset %s`", findings->address);
+        if (r < 0 || (strcmp(status, "ready") == 0 && strcmp(answer, "password") != 0))
+                return r;
+        if (strcmp(answer, "password") == 0)
+                return add_authorization(findings, rung, answer, steps);
         if (strcmp(status, "not-authorized") == 0)
                 return add_authorization(findings, rung, answer, steps);
         if (strcmp(status, "not-possible") == 0)

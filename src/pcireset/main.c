@@ -52,6 +52,7 @@ static const Verb verbs[] = {
         {"plan", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, PLAN_OPTIONS, verb_plan},
         {"holders", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_holders},
         {"doctor", " [ADDRESS]", 0, 1, ARGUMENTS_DEVICE, 0, verb_doctor},
+        {"report", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_WITH_SERIALS, verb_report},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY, verb_run},
@@ -77,6 +78,7 @@ static void print_help(void)
                 "  plan ADDRESS [METHOD]    what a reset would do; changes nothing\n"
                 "  holders ADDRESS          who uses the device now\n"
                 "  doctor [ADDRESS]         why a device can or cannot be reset now, and the next step\n"
+                "  report ADDRESS           what a kernel developer needs to know of a device\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
                 "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
                 "                           run a command that has the devices for itself\n"
@@ -99,6 +101,7 @@ static void print_help(void)
                 "  --timeout=SECONDS        reset: give up waiting after so long (1 to 3600; else 900)\n"
                 "  --no-wait                reset: fail instead of queueing behind another reset\n"
                 "  --lease=ID               plan, reset: under this lease of the caller's\n"
+                "  --with-serials           report: with serial numbers and MAC addresses\n"
                 "  --who=TEXT, --why=TEXT   run, inhibit: what others are told\n"
                 "  --mode=MODE              inhibit: block (the default) or delay\n"
                 "  --no-ask-password        never ask for a password\n"

@@ -25,6 +25,16 @@ EXTRA_DIST += tests/client/claims.sh tests/client/run.sh tests/client/tap.sh
 EXTRA_DIST += tests/client/world.sh tests/client/doctor.json
 integration_tests += tests/client/test-client.sh tests/client/test-doctor.sh
 
+dist_check_SCRIPTS += tests/client/test-report.sh tests/client/make-sysfs.py
+EXTRA_DIST += tests/client/report.json
+integration_tests += tests/client/test-report.sh
+
+check_PROGRAMS += tests/unit/test-redact
+unit_tests += tests/unit/test-redact
+tests_unit_test_redact_SOURCES = tests/unit/test-redact.c tests/unit/unit.h
+tests_unit_test_redact_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JSON_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_redact_LDADD = libclient.a libshared.a $(SYSTEMD_LIBS) $(PCI_LIBS) $(JSON_LIBS) $(CHECK_LIBS)
+
 check_PROGRAMS += tests/client/test-daemon
 integration_tests += tests/client/test-daemon
 

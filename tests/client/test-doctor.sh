@@ -43,7 +43,8 @@ test_ready() {
         check "as JSON" all "exits 0" err_empty "json_is address 0000:01:00.0" "json_is status ready" \
                 "json_is method flr" "json_is authorization yes" "json_is why '[ ]'" "json_is doubts '[ ]'"
         doctor 0b:00.0 "a password that nobody can ask for" 3 "out_has 'polkit asks for a password'" \
-                "out_has 'is lost: 0000:0b:00.0 e1000e'"
+                "out_has 'is lost: 0000:0b:00.0 e1000e'" \
+                "out_has 'To do so without a password a polkit rule'" "steps 2"
         run_tty "$PCIRESET doctor 0b:00.0"
         check "and one that can be typed" all "exits 0" "out_has 'polkit asks for a password'"
         doctor 02:00.0 "polkit says no, the method is doubtful" 3 "out_has 'polkit does not allow it to you'" \
