@@ -28,6 +28,17 @@ static Scans *scans;
 static Survey *survey;
 static World world;
 
+/* What sysfs says about how often VFIO has a device open, and how often it was asked. */
+static unsigned enable_count, n_refreshed;
+
+int __wrap_sysfs_refresh(Device *device);
+int __wrap_sysfs_refresh(Device *device)
+{
+        n_refreshed++;
+        device->live.enable_count = enable_count;
+        return 0;
+}
+
 static void setup(void)
 {
         script_begin();
@@ -179,6 +190,41 @@ START_TEST(answers_cancel_other_questions)
 }
 END_TEST
 
+/* VFIO had it open when a request was planned, or had not, and since then nobody has read that again. The
+ * worker cannot look, so the count is all there is. */
+static unsigned n_told;
+
+static void on_use(void *userdata, Device *device, unsigned changes)
+{
+        ck_assert_uint_eq(changes, DEVICE_CHANGED_USE);
+        ck_assert(device == world_find(&world, A));
+        n_told++;
+}
+
+START_TEST(what_was_read_for_a_plan_is_read_again)
+{
+        const RegistryListener listener = {.changed = on_use};
+        bool was_open = _i == 0;
+        Asked asked = {};
+
+        world_bind(&world, A, "vfio-pci");
+        device_forget_use(world_find(&world, A));
+        world_find(&world, A)->live.enable_count = was_open;
+        ck_assert(device_is_in_use(world_find(&world, A)) == was_open);
+        script("fail", A);
+
+        enable_count = !was_open;
+        registry_set_listener(world.registry, &listener);
+        ck_assert_int_gt(ask(&asked, A), 0);
+        until_answered(&asked);
+        ck_assert(!world_find(&world, A)->use.known);
+        ck_assert(device_is_in_use(world_find(&world, A)) != was_open);
+        ck_assert_uint_eq(n_told, 1);
+        ck_assert_uint_eq(n_refreshed, 1);
+        registry_set_listener(world.registry, NULL);
+}
+END_TEST
+
 /* The registry tells what is new before the answer is given, and whoever hears of it may lose interest. */
 static Asked *loses_interest;
 
@@ -217,6 +263,7 @@ int main(void)
         tcase_add_test(tcase, nothing_is_looked_at_for_nobody);
         tcase_add_test(tcase, what_has_begun_is_worth_having);
         tcase_add_test(tcase, answers_cancel_other_questions);
+        tcase_add_loop_test(tcase, what_was_read_for_a_plan_is_read_again, 0, 2);
         tcase_add_test(tcase, news_cancel_their_own_question);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);
