@@ -33,6 +33,7 @@ int holder_write(const Holder *holder, json_object **ret)
         json_write_text(&writer, "command", holder->command);
         json_write_text(&writer, "unit", holder->unit);
         json_write_text(&writer, "what", holder->what);
+        json_write_boolean(&writer, "silent", holder->silent);
         json_write_boolean(&writer, "truncated", holder->truncated);
 
         return json_writer_finish(&writer, ret);
@@ -51,6 +52,7 @@ int holder_read(json_object *object, Holder *ret)
         json_read_text_to(&reader, "command", ret->command, sizeof(ret->command));
         json_read_text_to(&reader, "unit", ret->unit, sizeof(ret->unit));
         json_read_text_to(&reader, "what", ret->what, sizeof(ret->what));
+        ret->silent = json_read_boolean(&reader, "silent");
         ret->truncated = json_read_boolean(&reader, "truncated");
 
         return json_reader_finish(&reader);

@@ -33,12 +33,14 @@ typedef enum HolderKind {
         HOLDER_BLOCK, /* a block device of it is claimed, by whom is not seen: a mount in another namespace,
                        * device-mapper, md; what: the block device and, where known, what is stacked on it */
         HOLDER_NETWORK, /* an interface of it is up and has addresses, its own or those of a bond, bridge or
-                         * VLAN above it; what: "eth0 192.0.2.1/24" */
+                         * VLAN above it; what: "eth0 192.0.2.1/24", and " in netns /run/netns/blue" if it is
+                         * in another network namespace: where that is bound, or its number */
         HOLDER_GUEST, /* a Xen guest has it; what: the domain, or "unknown" if nobody can be asked */
 
         /* Soft. */
         HOLDER_PROCESS, /* a process has a device node of it open; what: the node */
-        HOLDER_INTERFACE, /* an interface of it is up, without any address; what: its name */
+        HOLDER_INTERFACE, /* an interface of it is up, without any address; what: its name, and the
+                           * namespace as above */
         HOLDER_HIDDEN, /* a network driver is bound and there is no interface to be seen: it may live in
                         * another network namespace; what: the driver */
 
@@ -52,11 +54,13 @@ typedef enum HolderKind {
 typedef struct Holder {
         PciAddress device;
         HolderKind kind;
-        uint32_t pid; /* in our pid namespace, 0: not a process */
+        uint32_t pid; /* in our pid namespace, 0: not a process; of what is in another network namespace, the
+                       * first one in there */
         uint32_t uid; /* of the process; means nothing without a pid */
         char command[HOLDER_COMMAND_MAX]; /* of the process, else empty */
         char unit[HOLDER_UNIT_MAX]; /* its systemd unit, empty: none known */
         char what[HOLDER_WHAT_MAX];
+        bool silent; /* nobody announces when it ends, so whoever waits for that has to look again */
         bool truncated; /* of this device there are more than are told, none of a harder kind; each of those
                          * that are told says so */
 } Holder;

@@ -32,6 +32,8 @@ typedef struct Node {
         char name[64]; /* in sysfs */
         char path[WORKER_NODE_MAX]; /* below /dev, as it is called on a machine; empty: not there */
         char label[HOLDER_WHAT_MAX]; /* for people */
+        dev_t file_system; /* of the node in /dev, */
+        ino_t inode; /* and its number there, 0: not there */
         size_t below; /* the node it is a partition of or stacked on, or NODE_NONE */
         bool is_disk; /* neither partition nor stacked: claiming it claims all of it */
         bool is_stacked; /* device-mapper, md, loop: or a partition of such */
@@ -80,6 +82,7 @@ typedef struct Look {
 
 /* These return 0 or a negative errno: -ENOMEM, or one that look_fail() has noted. The look ends there. */
 int look_find_nodes(Look *look); /* holders-nodes.c */
+int look_at_other_networks(Look *look); /* holders-netns.c: what is in other network namespaces */
 int look_at_networks(Look *look);
 int look_at_storage(Look *look);
 int look_at_processes(Look *look);
@@ -88,8 +91,13 @@ int look_for_owners(Look *look);
 /* Notes what could not be looked at, if it is the first thing, and returns -error. `error` is positive. */
 int look_fail(Look *look, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Adds a holder unless it is known. `process` (pid, uid, command, unit) is NULL for what is no process. */
+/* Adds a holder unless it is known. `process` (pid, uid, command, unit, silent) is NULL for what is no
+ * process and is announced when it ends. */
 int look_add(Look *look, size_t member, HolderKind kind, const Holder *process, const char *what);
+
+/* Who the process is, for look_add(): pid, uid, command, unit. `ret` is empty; what has gone with the
+ * process stays so. */
+void look_describe(const Look *look, uint32_t pid, Holder *ret);
 
 /* Opens a path below one of the roots, following links. A descriptor or a negative errno. */
 int look_open(const char *root, int flags, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -107,6 +115,9 @@ int look_add_node(Look *look, const Node *node, size_t *ret);
 /* Opens a block device exclusively. A descriptor; -EBUSY if somebody has claimed it; or what else open()
  * said. */
 int look_claim(const Look *look, const Node *node);
+
+/* The kernel writes blanks and such in paths as a backslash and three octal digits. In place. */
+void look_unescape(char *text);
 
 /* Room for one more element. */
 int look_grow(void **array, size_t *size, size_t n, size_t element);

@@ -3,10 +3,9 @@
 /*
  * Whether network interfaces are in use: up, and with an address of their own or of what stands above them
  * (bonds, bridges, VLANs: the links `upper_NAME` in sysfs). An address that comes by itself with the
- * interface, IPv6's link-local one, is none.
+ * interface, IPv6's link-local one, is none. Those in other network namespaces are in holders-netns.c.
  */
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,10 +17,9 @@
 #include "shared/cleanup.h"
 #include "worker/attribute.h"
 #include "worker/holders-look.h"
+#include "worker/rtnetlink.h"
 
 #define DEPTH_MAX 8U
-
-#define ADDRESS_MAX (INET6_ADDRSTRLEN + sizeof("/128"))
 
 #define SWITCH                                                                                              \
         "ovs-system" /* Open vSwitch: carries the ports of all bridges, which are ports themselves          \
@@ -40,9 +38,8 @@ static unsigned count_bits(const uint8_t *bytes, size_t n)
         return bits;
 }
 
-static bool format_address(const Addresses *entry, char ret[static ADDRESS_MAX])
+static bool format_address(const Addresses *entry, char ret[static NET_ADDRESS_MAX])
 {
-        char text[INET6_ADDRSTRLEN];
         const void *address, *mask;
         size_t n;
 
@@ -54,13 +51,9 @@ static bool format_address(const Addresses *entry, char ret[static ADDRESS_MAX])
                 address = &((const struct sockaddr_in6 *) (const void *) entry->ifa_addr)->sin6_addr;
                 mask = &((const struct sockaddr_in6 *) (const void *) entry->ifa_netmask)->sin6_addr;
                 n = sizeof(struct in6_addr);
-                if (IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *) address))
-                        return false;
         }
-        if (!inet_ntop(entry->ifa_addr->sa_family, address, text, sizeof(text)))
-                return false;
-        (void) snprintf(ret, ADDRESS_MAX, "%s/%u", text, entry->ifa_netmask ? count_bits(mask, n) : 0);
-        return true;
+        return net_format_address(entry->ifa_addr->sa_family, address,
+                                  entry->ifa_netmask ? count_bits(mask, n) : 0, ret);
 }
 
 /*
@@ -76,7 +69,7 @@ static bool is_name_or_label(const char *text, const char *name)
         return strncmp(text, name, n) == 0 && (text[n] == '\0' || text[n] == ':');
 }
 
-static bool find_address(const Addresses *all, const char *name, char ret[static ADDRESS_MAX])
+static bool find_address(const Addresses *all, const char *name, char ret[static NET_ADDRESS_MAX])
 {
         for (const Addresses *entry = all; entry; entry = entry->ifa_next)
                 if (entry->ifa_addr && is_name_or_label(entry->ifa_name, name) &&
@@ -154,7 +147,7 @@ static int find_above(Look *look, const Addresses *all, const char *name, const 
 
 static int look_at_interface(Look *look, const Interface *interface, const Addresses *all)
 {
-        char address[ADDRESS_MAX], upper[IF_NAMESIZE], what[HOLDER_WHAT_MAX];
+        char address[NET_ADDRESS_MAX], upper[IF_NAMESIZE], what[HOLDER_WHAT_MAX];
         _cleanup_close_ int fd = -EBADF;
         int r;
 

@@ -124,6 +124,21 @@ static void find_label(const Look *look, int fd, Node *node)
         }
 }
 
+/* By which it is known again when somebody has it open. */
+static void identify_node(const Look *look, Node *node)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        if (node->path[0] == '\0')
+                return;
+        fd = look_open(look->roots.dev, O_PATH, "%s", node->path + strlen("/dev/"));
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return;
+        node->file_system = st.st_dev;
+        node->inode = st.st_ino;
+}
+
 static void name_node(const Look *look, int fd, Node *node)
 {
         if (node->type == NODE_VFIO)
@@ -132,6 +147,7 @@ static void name_node(const Look *look, int fd, Node *node)
                 node->path[0] = '\0';
                 find_path_by_name(look, node);
         }
+        identify_node(look, node);
         find_label(look, fd, node);
 }
 
@@ -152,7 +168,7 @@ int look_claim(const Look *look, const Node *node)
         return fd;
 }
 
-static int note_vfio_owner(Look *look, const Node *node)
+static int note_vfio_owner(Look *look, Node *node)
 {
         Member *member = &look->members[node->member];
         _cleanup_close_ int fd = look_open(look->roots.dev, O_PATH, "%s", node->path + strlen("/dev/"));
@@ -166,6 +182,8 @@ static int note_vfio_owner(Look *look, const Node *node)
                 return look_fail(look, errno, "%s cannot be looked at", node->path);
         member->has_vfio_uid = true;
         member->vfio_uid = st.st_uid;
+        node->file_system = st.st_dev;
+        node->inode = st.st_ino;
         return 0;
 }
 

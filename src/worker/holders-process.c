@@ -140,43 +140,57 @@ static bool is_worker(const Subject *subject, uint32_t uid)
         return subject->pass->self != 0 && uid == geteuid() && same_program(subject->pass, path, "self/exe");
 }
 
-/* Leaves empty what has gone with the process. */
-static void describe(Subject *subject)
+void look_describe(const Look *look, uint32_t pid, Holder *ret)
 {
-        const char *root = subject->pass->look->roots.proc;
-        Holder *description = &subject->description;
+        const char *root = look->roots.proc;
         char *text;
 
-        if (subject->is_described)
-                return;
-        subject->is_described = true;
-        description->pid = subject->pid;
-        if (look_read(root, &text, "%s/comm", subject->name) >= 0) {
+        ret->pid = pid;
+        if (look_read(root, &text, "%" PRIu32 "/comm", pid) >= 0) {
                 text[strcspn(text, "\n")] = '\0';
-                (void) snprintf(description->command, sizeof(description->command), "%.63s", text);
+                (void) snprintf(ret->command, sizeof(ret->command), "%.63s", text);
                 free(text);
         }
-        if (look_read(root, &text, "%s/status", subject->name) >= 0) {
-                description->uid = find_uid(text);
-                subject->is_worker = is_worker(subject, description->uid);
+        if (look_read(root, &text, "%" PRIu32 "/status", pid) >= 0) {
+                ret->uid = find_uid(text);
                 free(text);
         }
-        if (look_read(root, &text, "%s/cgroup", subject->name) >= 0) {
-                find_unit(text, description->unit);
+        if (look_read(root, &text, "%" PRIu32 "/cgroup", pid) >= 0) {
+                find_unit(text, ret->unit);
                 free(text);
         }
 }
 
+static void describe(Subject *subject)
+{
+        if (subject->is_described)
+                return;
+        subject->is_described = true;
+        look_describe(subject->pass->look, subject->pid, &subject->description);
+        subject->is_worker = is_worker(subject, subject->description.uid);
+}
+
 /* ---- its descriptors ---- */
 
-static int add_user(Subject *subject, const Node *node)
+/* What is closed is announced by the node through which it was opened (daemon/system/watch.h), and only the
+ * one in our /dev is listened to. */
+static bool is_our_node(const Node *node, const struct statx *st)
 {
+        return node->inode == st->stx_ino &&
+               node->file_system == makedev(st->stx_dev_major, st->stx_dev_minor);
+}
+
+static int add_user(Subject *subject, const Node *node, const struct statx *st)
+{
+        Holder holder;
+
         describe(subject);
         if (subject->is_worker)
                 return 0;
+        holder = subject->description;
+        holder.silent = !is_our_node(node, st);
         return look_add(subject->pass->look, node->member,
-                        node->type == NODE_VFIO ? HOLDER_VFIO : HOLDER_PROCESS, &subject->description,
-                        node->label);
+                        node->type == NODE_VFIO ? HOLDER_VFIO : HOLDER_PROCESS, &holder, node->label);
 }
 
 static int match_number(Subject *subject, const struct statx *st)
@@ -195,7 +209,7 @@ static int match_number(Subject *subject, const struct statx *st)
                 found--;
         for (; r >= 0 && found < pass->targets + pass->n_targets && compare_targets(found, &key) == 0;
              found++)
-                r = add_user(subject, &pass->look->nodes[found->node]);
+                r = add_user(subject, &pass->look->nodes[found->node], st);
         return r;
 }
 
@@ -204,6 +218,7 @@ static int match_vfio_device(Subject *subject, const char *descriptor)
         Look *look = subject->pass->look;
         _cleanup_free_ char *info = NULL;
         char target[sizeof(VFIO_DEVICE) + 1], *path, *name;
+        Holder holder;
         ssize_t n;
         int r;
 
@@ -224,7 +239,9 @@ static int match_vfio_device(Subject *subject, const char *descriptor)
                 if (strcmp(name + 1, look->members[i].name) != 0)
                         continue;
                 describe(subject);
-                r = look_add(look, i, HOLDER_VFIO, &subject->description, VFIO_DEVICE);
+                holder = subject->description;
+                holder.silent = true;
+                r = look_add(look, i, HOLDER_VFIO, &holder, VFIO_DEVICE);
                 if (r < 0)
                         return r;
         }
@@ -253,7 +270,8 @@ static int look_at_descriptor(Subject *subject, const char *name)
         struct statx st;
 
         /* No file server is asked what its file is like now. */
-        if (statx(subject->fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0) {
+        if (statx(subject->fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &st) <
+            0) {
                 /* A file can have troubles of its own, on a file server or a user's own FUSE, which lets not
                  * even root look. Device nodes have none. But a link that we may not even read is one that
                  * we may not follow; what else is wrong with it, such as a path that is too long, is the

@@ -170,24 +170,6 @@ static int find_stacked(Look *look)
 
 /* ---- mounts and swap ---- */
 
-/* The kernel writes blanks and such as three octal digits. In place. */
-static void unescape(char *text)
-{
-        char *to = text;
-
-        for (const char *from = text; *from; to++) {
-                unsigned value;
-
-                if (from[0] == '\\' && from[1] && from[2] && from[3] &&
-                    sscanf(from + 1, "%3o", &value) == 1) {
-                        *to = (char) value;
-                        from += 4;
-                } else
-                        *to = *from++;
-        }
-        *to = '\0';
-}
-
 typedef struct Mount {
         dev_t device; /* major 0: the file system's own number, not that of what it is on */
         const char *where;
@@ -214,8 +196,8 @@ static bool parse_mount(char *line, Mount *ret)
         field = type ? strtok_r(NULL, " ", &save) : NULL;
         if (!field)
                 return false;
-        unescape(where);
-        unescape(field);
+        look_unescape(where);
+        look_unescape(field);
         *ret = (Mount){.device = makedev(number_major, number_minor),
                        .where = where,
                        .type = type,
@@ -290,7 +272,7 @@ static int find_swap(Look *look)
         (void) strtok_r(text, "\n", &save); /* the heading */
         while ((line = strtok_r(NULL, "\n", &save))) {
                 line[strcspn(line, " \t")] = '\0';
-                unescape(line);
+                look_unescape(line);
                 for (size_t i = 0; i < look->n_nodes; i++) {
                         if (look->nodes[i].type != NODE_BLOCK || !path_is(look, line, &look->nodes[i]))
                                 continue;
@@ -363,6 +345,8 @@ static bool is_claimed(Look *look, size_t index)
 /* The disk is claimed, and nothing that was found explains it: says which of its partitions is. */
 static int tell_claimed(Look *look, size_t disk)
 {
+        /* Another mount namespace, whose mounts nobody announces. */
+        const Holder elsewhere = {.silent = true};
         bool is_partition = false;
 
         for (size_t i = 0; i < look->n_nodes; i++) {
@@ -373,12 +357,12 @@ static int tell_claimed(Look *look, size_t disk)
                     !is_claimed(look, i))
                         continue;
                 is_partition = true;
-                r = look_add(look, node->member, HOLDER_BLOCK, NULL, node->label);
+                r = look_add(look, node->member, HOLDER_BLOCK, &elsewhere, node->label);
                 if (r < 0)
                         return r;
         }
         return is_partition ? 0
-                            : look_add(look, look->nodes[disk].member, HOLDER_BLOCK, NULL,
+                            : look_add(look, look->nodes[disk].member, HOLDER_BLOCK, &elsewhere,
                                        look->nodes[disk].label);
 }
 

@@ -36,6 +36,9 @@
 
 static const HoldersRoots machine = {.proc = "/proc", .sys = "/sys", .dev = "/dev", .run = "/run"};
 
+/* No process, and nobody tells when it ends. */
+static const Holder silent = {.silent = true};
+
 DEFINE_CLEANUP(WorkerScan *, worker_scan_free);
 
 int look_fail(Look *look, int error, const char *format, ...)
@@ -72,8 +75,10 @@ static Holder *find_room(Member *member, const Holder *holder)
         Holder *least = NULL;
 
         for (size_t i = 0; i < member->n_holders; i++) {
-                if (holder_is_same(&member->holders[i], holder))
+                if (holder_is_same(&member->holders[i], holder)) {
+                        member->holders[i].silent |= holder->silent;
                         return NULL;
+                }
                 if (!least || holder_rank(&member->holders[i]) > holder_rank(least))
                         least = &member->holders[i];
         }
@@ -169,6 +174,23 @@ int look_read(const char *root, char **ret, const char *format, ...)
         return 0;
 }
 
+void look_unescape(char *text)
+{
+        char *to = text;
+
+        for (const char *from = text; *from; to++) {
+                unsigned value;
+
+                if (from[0] == '\\' && from[1] && from[2] && from[3] &&
+                    sscanf(from + 1, "%3o", &value) == 1) {
+                        *to = (char) value;
+                        from += 4;
+                } else
+                        *to = *from++;
+        }
+        *to = '\0';
+}
+
 int look_grow(void **array, size_t *size, size_t n, size_t element)
 {
         void *bigger;
@@ -222,7 +244,7 @@ static int look_at_guest(Look *look, size_t member)
         r = xen_guest_of(&look->members[member].expected->address, domain, sizeof(domain));
         if (r == 0)
                 return 0;
-        return look_add(look, member, HOLDER_GUEST, NULL, r > 0 ? domain : "unknown");
+        return look_add(look, member, HOLDER_GUEST, &silent, r > 0 ? domain : "unknown");
 }
 
 /* What a device's binding alone says. */
@@ -237,7 +259,7 @@ static int look_at_bindings(Look *look)
                         r = look_at_guest(look, i);
                 else if (kind == DRIVER_HOST && member->class >> 16 == CLASS_NETWORK &&
                          !member->has_interface)
-                        r = look_add(look, i, HOLDER_HIDDEN, NULL, member->driver);
+                        r = look_add(look, i, HOLDER_HIDDEN, &silent, member->driver);
                 if (r < 0)
                         return r;
         }
@@ -265,7 +287,7 @@ static int look_at_vfio_counts(Look *look)
                 if (r < 0)
                         return look_fail(look, -r, "whether %s is enabled cannot be read", member->name);
                 if (count > 0)
-                        r = look_add(look, i, HOLDER_VFIO, NULL, "unknown");
+                        r = look_add(look, i, HOLDER_VFIO, &silent, "unknown");
                 if (r < 0)
                         return r;
         }
@@ -289,8 +311,9 @@ static int raise_fence(Look *look)
 static int look_at_all(Look *look, bool owners)
 {
         static int (*const steps[])(Look *) = {
-                look_find_nodes, look_at_bindings,  look_at_networks,    look_at_storage,
-                raise_fence,     look_at_processes, look_at_vfio_counts,
+                look_find_nodes,   look_at_other_networks, look_at_bindings,
+                look_at_networks,  look_at_storage,        raise_fence,
+                look_at_processes, look_at_vfio_counts,
         };
 
         for (size_t i = 0; i < look->n_members; i++) {

@@ -13,6 +13,7 @@ worker_unit_tests = \
 	tests/unit/test-device \
 	tests/unit/test-health \
 	tests/unit/test-holders \
+	tests/unit/test-holders-netns \
 	tests/unit/test-holders-network \
 	tests/unit/test-holders-processes \
 	tests/unit/test-holders-storage \
@@ -70,6 +71,12 @@ tests_unit_test_holders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_holders_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_holders_LDFLAGS = $(holders_bed_ldflags)
 tests_unit_test_holders_LDADD = $(holders_bed_libs)
+
+tests_unit_test_holders_netns_SOURCES = tests/unit/test-holders-netns.c
+tests_unit_test_holders_netns_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_netns_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_netns_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=net_links_socket
+tests_unit_test_holders_netns_LDADD = libworker.a $(UNIT_LIBS)
 
 tests_unit_test_holders_network_SOURCES = tests/unit/test-holders-network.c
 tests_unit_test_holders_network_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -25,7 +25,7 @@ const char request_example[] =
 
 #define HOLDER_EXAMPLE                                                                                      \
         "{\"device\":\"0000:01:00.0\",\"kind\":\"process\",\"pid\":812,\"uid\":1000,\"command\":\"qemu\","  \
-        "\"unit\":\"\",\"what\":\"/dev/dri/card0\",\"truncated\":false}"
+        "\"unit\":\"\",\"what\":\"/dev/dri/card0\",\"silent\":false,\"truncated\":false}"
 
 const char result_example[] =
         "{\"event\":\"result\",\"outcome\":\"done\",\"why\":\"\",\"errno\":0,\"verdict\":\"ok\",\"written\":"

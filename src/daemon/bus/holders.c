@@ -103,20 +103,34 @@ static const struct {
         [HOLDER_VFIO] = {"VFIO user ", " has it open"},
 };
 
+/* What lives in the process's network namespace, and is not open. */
+static bool is_interface(const Holder *holder)
+{
+        return holder->kind == HOLDER_NETWORK || holder->kind == HOLDER_INTERFACE;
+}
+
 static void print_visible(FILE *f, const Holder *holder)
 {
-        if (holder->pid == 0)
+        const char *comma = holder->unit[0] ? ", " : "";
+
+        if (holder->pid == 0 || is_interface(holder))
                 fprintf(f, "%s%s%s", words[holder->kind].before, holder->what, words[holder->kind].after);
-        else
+        if (holder->pid != 0 && is_interface(holder))
+                fprintf(f, ", with process %u (%s, uid %u%s%s)", holder->pid, holder->command, holder->uid,
+                        comma, holder->unit);
+        else if (holder->pid != 0)
                 fprintf(f, "process %u (%s, uid %u%s%s) has %s open", holder->pid, holder->command,
-                        holder->uid, holder->unit[0] ? ", " : "", holder->unit, holder->what);
+                        holder->uid, comma, holder->unit, holder->what);
 }
 
 static void print_hidden(FILE *f, const Holder *holder, uint32_t count)
 {
-        fprintf(f, "%s%u process%s of others %s it open%s", holder->truncated ? "at least " : "", count,
-                count == 1 ? "" : "es", count == 1 ? "has" : "have",
-                holder->kind == HOLDER_VFIO ? " through VFIO" : "");
+        fprintf(f, "%s%u process%s of others %s ", holder->truncated ? "at least " : "", count,
+                count == 1 ? "" : "es", count == 1 ? "has" : "have");
+        if (is_interface(holder))
+                fputs("a network interface of it in another network namespace", f);
+        else
+                fprintf(f, "it open%s", holder->kind == HOLDER_VFIO ? " through VFIO" : "");
 }
 
 void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid, const PciAddress *target)
