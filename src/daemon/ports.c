@@ -27,7 +27,7 @@ struct Run {
         Run *prev, *next;
 };
 
-/* A job that gives others time to let go. */
+/* A job that gives others time to let go, or that looks again by itself. */
 struct Delay {
         Daemon *daemon;
         uint32_t job;
@@ -167,18 +167,25 @@ static int on_delay_over(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+static void forget_delay(Daemon *daemon, uint32_t job)
+{
+        Delay *delay;
+
+        DL_SEARCH_SCALAR(daemon->delays, delay, job, job);
+        if (delay)
+                delay_free(delay);
+}
+
 static int port_delay(void *userdata, Job *job, uint64_t usec)
 {
-        Delay *delay = calloc(1, sizeof(Delay)), *old;
+        Delay *delay = calloc(1, sizeof(Delay));
         Daemon *daemon = userdata;
         int r;
 
         if (!delay)
                 return -ENOMEM;
         /* Of an earlier rung, which was let go before its time. */
-        DL_SEARCH_SCALAR(daemon->delays, old, job, job->id);
-        if (old)
-                delay_free(old);
+        forget_delay(daemon, job->id);
         delay->daemon = daemon;
         delay->job = job->id;
         DL_APPEND(daemon->delays, delay);
@@ -234,6 +241,7 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 break;
         case JOB_EVENT_FINISHED:
                 forget_scan(daemon, job->id);
+                forget_delay(daemon, job->id);
                 journal_finished(job);
                 break;
         case JOB_EVENT_ANNOUNCED:

@@ -16,6 +16,7 @@ worker_unit_tests = \
 	tests/unit/test-holders-netns \
 	tests/unit/test-holders-network \
 	tests/unit/test-holders-processes \
+	tests/unit/test-holders-silent \
 	tests/unit/test-holders-storage \
 	tests/unit/test-json \
 	tests/unit/test-json-place \
@@ -89,6 +90,12 @@ tests_unit_test_holders_processes_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_holders_processes_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_holders_processes_LDFLAGS = $(holders_bed_ldflags)
 tests_unit_test_holders_processes_LDADD = $(holders_bed_libs)
+
+tests_unit_test_holders_silent_SOURCES = tests/unit/test-holders-silent.c
+tests_unit_test_holders_silent_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_silent_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_silent_LDFLAGS = $(holders_bed_ldflags)
+tests_unit_test_holders_silent_LDADD = $(holders_bed_libs)
 
 tests_unit_test_holders_storage_SOURCES = tests/unit/test-holders-storage.c
 tests_unit_test_holders_storage_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -181,6 +188,7 @@ domain_unit_tests = \
 	tests/unit/test-jobs-lost \
 	tests/unit/test-jobs-looked \
 	tests/unit/test-jobs-random \
+	tests/unit/test-jobs-silent \
 	tests/unit/test-jobs-waiting \
 	tests/unit/test-lane \
 	tests/unit/test-method \
@@ -285,6 +293,11 @@ tests_unit_test_jobs_waiting_SOURCES = tests/unit/test-jobs-waiting.c
 tests_unit_test_jobs_waiting_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_waiting_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_waiting_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_jobs_silent_SOURCES = tests/unit/test-jobs-silent.c
+tests_unit_test_jobs_silent_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_jobs_silent_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_jobs_silent_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_random_SOURCES = tests/unit/test-jobs-random.c \
 	tests/unit/random-oracle.c tests/unit/random-oracle.h tests/unit/random-tree.c tests/unit/random-tree.h

@@ -2,11 +2,39 @@
 
 /*
  * How a job with an authorised rung waits for others: for those who want to let go first, and for all users
- * if its caller said so. It sleeps until it is woken, and looks again then.
+ * if its caller said so. It sleeps until it is woken, and looks again then. Of some users nobody announces
+ * the end (Holder.silent): as long as one of these is in the way, it also looks by itself from time to time,
+ * after pauses that become longer.
  */
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/jobs.h"
+
+static bool waits_in_silence(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *device = registry_find(job->jobs->registry, &job->members[i].address);
+
+                for (size_t k = 0; device && k < device->use.n_holders; k++)
+                        if (device->use.holders[k].silent)
+                                return true;
+        }
+        return false;
+}
+
+/* Sleeps until it is woken. */
+static void rest(Job *job)
+{
+        const JobPorts *ports = &job->jobs->ports;
+        int r;
+
+        job->looks_by_itself = waits_in_silence(job);
+        if (!job->looks_by_itself)
+                return;
+        r = ports->delay(ports->userdata, job, job->pause_usec);
+        if (r < 0)
+                job_fail(job, r);
+}
 
 void job_proceed(Job *job)
 {
@@ -29,10 +57,14 @@ void job_proceed(Job *job)
         if (job->phase != JOB_WAITING_IDLE) {
                 job_show(job, JOB_WAITING_IDLE);
                 job->look_again = true;
+                job->looks_by_itself = false;
+                job->pause_usec = JOB_PAUSE_USEC;
         }
         job->n_refusals = 0;
         if (job->look_again)
                 job_look(job, true);
+        else
+                rest(job);
 }
 
 static void let_go_is_over(Job *job)
@@ -42,10 +74,23 @@ static void let_go_is_over(Job *job)
                 job_look(job, true);
 }
 
+static void pause_is_over(Job *job)
+{
+        job->looks_by_itself = false;
+        job->pause_usec *= 2;
+        if (job->pause_usec > JOB_PAUSE_USEC_MAX)
+                job->pause_usec = JOB_PAUSE_USEC_MAX;
+        /* One that has begun already ends in the next pause. */
+        if (!job->scanning)
+                job_look(job, true);
+}
+
 void job_delay_over(Job *job)
 {
         if (job->phase == JOB_INHIBITED)
                 let_go_is_over(job);
+        else if (job->phase == JOB_WAITING_IDLE && job->looks_by_itself)
+                pause_is_over(job);
 }
 
 static bool is_delayed(const Job *job)

@@ -30,6 +30,10 @@ typedef struct Job Job;
 
 /* How long those who asked to be told before a reset may take to let go. */
 #define JOB_DELAY_USEC UINT64_C(5000000)
+/* A job that waits for users whose end nobody announces looks again after the first pause, then after twice
+ * as long each time, up to the last one. */
+#define JOB_PAUSE_USEC     UINT64_C(2000000)
+#define JOB_PAUSE_USEC_MAX UINT64_C(60000000)
 /* How long a worker tries again while others hold the kernel's locks, at most: no longer than somebody waits
  * for the end of the job. */
 #define JOB_RETRY_USEC UINT64_C(10000000)
@@ -142,6 +146,8 @@ struct Job {
         bool scanning; /* it is being found out who uses the devices, */
         bool resuming; /* and after that the rung that was authorised is taken, or else one is planned */
         bool look_again; /* something changed meanwhile */
+        bool looks_by_itself; /* it waits, and job_delay_over() comes after pause_usec */
+        uint64_t pause_usec;
         unsigned n_refusals; /* of workers in a row, who found users where the daemon had found none */
         JobMember *members; /* the reset set; the first one has the same address as the target */
         size_t n_members;
