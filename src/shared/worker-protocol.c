@@ -328,7 +328,7 @@ int worker_request_read(json_object *object, WorkerRequest **ret)
         return 0;
 }
 
-static int write_check(const void *element, json_object **ret)
+int worker_check_write(const void *element, json_object **ret)
 {
         const WorkerCheck *check = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
@@ -342,7 +342,7 @@ static int write_check(const void *element, json_object **ret)
         return json_writer_finish(&writer, ret);
 }
 
-static int read_check(json_object *object, void *element)
+int worker_check_read(json_object *object, void *element)
 {
         WorkerCheck *ret = element;
         JsonReader reader = json_reader_begin(object);
@@ -392,7 +392,7 @@ int worker_result_write(const WorkerResult *result, json_object **ret)
         json_write_unsigned(&writer, "started_usec", result->started_usec);
         json_write_unsigned(&writer, "finished_usec", result->finished_usec);
         json_write_text(&writer, "message", result->message);
-        r = worker_array_write(result->checks, result->n_checks, sizeof(WorkerCheck), write_check, &array);
+        r = worker_array_write(result->checks, result->n_checks, sizeof(WorkerCheck), worker_check_write, &array);
         if (r < 0)
                 return r;
         json_write_value(&writer, "checks", array);
@@ -438,7 +438,7 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         r = json_reader_finish(&reader);
         if (r < 0)
                 return r;
-        r = worker_array_read(checks, sizeof(WorkerCheck), read_check, &array, &result->n_checks);
+        r = worker_array_read(checks, sizeof(WorkerCheck), worker_check_read, &array, &result->n_checks);
         result->checks = array;
         if (r < 0)
                 return r;

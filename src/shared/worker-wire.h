@@ -16,6 +16,10 @@ int worker_request_read(json_object *object, WorkerRequest **ret);
 int worker_result_write(const WorkerResult *result, json_object **ret);
 int worker_result_read(json_object *object, WorkerResult **ret);
 
+/* One WorkerCheck, as worker_array_write() and worker_array_read() want them. */
+int worker_check_write(const void *element, json_object **ret);
+int worker_check_read(json_object *object, void *element);
+
 /* An array of `n` objects that `write` makes of the elements, which are `size` bytes each, at `elements`. */
 typedef int (*WorkerWriteElement)(const void *element, json_object **ret);
 int worker_array_write(const void *elements, size_t n, size_t size, WorkerWriteElement write,

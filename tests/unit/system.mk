@@ -4,6 +4,9 @@
 system_unit_tests = \
 	tests/unit/test-descriptors \
 	tests/unit/test-edges \
+	tests/unit/test-history \
+	tests/unit/test-history-faults \
+	tests/unit/test-history-transfer \
 	tests/unit/test-lease-leftovers \
 	tests/unit/test-lease-record \
 	tests/unit/test-lease-store \
@@ -93,3 +96,26 @@ tests_unit_test_watch_causes_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_watch_causes_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_watch_causes_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_watch_partial
 tests_unit_test_watch_causes_LDADD = $(SYSTEM_UNIT_LIBS)
+# Between SQLite and the disk there is one with faults.
+check_LIBRARIES += libhistoryworld.a
+libhistoryworld_a_SOURCES = \
+	tests/unit/fault-vfs.c tests/unit/fault-vfs.h \
+	tests/unit/history-world.c tests/unit/history-world.h
+libhistoryworld_a_CPPFLAGS = $(UNIT_CPPFLAGS)
+libhistoryworld_a_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+HISTORY_UNIT_LIBS = libhistoryworld.a $(SYSTEM_UNIT_LIBS) $(SQLITE_LIBS)
+
+tests_unit_test_history_SOURCES = tests/unit/test-history.c
+tests_unit_test_history_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_LDADD = $(HISTORY_UNIT_LIBS)
+
+tests_unit_test_history_faults_SOURCES = tests/unit/test-history-faults.c
+tests_unit_test_history_faults_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_faults_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_faults_LDADD = $(HISTORY_UNIT_LIBS)
+
+tests_unit_test_history_transfer_SOURCES = tests/unit/test-history-transfer.c
+tests_unit_test_history_transfer_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_transfer_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_transfer_LDADD = $(HISTORY_UNIT_LIBS)

@@ -67,20 +67,21 @@ static Verdict proved_by(const Attempt *attempt)
 static void remember(Job *job, const Attempt *attempt)
 {
         Device *device = job_target_device(job);
-        uint64_t duration = attempt->finished_usec - attempt->started_usec;
+        uint64_t duration = attempt->finished_usec - attempt->started_usec, now;
 
         if (!attempt->written)
                 return;
+        now = job->jobs->ports.now_realtime(job->jobs->ports.userdata);
         /* Also of a device that did not come back. */
         proven_note(job->jobs->proven, job->target.vendor, job->target.device, attempt->method,
-                    proved_by(attempt), duration);
+                    proved_by(attempt), duration, now);
         if (!device)
                 return;
         device->last_reset = (LastReset){
                 .valid = true,
                 .verdict = verdict_to_string(attempt->verdict),
                 .duration_usec = duration,
-                .finished_at = job->jobs->ports.now_realtime(job->jobs->ports.userdata),
+                .finished_at = now,
                 .uid = job->request.uid,
                 .job = job->id,
         };

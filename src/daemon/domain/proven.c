@@ -14,10 +14,16 @@ typedef struct ProvenKey {
         char method[RESET_METHOD_NAME_MAX]; /* padded with NUL, since all of it is hashed */
 } ProvenKey;
 
+typedef struct Sample {
+        uint64_t finished_at;
+        uint64_t duration_usec;
+} Sample;
+
 typedef struct Entry {
         ProvenKey key;
         uint64_t tries, ok, dead;
-        uint64_t durations[PROVEN_DURATIONS]; /* a ring of the last good ones */
+        Sample samples[PROVEN_DURATIONS]; /* the last good ones, the oldest first */
+        size_t n_samples;
         UT_hash_handle hh;
 } Entry;
 
@@ -49,6 +55,11 @@ Proven *proven_free(Proven *proven)
         return NULL;
 }
 
+bool proven_is_empty(const Proven *proven)
+{
+        return !proven->entries;
+}
+
 static ProvenKey make_key(uint16_t vendor, uint16_t device, const char *method)
 {
         ProvenKey key;
@@ -68,26 +79,99 @@ static Entry *find(const Proven *proven, const ProvenKey *key)
         return entry;
 }
 
-void proven_note(Proven *proven, uint16_t vendor, uint16_t device, const char *method, Verdict verdict,
-                 uint64_t duration_usec)
+static Entry *find_or_add(Proven *proven, const ProvenKey *key)
 {
-        ProvenKey key = make_key(vendor, device, method);
-        Entry *entry = find(proven, &key);
+        Entry *entry = find(proven, key);
 
-        if (!entry) {
-                if (HASH_COUNT(proven->entries) >= PROVEN_MAX)
+        if (entry || HASH_COUNT(proven->entries) >= PROVEN_MAX)
+                return entry;
+        entry = calloc(1, sizeof(Entry));
+        if (!entry)
+                return NULL;
+        entry->key = *key;
+        HASH_ADD(hh, proven->entries, key, sizeof(entry->key), entry);
+        return entry;
+}
+
+static void drop_oldest(Entry *entry)
+{
+        entry->n_samples--;
+        memmove(entry->samples, entry->samples + 1, entry->n_samples * sizeof(Sample));
+}
+
+/* Keeps the order of time, and of arrival among equals. */
+static void add_sample(Entry *entry, const Sample *sample)
+{
+        size_t i = entry->n_samples;
+
+        while (i > 0 && entry->samples[i - 1].finished_at > sample->finished_at)
+                i--;
+        if (entry->n_samples == PROVEN_DURATIONS) {
+                if (i == 0)
                         return;
-                entry = calloc(1, sizeof(Entry));
-                if (!entry)
-                        return;
-                entry->key = key;
-                HASH_ADD(hh, proven->entries, key, sizeof(entry->key), entry);
+                drop_oldest(entry);
+                i--;
         }
+        memmove(entry->samples + i + 1, entry->samples + i, (entry->n_samples - i) * sizeof(Sample));
+        entry->samples[i] = *sample;
+        entry->n_samples++;
+}
+
+void proven_note(Proven *proven, uint16_t vendor, uint16_t device, const char *method, Verdict verdict,
+                 uint64_t duration_usec, uint64_t finished_at)
+{
+        const Sample sample = {.finished_at = finished_at, .duration_usec = duration_usec};
+        ProvenKey key = make_key(vendor, device, method);
+        Entry *entry = find_or_add(proven, &key);
+
+        if (!entry)
+                return;
         entry->tries++;
-        if (verdict == VERDICT_OK)
-                entry->durations[entry->ok++ % PROVEN_DURATIONS] = duration_usec;
-        else if (verdict == VERDICT_DEAD)
+        if (verdict == VERDICT_OK) {
+                entry->ok++;
+                add_sample(entry, &sample);
+        } else if (verdict == VERDICT_DEAD) {
                 entry->dead++;
+        }
+}
+
+void proven_merge(Proven *proven, const Proven *other)
+{
+        for (const Entry *from = other->entries; from; from = from->hh.next) {
+                Entry *entry = find_or_add(proven, &from->key);
+
+                if (!entry)
+                        continue;
+                entry->tries += from->tries;
+                entry->ok += from->ok;
+                entry->dead += from->dead;
+                for (size_t i = 0; i < from->n_samples; i++)
+                        add_sample(entry, &from->samples[i]);
+        }
+}
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+        return a > b ? a - b : 0;
+}
+
+void proven_subtract(Proven *proven, const Proven *other)
+{
+        for (const Entry *from = other->entries; from; from = from->hh.next) {
+                Entry *entry = find(proven, &from->key);
+
+                if (!entry)
+                        continue;
+                entry->tries = minus(entry->tries, from->tries);
+                entry->ok = minus(entry->ok, from->ok);
+                entry->dead = minus(entry->dead, from->dead);
+                while (entry->n_samples > entry->ok)
+                        drop_oldest(entry);
+                if (entry->tries == 0) {
+                        HASH_DEL(proven->entries, entry);
+                        free(entry);
+                }
+        }
 }
 
 static int compare(const void *a, const void *b)
@@ -106,8 +190,9 @@ ProvenFacts proven_get(const Proven *proven, uint16_t vendor, uint16_t device, c
 
         if (!entry)
                 return (ProvenFacts){};
-        n = entry->ok < PROVEN_DURATIONS ? (size_t) entry->ok : PROVEN_DURATIONS;
-        memcpy(sorted, entry->durations, sizeof(sorted));
+        n = entry->n_samples;
+        for (size_t i = 0; i < n; i++)
+                sorted[i] = entry->samples[i].duration_usec;
         qsort(sorted, n, sizeof(*sorted), compare);
         return (ProvenFacts){
                 .tries = entry->tries,
