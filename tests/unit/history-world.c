@@ -137,6 +137,26 @@ HistoryRow row_of(unsigned i)
         return row;
 }
 
+WorkerCheck check_of(unsigned i, CheckResult result)
+{
+        WorkerCheck check = {
+                .device = {.bus = (uint8_t) i, .device = 3}, .check = "command", .result = result};
+
+        (void) snprintf(check.before, sizeof(check.before), "0x%04x", i);
+        (void) snprintf(check.after, sizeof(check.after), "\"%u\\", i);
+        return check;
+}
+
+char *line_of(const HistoryRow *row)
+{
+        char *line = NULL;
+
+        ck_assert_int_eq(history_line_format(row, &line), 0);
+        ck_assert_int_eq(line[strlen(line) - 1], '\n');
+        ck_assert_ptr_eq(strchr(line, '\n'), line + strlen(line) - 1);
+        return line;
+}
+
 void assert_same(const HistoryRow *a, const HistoryRow *b, bool local)
 {
         ck_assert_uint_eq(a->time_usec, b->time_usec);
@@ -213,6 +233,40 @@ void add_range(unsigned from, unsigned to)
                         await(hw.n_waiting == 0);
         }
         await(hw.n_waiting == 0);
+}
+
+static void on_told(void *userdata, int64_t id, int error)
+{
+        hw.n_told++;
+        hw.n_stored += id > 0;
+        hw.last_error = error;
+}
+
+int try_one(const HistoryRow *row)
+{
+        return history_add(hw.history, row, on_told, NULL, NULL);
+}
+
+void try_range(unsigned from, unsigned to)
+{
+        for (unsigned i = from; i < to; i++) {
+                HistoryRow row = row_of(i);
+
+                note_row(&row);
+                ck_assert_int_eq(try_one(&row), 0);
+        }
+}
+
+void add_large_rows(void)
+{
+        HistoryRow row = row_of(0);
+
+        row.checks = (char[4000]){};
+        memset(row.checks, 'c', 3999);
+        for (unsigned i = 0; i < 900; i++)
+                ck_assert_int_eq(history_add(hw.history, &row, NULL, NULL, NULL), 0);
+        history_restart();
+        ck_assert_uint_eq(count_rows(), 900);
 }
 
 static void on_found(void *userdata, int error, const HistoryRow *rows, size_t n)

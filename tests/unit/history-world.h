@@ -27,7 +27,8 @@ typedef struct HistoryWorld {
         HistoryRow found[FOUND_MAX];
         size_t n_found;
         unsigned n_waiting; /* answers that have not come */
-        HistoryImport import;
+        unsigned n_told, n_stored; /* of try_one(): answers, and those that came with an id */
+        int last_error;
 } HistoryWorld;
 
 extern HistoryWorld hw;
@@ -50,6 +51,9 @@ void history_run_once(void);
 
 /* A row that differs with `i`, for each hardware id one of a few. */
 HistoryRow row_of(unsigned i);
+WorkerCheck check_of(unsigned i, CheckResult result);
+/* As JSON, with its newline; the caller frees it. */
+char *line_of(const HistoryRow *row);
 /* Two rows are the same, `local` fields included or not. */
 void assert_same(const HistoryRow *a, const HistoryRow *b, bool local);
 
@@ -57,6 +61,11 @@ void assert_same(const HistoryRow *a, const HistoryRow *b, bool local);
 int64_t add_one(const HistoryRow *row);
 /* Adds rows `from` to `to`, without the last, and waits for all of them. */
 void add_range(unsigned from, unsigned to);
+/* Adds a row, and counts the answer. What history_add() says. */
+int try_one(const HistoryRow *row);
+void try_range(unsigned from, unsigned to);
+/* 900 rows, more than SQLite keeps in memory of a file; none of them is in memory afterwards. */
+void add_large_rows(void);
 void note_row(const HistoryRow *row);
 
 /* Asks, waits, and puts the answer into `found`. Returns its error. */

@@ -5,7 +5,10 @@ system_unit_tests = \
 	tests/unit/test-descriptors \
 	tests/unit/test-edges \
 	tests/unit/test-history \
+	tests/unit/test-history-bounds \
+	tests/unit/test-history-damage \
 	tests/unit/test-history-faults \
+	tests/unit/test-history-line \
 	tests/unit/test-history-transfer \
 	tests/unit/test-lease-leftovers \
 	tests/unit/test-lease-record \
@@ -119,3 +122,18 @@ tests_unit_test_history_transfer_SOURCES = tests/unit/test-history-transfer.c
 tests_unit_test_history_transfer_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_history_transfer_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_history_transfer_LDADD = $(HISTORY_UNIT_LIBS)
+
+tests_unit_test_history_bounds_SOURCES = tests/unit/test-history-bounds.c
+tests_unit_test_history_bounds_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_bounds_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_bounds_LDADD = $(HISTORY_UNIT_LIBS)
+
+tests_unit_test_history_damage_SOURCES = tests/unit/test-history-damage.c
+tests_unit_test_history_damage_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_damage_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_damage_LDADD = $(HISTORY_UNIT_LIBS)
+
+tests_unit_test_history_line_SOURCES = tests/unit/test-history-line.c
+tests_unit_test_history_line_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_line_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_line_LDADD = $(HISTORY_UNIT_LIBS)

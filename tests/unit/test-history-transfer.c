@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Rows as lines of JSON, and their way to another machine: they arrive as they went, once, marked as
- * somebody else's; and a file with one bad line leaves nothing behind.
+ * Rows on their way to another machine: they arrive as they went, once, marked as somebody else's; and a
+ * file with one bad line leaves nothing behind.
  */
 
 #include <errno.h>
@@ -20,171 +20,6 @@
         "<ann@example.org>\"}\n"
 
 static const HistoryFilter everything = {.limit = HISTORY_LIMIT_MAX};
-
-/* Checks */
-
-static WorkerCheck check_of(unsigned i, CheckResult result)
-{
-        WorkerCheck check = {
-                .device = {.bus = (uint8_t) i, .device = 3}, .check = "command", .result = result};
-
-        (void) snprintf(check.before, sizeof(check.before), "0x%04x", i);
-        (void) snprintf(check.after, sizeof(check.after), "\"%u\\", i);
-        return check;
-}
-
-static void assert_same_check(const WorkerCheck *a, const WorkerCheck *b)
-{
-        ck_assert(pci_address_equal(&a->device, &b->device));
-        ck_assert_str_eq(a->check, b->check);
-        ck_assert_int_eq(a->result, b->result);
-        ck_assert_str_eq(a->before, b->before);
-        ck_assert_str_eq(a->after, b->after);
-}
-
-START_TEST(checks_come_back)
-{
-        WorkerCheck checks[20], *back = NULL;
-        _cleanup_free_ char *text = NULL;
-        uint32_t left_out = 1;
-        size_t n = 0;
-
-        for (unsigned i = 0; i < ELEMENTSOF(checks); i++)
-                checks[i] = check_of(i, (CheckResult) (i % 3));
-        ck_assert_int_eq(history_checks_format(checks, ELEMENTSOF(checks), &text, &left_out), 0);
-        ck_assert_uint_eq(left_out, 0);
-        ck_assert_int_eq(history_checks_parse(text, &back, &n), 0);
-        ck_assert_uint_eq(n, ELEMENTSOF(checks));
-        for (unsigned i = 0; i < n; i++)
-                assert_same_check(&checks[i], &back[i]);
-        free(back);
-}
-END_TEST
-
-START_TEST(no_checks_are_none)
-{
-        WorkerCheck *back = NULL;
-        _cleanup_free_ char *text = NULL;
-        uint32_t left_out = 1;
-        size_t n = 1;
-
-        ck_assert_int_eq(history_checks_format(NULL, 0, &text, &left_out), 0);
-        ck_assert_str_eq(text, "[]");
-        ck_assert_uint_eq(left_out, 0);
-        ck_assert_int_eq(history_checks_parse(text, &back, &n), 0);
-        ck_assert_uint_eq(n, 0);
-        ck_assert_int_eq(history_checks_parse(NULL, &back, &n), 0);
-        ck_assert_uint_eq(n, 0);
-        ck_assert_ptr_null(back);
-}
-END_TEST
-
-/* Of hundreds of devices, those count that failed. */
-START_TEST(of_too_many_checks_the_failed_ones_are_kept)
-{
-        static WorkerCheck checks[WORKER_CHECKS_MAX];
-        WorkerCheck *back = NULL;
-        _cleanup_free_ char *text = NULL;
-        uint32_t left_out = 0;
-        size_t n = 0;
-
-        for (unsigned i = 0; i < ELEMENTSOF(checks); i++)
-                checks[i] = check_of(i % 256, i % 1000 == 999 ? CHECK_FAILED : CHECK_OK);
-        ck_assert_int_eq(history_checks_format(checks, ELEMENTSOF(checks), &text, &left_out), 0);
-        ck_assert_uint_lt(strlen(text), HISTORY_CHECKS_MAX);
-        ck_assert_int_eq(history_checks_parse(text, &back, &n), 0);
-        ck_assert_uint_eq(n + left_out, ELEMENTSOF(checks));
-        ck_assert_uint_gt(n, 50);
-        for (unsigned i = 0; i < 8; i++)
-                assert_same_check(&back[i], &checks[i * 1000 + 999]);
-        assert_same_check(&back[8], &checks[0]);
-        free(back);
-}
-END_TEST
-
-static const char *const bad_checks[] = {
-        "{}",
-        "[",
-        "[1]",
-        "[{}]",
-        "[]}",
-        "[],\"x\":[]",
-        "[{\"device\":\"0000:01:00.0\",\"check\":\"ids\",\"result\":\"fine\",\"before\":\"\",\"after\":\"\"}"
-        "]",
-};
-
-START_TEST(bad_checks_are_refused)
-{
-        WorkerCheck *back = NULL;
-        size_t n = 0;
-
-        ck_assert_int_eq(history_checks_parse(bad_checks[_i], &back, &n), -EBADMSG);
-        ck_assert_ptr_null(back);
-        ck_assert_uint_eq(n, 0);
-}
-END_TEST
-
-/* Lines */
-
-static char *line_of(const HistoryRow *row)
-{
-        char *line = NULL;
-
-        ck_assert_int_eq(history_line_format(row, &line), 0);
-        ck_assert_int_eq(line[strlen(line) - 1], '\n');
-        ck_assert_ptr_eq(strchr(line, '\n'), line + strlen(line) - 1);
-        return line;
-}
-
-START_TEST(lines_come_back)
-{
-        for (unsigned i = 0; i < 50; i++) {
-                WorkerCheck check = check_of(i, CHECK_FAILED);
-                _cleanup_free_ char *line = NULL;
-                HistoryRow row = row_of(i), back;
-                const char *culprit;
-                uint32_t left_out;
-
-                ck_assert_int_eq(history_checks_format(&check, i % 2, &row.checks, &left_out), 0);
-                line = line_of(&row);
-                ck_assert_ptr_null(strstr(line, "uid"));
-                ck_assert_int_eq(history_line_parse(line, strlen(line), &back, &culprit), 0);
-                assert_same(&row, &back, false);
-                ck_assert_uint_eq(back.uid, HISTORY_UID_NONE);
-                ck_assert_int_eq(back.source, HISTORY_IMPORTED);
-                history_row_done(&row);
-                history_row_done(&back);
-        }
-}
-END_TEST
-
-START_TEST(the_longest_line_fits)
-{
-        static WorkerCheck checks[WORKER_CHECKS_MAX];
-        HistoryRow row = row_of(0), back;
-        _cleanup_free_ char *line = NULL;
-
-        memset(row.driver_before, '"', sizeof(row.driver_before) - 1);
-        memset(row.driver_after, '\\', sizeof(row.driver_after) - 1);
-        memset(row.kernel, '"', sizeof(row.kernel) - 1);
-        memset(row.firmware, '"', sizeof(row.firmware) - 1);
-        memset(row.port, '"', sizeof(row.port) - 1);
-        memset(row.why, '"', sizeof(row.why) - 1);
-        memset(row.rule, '"', sizeof(row.rule) - 1);
-        memset(row.policy, '"', sizeof(row.policy) - 1);
-        for (unsigned i = 0; i < ELEMENTSOF(checks); i++) {
-                checks[i] = check_of(i % 256, CHECK_FAILED);
-                memset(checks[i].before, '"', i % sizeof(checks[i].before));
-        }
-        ck_assert_int_eq(
-                history_checks_format(checks, ELEMENTSOF(checks), &row.checks, &row.checks_left_out), 0);
-        line = line_of(&row);
-        ck_assert_int_eq(history_line_parse(line, strlen(line) - 1, &back, NULL), 0);
-        assert_same(&row, &back, false);
-        history_row_done(&row);
-        history_row_done(&back);
-}
-END_TEST
 
 /* What is changed in a line that was good: the first is found and replaced by the second. */
 static const struct {
@@ -248,6 +83,7 @@ END_TEST
 
 static int exported = -EBADF;
 static uint64_t n_exported;
+static HistoryImport imported;
 
 static void on_exported(void *userdata, int error, int fd, uint64_t n_rows)
 {
@@ -281,7 +117,7 @@ static char *export(const HistoryFilter *filter)
 
 static void on_imported(void *userdata, int error, const HistoryImport *import)
 {
-        hw.import = *import;
+        imported = *import;
         *(int *) userdata = error;
 }
 
@@ -338,9 +174,9 @@ START_TEST(rows_arrive_as_they_went)
         move_on();
         add_range(2000, 2010);
         ck_assert_int_eq(import(text), 0);
-        ck_assert_uint_eq(hw.import.n_added, 700);
-        ck_assert_uint_eq(hw.import.n_known, 0);
-        ck_assert_str_eq(hw.import.origin, "Ann Admin <ann@example.org>");
+        ck_assert_uint_eq(imported.n_added, 700);
+        ck_assert_uint_eq(imported.n_known, 0);
+        ck_assert_str_eq(imported.origin, "Ann Admin <ann@example.org>");
         assert_proven_is_true();
         ck_assert_int_eq(ask(&filter), 0);
         ck_assert_uint_eq(hw.n_found, 700);
@@ -356,8 +192,8 @@ START_TEST(rows_arrive_as_they_went)
 
         /* Once more changes nothing. */
         ck_assert_int_eq(import(text), 0);
-        ck_assert_uint_eq(hw.import.n_added, 0);
-        ck_assert_uint_eq(hw.import.n_known, 700);
+        ck_assert_uint_eq(imported.n_added, 0);
+        ck_assert_uint_eq(imported.n_known, 700);
         ck_assert_uint_eq(count_rows(), 710);
         assert_proven_is_true();
         history_restart();
@@ -372,7 +208,7 @@ START_TEST(ones_own_rows_are_known)
         add_range(0, 30);
         text = export(&everything);
         ck_assert_int_eq(import(text), 0);
-        ck_assert_uint_eq(hw.import.n_known, 30);
+        ck_assert_uint_eq(imported.n_known, 30);
         ck_assert_uint_eq(count_rows(), 30);
         assert_proven_is_true();
 }
@@ -457,9 +293,9 @@ START_TEST(a_bad_line_leaves_nothing)
         ck_assert_int_ge(asprintf(&text, HEAD "%s%s%s", line, bad, bad[strlen(bad) - 1] == '\n' ? line : ""),
                          0);
         ck_assert_int_eq(import(text), -EBADMSG);
-        ck_assert_uint_eq(hw.import.line, 3);
-        ck_assert_str_eq(hw.import.culprit, bad_lines[_i].culprit);
-        ck_assert_uint_eq(hw.import.n_added, 0);
+        ck_assert_uint_eq(imported.line, 3);
+        ck_assert_str_eq(imported.culprit, bad_lines[_i].culprit);
+        ck_assert_uint_eq(imported.n_added, 0);
         ck_assert_uint_eq(count_rows(), 10);
         assert_proven_is_true();
         ck_assert_uint_eq(hw.n_news, 0); /* nor is it our file that is bad */
@@ -490,7 +326,7 @@ static const struct {
 START_TEST(a_bad_file_is_refused)
 {
         ck_assert_int_eq(import(bad_files[_i].text), -EBADMSG);
-        ck_assert_uint_eq(hw.import.line, bad_files[_i].line);
+        ck_assert_uint_eq(imported.line, bad_files[_i].line);
         ck_assert_uint_eq(count_rows(), 0);
 }
 END_TEST
@@ -501,14 +337,14 @@ START_TEST(an_empty_history_is_a_history)
 
         ck_assert_str_eq(text, HEAD);
         ck_assert_int_eq(import(text), 0);
-        ck_assert_uint_eq(hw.import.n_added, 0);
+        ck_assert_uint_eq(imported.n_added, 0);
 }
 END_TEST
 
 START_TEST(a_nul_is_no_end)
 {
         ck_assert_int_eq(import_bytes(HEAD "\0", sizeof(HEAD)), -EBADMSG);
-        ck_assert_uint_eq(hw.import.line, 2);
+        ck_assert_uint_eq(imported.line, 2);
 }
 END_TEST
 
@@ -556,7 +392,7 @@ START_TEST(an_import_that_fails_leaves_nothing)
         add_range(1000, 1005);
         atomic_store(&fault_vfs.write_error, SQLITE_FULL);
         ck_assert_int_eq(import(text), -ENOSPC);
-        ck_assert_uint_eq(hw.import.line, 0);
+        ck_assert_uint_eq(imported.line, 0);
         atomic_store(&fault_vfs.write_error, 0);
         assert_proven_is_true();
         add_range(1005, 1010);
@@ -593,12 +429,6 @@ static Suite *history_transfer_suite(void)
         Suite *suite = suite_create("history-transfer");
         TCase *tcase = tcase_create("history-transfer");
 
-        unit_add(suite, checks_come_back);
-        unit_add(suite, no_checks_are_none);
-        unit_add(suite, of_too_many_checks_the_failed_ones_are_kept);
-        unit_add_table(suite, bad_checks_are_refused, bad_checks);
-        unit_add(suite, lines_come_back);
-        unit_add(suite, the_longest_line_fits);
         unit_add_table(suite, bad_lines_are_refused, bad_lines);
 
         tcase_add_checked_fixture(tcase, history_world_setup, history_world_teardown);
