@@ -13,6 +13,7 @@
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
+#include "daemon/system/attempt-log.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
@@ -30,6 +31,7 @@ typedef struct Daemon {
         sd_event *event;
         Registry *registry;
         Proven *proven;
+        AttemptLog *log;
         Claims *claims;
         Names *names;
         PolicyStore *policies;

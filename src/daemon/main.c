@@ -3,11 +3,11 @@
 /*
  * Wires the parts together and runs the loop.
  *
- *      bus ──► jobs ──► lanes        bus: calls in, replies and signals out
+ *      bus ──► jobs ──► lanes, log   bus: calls in, replies and signals out
  *       ▲       │ ▲                  jobs, lanes, registry, claims, plan: the domain, which asks for
  *       │       │ └── workers        what it needs through its ports (ports.c)
  *       │       ▼                    udev, sysfs, survey, watch, workers, records, lease store: the
- *    registry ◄── udev, survey       edges to the machine
+ *    registry ◄── udev, survey       edges to the machine; log: what became of each attempt, on disk
  */
 
 #include <errno.h>
@@ -22,6 +22,9 @@
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
+
+/* How long the start waits for the history. */
+#define HISTORY_WAIT_USEC UINT64_C(2000000)
 
 /* While a worker of an earlier daemon runs, the list in sysfs is not the device's own. */
 static void take_over_methods(Daemon *daemon, const WorkerRecord *record)
@@ -165,6 +168,7 @@ static void daemon_done(Daemon *daemon)
         daemon->records = records_free(daemon->records);
         daemon->jobs = jobs_free(daemon->jobs);
         daemon->claims = claims_free(daemon->claims);
+        daemon->log = attempt_log_free(daemon->log);
         daemon->registry = registry_free(daemon->registry);
         daemon->proven = proven_free(daemon->proven);
         daemon->names = names_free(daemon->names);
@@ -190,6 +194,16 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 {
         daemon_policy_reload(userdata);
         return 0;
+}
+
+/* Nobody can ask yet, so all of the past may as well be known before somebody does. Then comes what no
+ * history is needed for: a disk that hangs delays the start, and nothing else. */
+static int set_up_history(Daemon *daemon)
+{
+        const HistoryConfig config = {.directory = HISTORY_DIR};
+        int r = attempt_log_new(daemon->event, &config, daemon->proven, daemon->registry, &daemon->log);
+
+        return r < 0 ? r : attempt_log_wait(daemon->log, HISTORY_WAIT_USEC);
 }
 
 /* Signals end the loop; SIGCHLD is blocked for the event sources of workers. */
@@ -251,6 +265,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = set_up_domain(daemon);
         if (r >= 0)
+                r = set_up_history(daemon);
+        if (r >= 0)
                 r = daemon_policy_load(daemon);
         if (r >= 0)
                 r = scans_new(daemon->event, daemon->worker_program, &daemon->scans);
@@ -285,6 +301,7 @@ static int set_up(Daemon *daemon)
                 .survey = daemon->survey,
                 .leases = daemon->leases,
                 .policies = daemon->policies,
+                .log = daemon->log,
         };
         return bus_publish(bus, &parts);
 }

@@ -244,6 +244,9 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 forget_delay(daemon, job->id);
                 journal_finished(job);
                 break;
+        case JOB_EVENT_ATTEMPT:
+                attempt_log_note(daemon->log, job);
+                break;
         case JOB_EVENT_ANNOUNCED:
         case JOB_EVENT_CHANGED:
         case JOB_EVENT_PREPARE:
@@ -252,6 +255,8 @@ static void port_event(void *userdata, Job *job, JobEvent event)
         }
         if (daemon->bus)
                 bus_job_event(daemon->bus, job, event);
+        if (event == JOB_EVENT_FINISHED)
+                attempt_log_job_over(daemon->log, job);
 }
 
 static uint64_t now_usec(clockid_t clock)

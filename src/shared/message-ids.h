@@ -35,3 +35,11 @@
 #define MESSAGE_ID_LEASE_RELEASED "fab2e094bf0f401789409f7727a1bb05" /* a lease has ended */
 #define MESSAGE_ID_INHIBITED      "5bd86ec9898e4225a28daee187d2d4c3" /* somebody forbids or delays resets */
 #define MESSAGE_ID_UNINHIBITED    "c2890a28c9434cd2a73d7f514e17611e" /* and does so no more */
+#define MESSAGE_ID_HISTORY_ASIDE                                                                            \
+        "99a522d433ba401fbbc44ce5aa07a259" /* the history was damaged and put aside, or has vanished */
+#define MESSAGE_ID_HISTORY_UNWRITABLE                                                                       \
+        "c5eccfce8cac471898ec7112c8c5f7b0" /* the history cannot be written, rows are kept in memory */
+#define MESSAGE_ID_HISTORY_WRITABLE                                                                         \
+        "5f4f1e20ad1248e48f8e83e789b6b2f5" /* and now it can again */
+#define MESSAGE_ID_HISTORY_LOST                                                                             \
+        "f34a52190b2c4634b1c75dec99ef77ee" /* rows are not in the history and never will be */

@@ -392,6 +392,7 @@ int worker_result_write(const WorkerResult *result, json_object **ret)
         json_write_unsigned(&writer, "started_usec", result->started_usec);
         json_write_unsigned(&writer, "finished_usec", result->finished_usec);
         json_write_text(&writer, "message", result->message);
+        json_write_text(&writer, "firmware", result->firmware);
         r = worker_array_write(result->checks, result->n_checks, sizeof(WorkerCheck), worker_check_write, &array);
         if (r < 0)
                 return r;
@@ -432,6 +433,9 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         result->started_usec = json_read_unsigned(&reader, "started_usec", 0, UINT64_MAX - 1);
         result->finished_usec = json_read_unsigned(&reader, "finished_usec", 0, UINT64_MAX - 1);
         json_read_text_to(&reader, "message", result->message, sizeof(result->message));
+        /* Workers of an earlier version say nothing about it. */
+        if (json_reader_has(&reader, "firmware"))
+                json_read_text_to(&reader, "firmware", result->firmware, sizeof(result->firmware));
         checks = json_read_array(&reader, "checks", 0, WORKER_CHECKS_MAX);
         holders = json_read_array(&reader, "holders", 0, HOLDERS_MAX);
 

@@ -207,6 +207,7 @@ typedef struct WorkerResult {
         uint64_t started_usec; /* CLOCK_MONOTONIC just before the write to `reset`, 0 if not written */
         uint64_t finished_usec; /* and just after it returned */
         char message[WORKER_MESSAGE_MAX]; /* for people, may be empty */
+        char firmware[WORKER_VALUE_MAX]; /* the target's, as its driver tells; empty: it does not */
         WorkerCheck *checks;
         size_t n_checks;
         Holder *holders; /* who was in the way of a refused reset */

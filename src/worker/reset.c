@@ -23,6 +23,7 @@
 #include "shared/cleanup.h"
 #include "worker/clock.h"
 #include "worker/come-back.h"
+#include "worker/firmware.h"
 #include "worker/rebind.h"
 #include "worker/way.h"
 
@@ -173,6 +174,7 @@ static bool look_before(Reset *reset)
         }
         if (reset->request->has_bridge && reset->before->bridge.error == -ENODEV)
                 return reset_end_gone(reset, &reset->bridge);
+        firmware_read(&reset->members[0], reset->result->firmware, sizeof(reset->result->firmware));
         return true;
 }
 

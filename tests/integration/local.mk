@@ -29,6 +29,7 @@ integration_programs = \
 	tests/integration/test-set-policy \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
+	tests/integration/test-history \
 	tests/integration/test-looks \
 	tests/integration/test-in-use \
 	tests/integration/test-owners \
@@ -224,3 +225,9 @@ tests_integration_test_owners_SOURCES = tests/integration/test-owners.c
 tests_integration_test_owners_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_owners_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_owners_LDADD = $(INTEGRATION_LIBS)
+
+# Somebody else has the file of the history open.
+tests_integration_test_history_SOURCES = tests/integration/test-history.c
+tests_integration_test_history_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_history_CFLAGS = $(INTEGRATION_CFLAGS) $(SQLITE_CFLAGS)
+tests_integration_test_history_LDADD = $(INTEGRATION_LIBS) $(SQLITE_LIBS)

@@ -239,7 +239,7 @@ START_TEST(pins_leave_descriptors_over)
         mock_polkit_start(MOCK_POLKIT_HANG);
         fixture_devices();
         ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-        low = (struct rlimit){.rlim_cur = 88, .rlim_max = limit.rlim_max};
+        low = (struct rlimit){.rlim_cur = 96, .rlim_max = limit.rlim_max};
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
         fixture_start();
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);

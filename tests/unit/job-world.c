@@ -96,9 +96,14 @@ static void event(void *userdata, Job *job, JobEvent what)
                 break;
         case JOB_EVENT_FINISHED:
                 ck_assert(!*prepared);
+                /* Each was told once. */
+                ck_assert_uint_eq(seen.attempts[job->id], job->n_attempts);
                 seen.finished++;
                 seen.error = job->error;
                 seen.last = *job;
+                break;
+        case JOB_EVENT_ATTEMPT:
+                ck_assert_uint_eq(++seen.attempts[job->id], job->n_attempts);
                 break;
         case JOB_EVENT_REQUESTED:
         case JOB_EVENT_CHANGED:

@@ -35,6 +35,7 @@ typedef struct JobWorld {
         Job last; /* and the job itself */
         int pins; /* held */
         bool prepared[4096]; /* by job */
+        size_t attempts[4096]; /* that were told, by job */
 
         /* What they answer. */
         int scan_result; /* positive: job_scanned() is the test's to call */

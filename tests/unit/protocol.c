@@ -30,7 +30,8 @@ const char request_example[] =
 const char result_example[] =
         "{\"event\":\"result\",\"outcome\":\"done\",\"why\":\"\",\"errno\":0,\"verdict\":\"ok\",\"written\":"
         "true,"
-        "\"reset_method\":\"exact\",\"tries\":1,\"started_usec\":5000000,\"finished_usec\":5117000,\"message\":\"\","
+        "\"reset_method\":\"exact\",\"tries\":1,\"started_usec\":5000000,\"finished_usec\":5117000,"
+        "\"message\":\"\",\"firmware\":\"1.0\","
         "\"checks\":[{\"device\":\"0000:01:00.0\",\"check\":\"command\",\"result\":\"ok\","
         "\"before\":\"0x0006\",\"after\":\"0x0006\"},{\"device\":\"0000:01:00.0\",\"check\":\"aer\","
         "\"result\":\"skipped\",\"before\":\"\",\"after\":\"\"}],\"holders\":[" HOLDER_EXAMPLE "]}";

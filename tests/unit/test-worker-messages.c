@@ -100,6 +100,7 @@ START_TEST(event_round_trip)
         ck_assert_int_eq(result->reset_method, LIST_EXACT);
         ck_assert(result->written);
         ck_assert_uint_eq(result->finished_usec - result->started_usec, 117000);
+        ck_assert_str_eq(result->firmware, "1.0");
         ck_assert_uint_eq(result->n_checks, 2);
         ck_assert_str_eq(result->checks[0].check, "command");
         ck_assert_str_eq(result->checks[0].before, "0x0006");
@@ -315,6 +316,9 @@ static const struct {
         {"\"started_usec\":5000000", "\"started_usec\":18446744073709551615"},
         {"\"message\":\"\"", "\"message\":\"gr\xc3\xbc\xc3\x9f\"", true},
         {"\"message\":\"\"", "\"message\":\"\\n\""},
+        {"\"firmware\":\"1.0\",", "", true}, /* of a worker of an earlier version */
+        {"\"firmware\":\"1.0\"", "\"firmware\":1"},
+        {"\"firmware\":\"1.0\"", "\"firmware\":\"\\n\""},
         {"\"message\":\"\"", "\"message\":\"\xff\""},
         {"\"check\":\"command\"", "\"check\":\"Command\""},
         {"\"check\":\"command\"", "\"check\":\"\""},

@@ -75,6 +75,7 @@ int bus_publish(Bus *bus, const BusParts *parts)
         bus->survey = parts->survey;
         bus->leases = parts->leases;
         bus->policies = parts->policies;
+        bus->log = parts->log;
 
         r = guard_install(bus);
         if (r >= 0)

@@ -13,6 +13,7 @@
 
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/system/attempt-log.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
@@ -33,6 +34,7 @@ typedef struct BusParts {
         Survey *survey;
         LeaseStore *leases;
         PolicyStore *policies;
+        AttemptLog *log;
 } BusParts;
 
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */

@@ -39,5 +39,14 @@ int handle_unset_policy(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 int handle_get_policy(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 int handle_list_policies(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 
+/* history.c: what became of resets. */
+#define HISTORY_UNREADABLE_TEXT                                                                             \
+        "The history cannot be read. See the journal of pciresetd; devices are reset as before"
+/* `device`: only its own history; NULL: all. */
+int handle_get_history(Bus *bus, sd_bus_message *message, const Device *device, sd_bus_error *error);
+/* Reads an a{sv} of what rows have to match. */
+int history_filter_read(sd_bus_message *message, const Device *device, HistoryFilter *ret,
+                        sd_bus_error *error);
+
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);

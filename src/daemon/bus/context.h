@@ -10,6 +10,7 @@
 
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/system/attempt-log.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
@@ -18,7 +19,7 @@
 typedef struct Bus Bus;
 typedef struct PendingCall PendingCall;
 
-#define PENDING_ROOMS 3U
+#define PENDING_ROOMS 4U
 
 struct Bus {
         sd_event *event;
@@ -31,6 +32,7 @@ struct Bus {
         Survey *survey;
         LeaseStore *leases;
         PolicyStore *policies;
+        AttemptLog *log;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */

@@ -103,6 +103,11 @@ static int get_policy(sd_bus_message *message, void *userdata, sd_bus_error *err
         return handle_get_policy(bus_of(message), message, userdata, error);
 }
 
+static int get_history(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_get_history(bus_of(message), message, userdata, error);
+}
+
 #define GETTER(name)                                                                                        \
         static int name(sd_bus *connection, const char *path, const char *interface, const char *property,  \
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -221,6 +226,8 @@ static const sd_bus_vtable device_vtable[] = {
                                 SD_BUS_RESULT("s", id), set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", policy),
                                 get_policy, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows),
+                                get_history, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Address", "s", get_address, 0, CONST),
         SD_BUS_PROPERTY("VendorId", "q", NULL, offsetof(Device, facts.vendor), CONST),
         SD_BUS_PROPERTY("DeviceId", "q", NULL, offsetof(Device, facts.device), CONST),

@@ -75,42 +75,6 @@ int append_reset_set(sd_bus_message *message, const Job *job)
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
-static const char *denial_code(Grant grant)
-{
-        switch (grant) {
-        case GRANT_YES:
-        case GRANT_NO:
-                break;
-        case GRANT_CHALLENGE:
-                return "authentication-required";
-        case GRANT_DISMISSED:
-                return "dismissed";
-        case GRANT_FAILED:
-                return "polkit-failed";
-        }
-        return "not-authorized";
-}
-
-/* The reasons of an attempt as one line of codes. */
-static void attempt_why(const Attempt *attempt, char *buffer, size_t size)
-{
-        const char *code;
-        unsigned cursor = 0;
-        size_t n = 0;
-
-        buffer[0] = '\0';
-        if (attempt->outcome == ATTEMPT_DENIED) {
-                (void) snprintf(buffer, size, "%s", denial_code(attempt->grant));
-                return;
-        }
-        if (attempt->outcome != ATTEMPT_UNUSABLE) {
-                (void) snprintf(buffer, size, "%s", attempt->why);
-                return;
-        }
-        while ((code = why_next(attempt->unusable, &cursor)) && n < size)
-                n += (size_t) snprintf(buffer + n, size - n, "%s%s", n > 0 ? " " : "", code);
-}
-
 /* The last part of an error name of ours for what failed in one attempt. */
 static const char *attempt_error(const Attempt *attempt)
 {
@@ -174,7 +138,7 @@ static int append_attempts(sd_bus_message *message, const Job *job)
         return r < 0 ? r : close_array_entry(message);
 }
 
-static int append_check(sd_bus_message *message, const WorkerCheck *check)
+int append_check(sd_bus_message *message, const WorkerCheck *check)
 {
         char path[OBJECT_PATH_MAX];
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
@@ -248,7 +212,7 @@ static int append_inhibitors(sd_bus_message *message, const Job *job, const Clai
         return r < 0 ? r : close_array_entry(message);
 }
 
-int append_job_result(sd_bus_message *message, const Job *job, const Claims *claims)
+int open_job_result(sd_bus_message *message, const Job *job, const Claims *claims)
 {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
@@ -270,7 +234,12 @@ int append_job_result(sd_bus_message *message, const Job *job, const Claims *cla
                 r = append_foreign_owners(message, job);
         if (r >= 0)
                 r = append_inhibitors(message, job, claims);
-        if (r >= 0)
-                r = append_entry(message, "job", "u", job->id);
+        return r < 0 ? r : append_entry(message, "job", "u", job->id);
+}
+
+int close_job_result(sd_bus_message *message, int64_t history_id)
+{
+        int r = append_entry(message, "history_id", "x", history_id);
+
         return r < 0 ? r : sd_bus_message_close_container(message);
 }

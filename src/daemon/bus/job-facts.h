@@ -27,9 +27,14 @@ int append_job_row(sd_bus_message *message, const Job *job);
 /* An array of the object paths of the job's reset set. */
 int append_reset_set(sd_bus_message *message, const Job *job);
 
-/* The result of Reset, good or bad: an a{sv}. Holders are told as far as the job's uid may know them; leases
- * and inhibitors in full, as anybody may list them. */
-int append_job_result(sd_bus_message *message, const Job *job, const Claims *claims);
+/* The result of Reset, good or bad: an a{sv}, left open for what is known only later. Holders are told as far
+ * as the job's uid may know them; leases and inhibitors in full, as anybody may list them. */
+int open_job_result(sd_bus_message *message, const Job *job, const Claims *claims);
+/* `history_id`: the row of the attempt that counts, 0: none. */
+int close_job_result(sd_bus_message *message, int64_t history_id);
+
+/* One check: an a{sv}. */
+int append_check(sd_bus_message *message, const WorkerCheck *check);
 
 /* What `error` means for this job, in words for people: the device, the reason, what to do next. NULL: out
  * of memory. The caller frees it. */

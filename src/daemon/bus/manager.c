@@ -145,6 +145,11 @@ static int list_policies(sd_bus_message *message, void *userdata, sd_bus_error *
         return handle_list_policies(userdata, message, error);
 }
 
+static int get_history(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_get_history(userdata, message, NULL, error);
+}
+
 static int get_version(sd_bus *connection, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -185,6 +190,8 @@ static const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_RESULT("a{sv}", policy), get_policy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListPolicies", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("aa{sv}", rules), list_policies, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows),
+                                get_history, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job, "s", address), 0),
         SD_BUS_SIGNAL_WITH_ARGS("PrepareForReset", SD_BUS_ARGS("u", job, "ao", reset_set, "b", start), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", address, "s", result), 0),

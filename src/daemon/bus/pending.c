@@ -21,6 +21,7 @@ static const struct {
 } rooms[] = {
         [PENDING_RESETS] = {JOBS_MAX + 256U, SIZE_MAX},
         [PENDING_CHANGES] = {24, 8},
+        [PENDING_HISTORY] = {16, 4},
         [PENDING_LOOKS] = {64, 8},
 };
 

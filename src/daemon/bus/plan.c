@@ -183,7 +183,7 @@ static uint64_t expected_usec(const Bus *bus, const Rung *rung)
         const DeviceFacts *target = &rung->set[0]->facts;
         ProvenFacts proven = proven_get(bus->proven, target->vendor, target->device, rung->method);
 
-        return proven.tries > 0 ? proven.median_usec : rung->expected_usec;
+        return proven.median_usec > 0 ? proven.median_usec : rung->expected_usec;
 }
 
 static int append_rung(sd_bus_message *message, const Bus *bus, const Rung *rung, uint32_t viewer_uid)

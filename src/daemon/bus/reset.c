@@ -7,7 +7,10 @@
  *   identified()        looks the device up again, submits the job         ──► bus_authorize()
  *   bus_authorize()     asks polkit for each action of the rung in turn    ──► on_granted()
  *   on_granted()        hands the answer to the job, which goes its way    ──► bus_job_event()
- *   bus_job_event()     replies when the job has finished
+ *   bus_job_event()     makes the reply when the job has finished          ──► on_stored()
+ *   on_stored()         sends it, with the id that the history gave the attempt
+ *
+ * The reply waits for the disk for a moment only: without an answer of the history's it has no id.
  *
  * A caller that leaves the bus takes its job along unless it has begun (pending.h).
  */
@@ -35,6 +38,8 @@
 #define TIMEOUT_DEFAULT_USEC (15 * 60 * SECOND_USEC)
 #define TIMEOUT_MIN_USEC     (1 * SECOND_USEC)
 #define TIMEOUT_MAX_USEC     (60 * 60 * SECOND_USEC)
+/* How long a reply waits for the history. */
+#define STORE_USEC (1 * SECOND_USEC)
 
 typedef struct ResetCall {
         PendingCall pending;
@@ -46,6 +51,8 @@ typedef struct ResetCall {
         Job *job; /* NULL before it is submitted */
         unsigned action_cursor;
         const char *action; /* the one that is being asked for */
+        sd_bus_message *reply; /* that waits for the history: the job is over */
+        AttemptLogQuestion *question;
 } ResetCall;
 
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
@@ -61,7 +68,8 @@ static const char *error_name(ResetError error, char buffer[static 64])
         return buffer;
 }
 
-static int reply(ResetCall *call, const Job *job, ResetError error)
+/* All of the reply but for the history's id. */
+static int make_reply(const ResetCall *call, const Job *job, ResetError error, sd_bus_message **ret)
 {
         _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *message = NULL;
         _cleanup_free_ char *text = NULL;
@@ -77,8 +85,58 @@ static int reply(ResetCall *call, const Job *job, ResetError error)
                         &SD_BUS_ERROR_MAKE_CONST(error_name(error, name), text ? text : "Out of memory."));
         }
         if (r >= 0)
-                r = append_job_result(message, job, call->pending.bus->claims);
-        return r < 0 ? r : sd_bus_message_send(message);
+                r = open_job_result(message, job, call->pending.bus->claims);
+        if (r >= 0)
+                *ret = steal_pointer(message);
+        return r;
+}
+
+static void send_reply(ResetCall *call, int64_t history_id)
+{
+        int r = close_job_result(call->reply, history_id);
+
+        if (r >= 0)
+                r = sd_bus_message_send(call->reply);
+        if (r < 0)
+                journal_bus_failed("A reply", r);
+        pending_end(&call->pending);
+}
+
+static void on_stored(void *userdata, int64_t id)
+{
+        ResetCall *call = userdata;
+
+        call->question = NULL;
+        send_reply(call, id);
+}
+
+/* From now on the timer is about the history. */
+static int set_store_timer(ResetCall *call)
+{
+        uint64_t now;
+        int r = sd_event_now(call->pending.bus->event, CLOCK_BOOTTIME, &now);
+
+        if (r >= 0)
+                r = sd_event_source_set_time(call->timer, now + STORE_USEC);
+        if (r >= 0)
+                r = sd_event_source_set_time_accuracy(call->timer, STORE_USEC / 10);
+        return r < 0 ? r : sd_event_source_set_enabled(call->timer, SD_EVENT_ONESHOT);
+}
+
+static void reply_when_stored(ResetCall *call, const Job *job)
+{
+        int64_t id = 0;
+        int r = make_reply(call, job, job->error, &call->reply);
+
+        call->job = NULL;
+        if (r < 0) {
+                journal_bus_failed("A reply", r);
+                pending_end(&call->pending);
+                return;
+        }
+        r = attempt_log_ask(call->pending.bus->log, job, on_stored, call, &call->question, &id);
+        if (r <= 0 || set_store_timer(call) < 0)
+                send_reply(call, id);
 }
 
 static void emit_job_signal(Bus *bus, const Job *job, bool added)
@@ -101,16 +159,11 @@ static void emit_job_signal(Bus *bus, const Job *job, bool added)
 static void on_finished(Bus *bus, Job *job)
 {
         ResetCall *call = job->request.client;
-        int r;
 
         if (job->announced)
                 emit_job_signal(bus, job, false);
-        if (!call)
-                return;
-        r = reply(call, job, job->error);
-        if (r < 0)
-                journal_bus_failed("A reply", r);
-        pending_end(&call->pending);
+        if (call)
+                reply_when_stored(call, job);
 }
 
 static int send_prepare(Bus *bus, const Job *job, bool begins)
@@ -138,6 +191,7 @@ void bus_job_event(Bus *bus, Job *job, JobEvent event)
                 call->job = job;
                 break;
         case JOB_EVENT_STARTED:
+        case JOB_EVENT_ATTEMPT:
                 break;
         case JOB_EVENT_PREPARE:
         case JOB_EVENT_RELAX:
@@ -266,7 +320,11 @@ static void abandon(PendingCall *pending)
 
 static void release(PendingCall *pending)
 {
-        sd_event_source_disable_unref(((ResetCall *) pending)->timer);
+        ResetCall *call = (ResetCall *) pending;
+
+        sd_event_source_disable_unref(call->timer);
+        call->question = attempt_log_cancel(call->question);
+        sd_bus_message_unref(call->reply);
 }
 
 int bus_job_fds(const Job *job, const int **fds, unsigned *n)
@@ -285,7 +343,12 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
         ResetCall *call = userdata;
         char address[PCI_ADDRESS_STRING_MAX];
         Job *job = call->job;
+        int r;
 
+        if (call->reply) {
+                send_reply(call, 0);
+                return 0;
+        }
         if (!job) {
                 pending_refuse(&call->pending, BUS_ERROR_PREFIX "TimedOut",
                                "%s: the time given was over before it was known who asks.",
@@ -294,9 +357,12 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
         }
         /* This replies, unless the reset has begun: then the call ends alone. */
         if (job_cancel(job, RESET_TIMED_OUT) == -EBUSY) {
-                (void) reply(call, job, RESET_TIMED_OUT);
+                r = make_reply(call, job, RESET_TIMED_OUT, &call->reply);
                 job_detach(job);
-                pending_end(&call->pending);
+                if (r >= 0)
+                        send_reply(call, 0);
+                else
+                        pending_end(&call->pending);
         }
         return 0;
 }

@@ -42,6 +42,7 @@ static void add_unusable(Job *job, unsigned why, const PolicyRule *rule)
 
         attempt->unusable = why;
         policy_rule_text(why & WHY_POLICY_MASK ? rule : NULL, attempt->rule);
+        job_tell(job, JOB_EVENT_ATTEMPT);
 }
 
 /* Plans the rung at hand from fresh facts. Returns a positive number if it can be taken, 0 if not (the
@@ -246,6 +247,7 @@ void job_authorized(Job *job, Grant grant)
         attempt = job_add_attempt(job, ATTEMPT_DENIED);
         attempt->grant = grant;
         attempt->actions = job->actions;
+        job_tell(job, JOB_EVENT_ATTEMPT);
         /* Somebody who has just declined does not want the same dialog for the next method; and a polkit
          * that cannot be reached has no other answer for it. */
         if (grant == GRANT_DISMISSED || grant == GRANT_FAILED)

@@ -55,14 +55,6 @@ Attempt *job_add_attempt(Job *job, AttemptOutcome outcome)
         return attempt;
 }
 
-/* A device that is well although the kernel failed to reset it says nothing for the method. */
-static Verdict proved_by(const Attempt *attempt)
-{
-        bool is_proof = attempt->outcome == ATTEMPT_DONE || attempt->verdict != VERDICT_OK;
-
-        return is_proof ? attempt->verdict : VERDICT_UNVERIFIED;
-}
-
 /* Writes a try down where others look for it. */
 static void remember(Job *job, const Attempt *attempt)
 {
@@ -74,7 +66,7 @@ static void remember(Job *job, const Attempt *attempt)
         now = job->jobs->ports.now_realtime(job->jobs->ports.userdata);
         /* Also of a device that did not come back. */
         proven_note(job->jobs->proven, job->target.vendor, job->target.device, attempt->method,
-                    proved_by(attempt), duration, now);
+                    attempt_proof(attempt), duration, now);
         if (!device)
                 return;
         device->last_reset = (LastReset){

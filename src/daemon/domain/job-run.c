@@ -29,6 +29,8 @@ static void start(Job *job)
         }
 
         r = job_make_worker_request(job, &request);
+        if (r >= 0)
+                job->seen = job_target_device(job)->facts;
         if (r == -ENODEV) {
                 job_fail(job, r);
                 return;
@@ -41,6 +43,7 @@ static void start(Job *job)
 
                 attempt->error = -r;
                 (void) snprintf(attempt->why, sizeof(attempt->why), "no-worker");
+                job_tell(job, JOB_EVENT_ATTEMPT);
                 job_finish(job, RESET_FAILED);
                 return;
         }
@@ -96,6 +99,7 @@ void job_enqueue(Job *job)
                 Attempt *attempt = job_add_attempt(job, ATTEMPT_REFUSED);
 
                 (void) snprintf(attempt->why, sizeof(attempt->why), "busy");
+                job_tell(job, JOB_EVENT_ATTEMPT);
                 job_finish(job, RESET_NOT_USABLE);
         }
 }
@@ -145,6 +149,7 @@ void job_worker_done(Job *job, WorkerResult *result)
                 return;
         }
         job_note_result(job, result);
+        job_tell(job, JOB_EVENT_ATTEMPT);
 
         if (!result) {
                 /* Nobody knows what was written: going on could do it twice. */

@@ -103,8 +103,23 @@ int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **r
                 return r;
         (*ret)->request = *request;
         (*ret)->target = member_of(target);
+        (*ret)->seen = target->facts;
         job_set_method(*ret, request->method);
         return 0;
+}
+
+/* What the request of an earlier daemon says, and the rest from what is there now, if it still is. */
+static void see_adopted(Job *job, const WorkerMember *target)
+{
+        const Device *device = job_target_device(job);
+
+        if (device)
+                job->seen = device->facts;
+        job->seen.address = target->address;
+        job->seen.vendor = target->vendor;
+        job->seen.device = target->device;
+        job->seen.class = target->class;
+        memcpy(job->seen.driver, target->driver, sizeof(job->seen.driver));
 }
 
 int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
@@ -143,6 +158,7 @@ int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
                 };
         }
         job->target = job->members[0];
+        see_adopted(job, &request->members[0]);
         if (request->has_bridge) {
                 job->bridge = (JobMember){
                         .address = request->bridge.address, .inode = request->bridge.inode, .pin = -1};

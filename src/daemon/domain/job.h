@@ -127,6 +127,7 @@ struct Job {
         uint32_t id;
         JobRequest request;
         JobMember target;
+        DeviceFacts seen; /* the target, as it was when the job was made, or handed to a worker */
         JobPhase phase;
         bool announced; /* authorised at least once, so that others may know about it */
         uint64_t queued_at, started_at; /* CLOCK_REALTIME, microseconds */
@@ -178,6 +179,8 @@ typedef enum JobEvent {
         JOB_EVENT_PREPARE, /* a reset of the members is about to come: those who want to let go may do so */
         JOB_EVENT_RELAX, /* and now it will not come any more, or is over */
         JOB_EVENT_STARTED, /* the next thing is the write */
+        JOB_EVENT_ATTEMPT, /* one more attempt was noted, the last in the list; of one that a worker made
+                            * job->result has the evidence */
         JOB_EVENT_FINISHED, /* job->error is set; the job is freed on return */
 } JobEvent;
 
@@ -226,6 +229,11 @@ const char *job_method_used(const Job *job);
 uint64_t job_duration_usec(const Job *job);
 
 const char *job_phase_to_string(JobPhase phase);
+/* Why the attempt came to nothing, as codes with blanks between them; "" if it did not. Cut to `size`. */
+void attempt_why(const Attempt *attempt, char *buffer, size_t size);
+/* What it says for or against the method: a device that is well although the kernel failed to reset it says
+ * nothing. */
+Verdict attempt_proof(const Attempt *attempt);
 const char *attempt_outcome_to_string(AttemptOutcome outcome);
 /* The last part of the D-Bus error's name, `done` for RESET_OK. */
 const char *reset_error_to_string(ResetError error);

@@ -4,6 +4,7 @@
 
 #include "daemon/system/journal.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
@@ -400,6 +401,42 @@ void journal_authorization_kept(void)
                 "hold for all: this counts as a no. No rule may return a result that ends in "
                 "_KEEP for an action of pciresetd, see pciresetd(8).",
                 "PRIORITY=%i", LOG_WARNING, NULL);
+}
+
+void journal_history_news(const HistoryNews *news)
+{
+        static const struct {
+                const char *before, *after, *id;
+                int priority;
+        } words[] = {
+                [HISTORY_PUT_ASIDE] = {"The history cannot be used and is begun anew", "",
+                                       MESSAGE_ID_HISTORY_ASIDE, LOG_ERR},
+                [HISTORY_VANISHED] = {"The history was removed or replaced and is begun anew", "",
+                                      MESSAGE_ID_HISTORY_ASIDE, LOG_ERR},
+                [HISTORY_UNWRITABLE] = {"The history cannot be written",
+                                        "; what becomes of resets is kept in memory",
+                                        MESSAGE_ID_HISTORY_UNWRITABLE, LOG_ERR},
+                [HISTORY_WRITABLE] = {"The history can be written again", "", MESSAGE_ID_HISTORY_WRITABLE,
+                                      LOG_NOTICE},
+                [HISTORY_ROWS_LOST] = {"Rows of the history are lost", "", MESSAGE_ID_HISTORY_LOST, LOG_ERR},
+        };
+        const char *reason = news->text[0] != '\0' ? news->text
+                             : news->error < 0     ? strerror(-news->error)
+                                                   : "";
+
+        (void) sd_journal_send("MESSAGE=%s%s%s%s%s%s (%" PRIu64 " rows).", words[news->type].before,
+                               reason[0] != '\0' ? ": " : "", reason, words[news->type].after,
+                               news->file[0] != '\0' ? "; the old file is " : "", news->file, news->count,
+                               "PRIORITY=%i", words[news->type].priority, "MESSAGE_ID=%s",
+                               words[news->type].id, "PCIRESETD_FILE=%s", news->file, "ERRNO=%i",
+                               -news->error, NULL);
+}
+
+void journal_history_failed(const char *what, int error)
+{
+        (void) sd_journal_send("MESSAGE=The history of resets: %s: %s", what, strerror(-error),
+                               "PRIORITY=%i", LOG_ERR, "MESSAGE_ID=" MESSAGE_ID_HISTORY_LOST, "ERRNO=%i",
+                               -error, NULL);
 }
 
 void journal_bus_failed(const char *what, int error)

@@ -11,6 +11,7 @@
 
 #include "daemon/domain/claim.h"
 #include "daemon/domain/job.h"
+#include "daemon/system/history.h"
 #include "shared/worker-record.h"
 
 void journal_started(const char *version, size_t n_devices);
@@ -62,4 +63,8 @@ void journal_claim_released(const ClaimRecord *record);
 void journal_claim_orphaned(const ClaimRecord *record);
 /* A rule of polkit's lets it keep an authorisation of ours. */
 void journal_authorization_kept(void);
+/* What became of the file, or of rows that are not stored. */
+void journal_history_news(const HistoryNews *news);
+/* There is no history, or something is not in it. */
+void journal_history_failed(const char *what, int error);
 void journal_bus_failed(const char *what, int error);

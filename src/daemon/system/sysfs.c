@@ -267,6 +267,20 @@ int sysfs_refresh(Device *device)
         return 0;
 }
 
+int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[static DRIVER_NAME_MAX])
+{
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t found;
+
+        fd = open_device(address, O_PATH, &found);
+        if (fd < 0)
+                return fd;
+        if (found != inode)
+                return -ENODEV;
+        read_link_name(fd, "driver", driver, DRIVER_NAME_MAX);
+        return 0;
+}
+
 int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata)
 {
         _cleanup_(cleanup_closedir) DIR *dir = opendir(PCI_DEVICES);

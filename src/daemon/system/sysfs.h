@@ -23,6 +23,10 @@ int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret);
  * sysfs then holds the one method that the worker runs, and what was there before comes back. */
 int sysfs_refresh(Device *device);
 
+/* The name of the driver that is bound now, "" for none, however late the event about it comes. -ENODEV as
+ * above. */
+int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[static DRIVER_NAME_MAX]);
+
 /* Calls back for each function that is present, in no particular order. Stops at a negative return and hands
  * it on. */
 int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata);

@@ -179,6 +179,7 @@ static void furnish_state(void)
 {
         mount_or_fail("tmpfs", "/var/lib", "tmpfs", MS_NOSUID | MS_NODEV);
         directory_make("/var/lib/pciresetd");
+        ck_assert_int_eq(chmod("/var/lib/pciresetd", 0700), 0);
 }
 
 static void furnish(void)

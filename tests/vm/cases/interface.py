@@ -52,6 +52,8 @@ def _calls(bed: Bed, address: str) -> list[tuple[str, str]]:
         (f"call {manager} {MANAGER} GetMethods 'sa{{sv}}' {address} 1 in_use b true", f'a(sa{{sv}}) {len(offered)} "pm" '),
         (f"call {manager} {MANAGER} Plan 'ssa{{sv}}' {address} any 0", f'a{{sv}} 1 "rungs" aa{{sv}} {n_any} '),
         *((f"call {manager} {MANAGER} {member} 'a{{sv}}' 0", "aa{sv} 0") for member in ("ListJobs", "ListLeases", "ListInhibitors")),
+        (f"call {manager} {MANAGER} GetHistory 'a{{sv}}' 1 verdict s dead", "aa{sv} "),
+        (f"call {device} {DEVICE} GetHistory 'a{{sv}}' 1 limit t 1", "aa{sv} "),
         (f"get-property {manager} {MANAGER} Version", 's "'),
         (f"call {device} {DEVICE} GetMethods 'a{{sv}}' 0", f'a(sa{{sv}}) {len(offered)} "pm" '),
         (f"call {device} {DEVICE} Plan 'sa{{sv}}' link 0", f'a{{sv}} 1 "rungs" aa{{sv}} {n_link} '),
@@ -141,7 +143,8 @@ def service(bed: Bed) -> None:
     # Seen from inside its mount namespace, only these may be written.
     mounts = bed.guest.read_text(f"/proc/{pid}/mounts").splitlines()
     writable = {line.split()[1] for line in mounts if "rw" in line.split()[3].split(",")}
-    allowed = ("/sys/devices", "/sys/bus/pci", "/run/pciresetd", "/tmp", "/var/tmp", "/dev", "/proc")
+    allowed = ("/sys/devices", "/sys/bus/pci", "/run/pciresetd", "/var/lib/pciresetd", "/tmp", "/var/tmp", "/dev",
+               "/proc")
     assert all(place.startswith(allowed) for place in writable), writable
     assert "/" not in writable and "/sys" not in writable, writable
     readable = {line.split()[1] for line in mounts} - writable
