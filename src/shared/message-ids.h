@@ -43,3 +43,5 @@
         "5f4f1e20ad1248e48f8e83e789b6b2f5" /* and now it can again */
 #define MESSAGE_ID_HISTORY_LOST                                                                             \
         "f34a52190b2c4634b1c75dec99ef77ee" /* rows are not in the history and never will be */
+#define MESSAGE_ID_HISTORY_IMPORTED                                                                         \
+        "054d9da48c174843a3d02112c19f3006" /* somebody else's rows are in the history now */

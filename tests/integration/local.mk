@@ -30,6 +30,7 @@ integration_programs = \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
 	tests/integration/test-history \
+	tests/integration/test-history-transfer \
 	tests/integration/test-looks \
 	tests/integration/test-in-use \
 	tests/integration/test-owners \
@@ -231,3 +232,8 @@ tests_integration_test_history_SOURCES = tests/integration/test-history.c
 tests_integration_test_history_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_history_CFLAGS = $(INTEGRATION_CFLAGS) $(SQLITE_CFLAGS)
 tests_integration_test_history_LDADD = $(INTEGRATION_LIBS) $(SQLITE_LIBS)
+
+tests_integration_test_history_transfer_SOURCES = tests/integration/test-history-transfer.c
+tests_integration_test_history_transfer_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_history_transfer_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_history_transfer_LDADD = $(INTEGRATION_LIBS)

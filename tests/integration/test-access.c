@@ -63,6 +63,8 @@ static const struct {
         {MANAGER_INTERFACE, "Reset", CHANGE},
         {MANAGER_INTERFACE, "ListJobs", READ},
         {MANAGER_INTERFACE, "GetHistory", READ},
+        {MANAGER_INTERFACE, "ExportHistory", READ},
+        {MANAGER_INTERFACE, "ImportHistory", CHANGE},
         {MANAGER_INTERFACE, "Acquire", CHANGE},
         {MANAGER_INTERFACE, "ListLeases", READ},
         {MANAGER_INTERFACE, "Inhibit", CHANGE},
@@ -112,6 +114,10 @@ static void append_arguments(sd_bus_message *message, const char *interface, con
                         r = sd_bus_message_append(message, "v", "s", "x");
         } else if (strcmp(member, "Acquire") == 0) {
                 r = sd_bus_message_append(message, "asssa{sv}", 1, CARD2, "test", "to see", 0);
+        } else if (strcmp(member, "ImportHistory") == 0) {
+                _cleanup_close_ int fd = file_sealed("");
+
+                r = sd_bus_message_append(message, "ha{sv}", fd, 0);
         } else if (strcmp(member, "Inhibit") == 0) {
                 r = sd_bus_message_append(message, "assssa{sv}", 1, CARD2, "test", "to see", "block", 0);
         } else if (strcmp(member, "SetPolicy") == 0) {

@@ -47,6 +47,11 @@ int handle_get_history(Bus *bus, sd_bus_message *message, const Device *device, 
 /* Reads an a{sv} of what rows have to match. */
 int history_filter_read(sd_bus_message *message, const Device *device, HistoryFilter *ret,
                         sd_bus_error *error);
+/* May this user ask for these rows? Sets AccessDenied. */
+int history_filter_check(const HistoryFilter *filter, uint32_t viewer_uid, sd_bus_error *error);
+/* history-transfer.c: from machine to machine. */
+int handle_export_history(Bus *bus, sd_bus_message *message, sd_bus_error *error);
+int handle_import_history(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);

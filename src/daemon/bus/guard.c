@@ -45,6 +45,8 @@ static const struct {
         {MANAGER_IFACE, "GetPolicy", RULE_READ},
         {MANAGER_IFACE, "ListPolicies", RULE_READ},
         {MANAGER_IFACE, "GetHistory", RULE_READ},
+        {MANAGER_IFACE, "ExportHistory", RULE_READ},
+        {MANAGER_IFACE, "ImportHistory", RULE_CHANGE},
         {DEVICE_IFACE, "GetMethods", RULE_READ},
         {DEVICE_IFACE, "Plan", RULE_READ},
         {DEVICE_IFACE, "GetHolders", RULE_READ},

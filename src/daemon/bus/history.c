@@ -127,17 +127,25 @@ static void on_found(void *userdata, int error, const HistoryRow *rows, size_t n
                                strerror(-r));
 }
 
+int history_filter_check(const HistoryFilter *filter, uint32_t viewer_uid, sd_bus_error *error)
+{
+        if (!filter->has_uid || viewer_uid == 0 || filter->uid == viewer_uid)
+                return 0;
+        return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED,
+                                 "Who asked for which reset is told to root only; your own uid is %u. Leave "
+                                 "'uid' out to see what happened, without who asked for it.",
+                                 viewer_uid);
+}
+
 static void identified(PendingCall *pending)
 {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         HistoryQuery *query = (HistoryQuery *) pending;
         History *history = attempt_log_history(pending->bus->log);
-        int r;
+        int r = history_filter_check(&query->filter, pending->uid, &error);
 
-        if (query->filter.has_uid && pending->uid != 0 && query->filter.uid != pending->uid) {
-                pending_refuse(pending, SD_BUS_ERROR_ACCESS_DENIED,
-                               "Who asked for which reset is told to root only; your own uid is %u. Leave "
-                               "'uid' out to see what happened, without who asked for it.",
-                               pending->uid);
+        if (r < 0) {
+                pending_fail(pending, &error, r);
                 return;
         }
         r = history ? history_query(history, &query->filter, on_found, query, &query->call) : -ENODATA;

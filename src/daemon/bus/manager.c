@@ -150,6 +150,16 @@ static int get_history(sd_bus_message *message, void *userdata, sd_bus_error *er
         return handle_get_history(userdata, message, NULL, error);
 }
 
+static int export_history(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_export_history(userdata, message, error);
+}
+
+static int import_history(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_import_history(userdata, message, error);
+}
+
 static int get_version(sd_bus *connection, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
@@ -192,6 +202,11 @@ static const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_RESULT("aa{sv}", rules), list_policies, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows),
                                 get_history, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ExportHistory", SD_BUS_ARGS("s", signed_off_by, "a{sv}", filter),
+                                SD_BUS_RESULT("h", file, "t", rows), export_history,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ImportHistory", SD_BUS_ARGS("h", file, "a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", result), import_history, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", job, "s", address), 0),
         SD_BUS_SIGNAL_WITH_ARGS("PrepareForReset", SD_BUS_ARGS("u", job, "ao", reset_set, "b", start), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", job, "s", address, "s", result), 0),

@@ -432,6 +432,15 @@ void journal_history_news(const HistoryNews *news)
                                -news->error, NULL);
 }
 
+void journal_history_imported(const HistoryImport *import, uint32_t uid)
+{
+        (void) sd_journal_send("MESSAGE=uid %u has imported %" PRIu64
+                               " rows of history, signed off by %s (%" PRIu64 " were known).",
+                               uid, import->n_added, import->origin, import->n_known, "PRIORITY=%i",
+                               LOG_NOTICE, "MESSAGE_ID=" MESSAGE_ID_HISTORY_IMPORTED, "PCIRESETD_UID=%u",
+                               uid, NULL);
+}
+
 void journal_history_failed(const char *what, int error)
 {
         (void) sd_journal_send("MESSAGE=The history of resets: %s: %s", what, strerror(-error),

@@ -65,6 +65,8 @@ void journal_claim_orphaned(const ClaimRecord *record);
 void journal_authorization_kept(void);
 /* What became of the file, or of rows that are not stored. */
 void journal_history_news(const HistoryNews *news);
+/* Rows that somebody else has signed off count from now on. */
+void journal_history_imported(const HistoryImport *import, uint32_t uid);
 /* There is no history, or something is not in it. */
 void journal_history_failed(const char *what, int error);
 void journal_bus_failed(const char *what, int error);

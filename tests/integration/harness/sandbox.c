@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -78,6 +79,16 @@ char *file_read(const char *path, size_t *ret_size)
                 *ret_size = (size_t) ftell(file);
         (void) fclose(file);
         return data;
+}
+
+int file_sealed(const char *text)
+{
+        int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t) strlen(text));
+        ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK), 0);
+        return fd;
 }
 
 void directory_make(const char *format, ...)

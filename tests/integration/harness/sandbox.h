@@ -35,3 +35,6 @@ void directory_remove(const char *path); /* with all that is in it */
 /* What is tested: PCIRESETD, PCIRESET_WORKER, PCIRESETD_KERNEL_MODEL and PCIRESETD_SOURCE (the tree), as
  * they were built, or as the environment variable of that name says. */
 const char *tested_path(const char *variable);
+
+/* A memfd with this text, sealed, as those that go over the bus. */
+int file_sealed(const char *text);
