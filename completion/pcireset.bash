@@ -28,7 +28,7 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders doctor report reset run inhibit jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders doctor report history reset run inhibit jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -52,10 +52,19 @@ _pcireset() {
         plan) options+=' --in-use --when-idle --lease=' ;;
         methods) options+=' --in-use' ;;
         report) options+=' --with-serials' ;;
+        history) options+=' --method= --verdict= --source= --hardware= --since= --limit= --signed-off-by=' ;;
         esac
 
         if [[ $cur == --mode=* ]]; then
                 COMPREPLY=($(compgen -W 'block delay' -- "${cur#*=}"))
+                return
+        fi
+        if [[ $cur == --verdict=* ]]; then
+                COMPREPLY=($(compgen -W 'ok degraded dead unverified' -- "${cur#*=}"))
+                return
+        fi
+        if [[ $cur == --source=* ]]; then
+                COMPREPLY=($(compgen -W 'own imported' -- "${cur#*=}"))
                 return
         fi
         if [[ $cur == -* ]]; then
@@ -70,6 +79,11 @@ _pcireset() {
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;
+        1:history)
+                COMPREPLY=($(compgen -W "export import $(_pcireset_addresses "$cur")" -- "$cur"))
+                __ltrim_colon_completions "$cur"
+                ;;
+        2:history) [[ ${typed[1]} == import ]] && _filedir ;;
         2:plan | 2:reset) COMPREPLY=($(compgen -W "$(_pcireset_methods "${typed[1]}")" -- "$cur")) ;;
         1:cancel)
                 COMPREPLY=($(compgen -W "$(pcireset jobs 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }')" -- "$cur"))

@@ -13,11 +13,15 @@
 #include <string.h>
 
 #include "pcireset/text.h"
+#include "shared/method.h"
 #include "shared/utf8.h"
 
 /* What the daemon accepts as timeout_usec. */
 #define TIMEOUT_MIN_SECONDS 1UL
 #define TIMEOUT_MAX_SECONDS 3600UL
+/* What the daemon accepts as limit, and how many minutes to weeks are enough for everybody. */
+#define LIMIT_MAX 1000U
+#define SINCE_MAX 100000U
 
 enum {
         ARG_WORD = 1, /* getopt's, for what is no option */
@@ -31,6 +35,13 @@ enum {
         ARG_WHY,
         ARG_MODE,
         ARG_WITH_SERIALS,
+        ARG_METHOD,
+        ARG_VERDICT,
+        ARG_SOURCE,
+        ARG_HARDWARE,
+        ARG_SINCE,
+        ARG_LIMIT,
+        ARG_SIGNED_OFF_BY,
         ARG_NO_ASK_PASSWORD,
         ARG_VERSION,
 };
@@ -46,6 +57,13 @@ static const struct option long_options[] = {
         {"why", required_argument, NULL, ARG_WHY},
         {"mode", required_argument, NULL, ARG_MODE},
         {"with-serials", no_argument, NULL, ARG_WITH_SERIALS},
+        {"method", required_argument, NULL, ARG_METHOD},
+        {"verdict", required_argument, NULL, ARG_VERDICT},
+        {"source", required_argument, NULL, ARG_SOURCE},
+        {"hardware", required_argument, NULL, ARG_HARDWARE},
+        {"since", required_argument, NULL, ARG_SINCE},
+        {"limit", required_argument, NULL, ARG_LIMIT},
+        {"signed-off-by", required_argument, NULL, ARG_SIGNED_OFF_BY},
         {"no-ask-password", no_argument, NULL, ARG_NO_ASK_PASSWORD},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, ARG_VERSION},
@@ -92,6 +110,111 @@ static void parse_text(CommandLine *line, Option option, const char *name, const
                         name);
         *ret = optarg;
         line->given |= option;
+}
+
+/* A whole number of at least 1. */
+static bool parse_number(const char *text, uint64_t max, char **end, uint64_t *ret)
+{
+        errno = 0;
+        *ret = strtoull(text, end, 10);
+        return text[0] >= '0' && text[0] <= '9' && errno == 0 && *ret >= 1 && *ret <= max;
+}
+
+static void parse_limit(Client *client, CommandLine *line)
+{
+        char *end;
+
+        if (!parse_number(optarg, LIMIT_MAX, &end, &client->filter.limit) || *end)
+                command_line_complain(line, "--limit=%s: not a whole number from 1 to %u", optarg,
+                                      LIMIT_MAX);
+        line->given |= OPTION_LIMIT;
+}
+
+static void parse_since(Client *client, CommandLine *line)
+{
+        static const struct {
+                const char *unit;
+                uint64_t usec;
+        } units[] = {
+                {"min", 60 * USEC_PER_SEC},
+                {"h", 3600 * USEC_PER_SEC},
+                {"d", 86400 * USEC_PER_SEC},
+                {"w", 7 * 86400 * USEC_PER_SEC},
+        };
+        uint64_t number;
+        char *end;
+
+        line->given |= OPTION_SINCE;
+        if (parse_number(optarg, SINCE_MAX, &end, &number))
+                for (size_t i = 0; i < ELEMENTSOF(units); i++)
+                        if (strcmp(end, units[i].unit) == 0) {
+                                client->filter.age_usec = number * units[i].usec;
+                                return;
+                        }
+        command_line_complain(line, "--since=%s: not how long ago, like 30min, 12h, 7d or 4w", optarg);
+}
+
+static void parse_hardware(Client *client, CommandLine *line)
+{
+        static const char digits[] = "0123456789abcdefABCDEF";
+
+        if (strlen(optarg) != 9 || strspn(optarg, digits) != 4 || optarg[4] != ':' ||
+            strspn(optarg + 5, digits) != 4)
+                command_line_complain(line, "--hardware=%s: not ids of vendor and device, like 8086:10d3",
+                                      optarg);
+        client->filter.hardware = optarg;
+        line->given |= OPTION_HARDWARE;
+}
+
+/* One of a few words. */
+static void parse_word(CommandLine *line, Option option, const char *name, const char *const *words,
+                       const char **ret)
+{
+        bool known = false;
+
+        for (; *words; words++)
+                known |= strcmp(*words, optarg) == 0;
+        if (!known)
+                command_line_complain(line, "--%s=%s: the history has no such %s", name, optarg, name);
+        *ret = optarg;
+        line->given |= option;
+}
+
+static void parse_method(Client *client, CommandLine *line)
+{
+        if (!reset_method_name_is_valid(optarg))
+                command_line_complain(line, "--method=%s: that cannot be a reset method", optarg);
+        client->filter.method = optarg;
+        line->given |= OPTION_METHOD;
+}
+
+static void take_filter(Client *client, CommandLine *line, int c)
+{
+        static const char *const verdicts[] = {"ok", "degraded", "dead", "unverified", NULL};
+        static const char *const sources[] = {"own", "imported", NULL};
+
+        switch (c) {
+        case ARG_METHOD:
+                parse_method(client, line);
+                break;
+        case ARG_VERDICT:
+                parse_word(line, OPTION_VERDICT, "verdict", verdicts, &client->filter.verdict);
+                break;
+        case ARG_SOURCE:
+                parse_word(line, OPTION_SOURCE, "source", sources, &client->filter.source);
+                break;
+        case ARG_HARDWARE:
+                parse_hardware(client, line);
+                break;
+        case ARG_SINCE:
+                parse_since(client, line);
+                break;
+        case ARG_LIMIT:
+                parse_limit(client, line);
+                break;
+        default:
+                parse_text(line, OPTION_SIGNED_OFF_BY, "signed-off-by", &client->signed_off_by);
+        }
 }
 
 static void parse_mode(Client *client, CommandLine *line)
@@ -166,6 +289,15 @@ static void take_option(Client *client, CommandLine *line, int c, char **argv)
                 client->with_serials = true;
                 line->given |= OPTION_WITH_SERIALS;
                 break;
+        case ARG_METHOD:
+        case ARG_VERDICT:
+        case ARG_SOURCE:
+        case ARG_HARDWARE:
+        case ARG_SINCE:
+        case ARG_LIMIT:
+        case ARG_SIGNED_OFF_BY:
+                take_filter(client, line, c);
+                break;
         case ARG_NO_ASK_PASSWORD:
                 client->ask_password = false;
                 break;
@@ -228,6 +360,13 @@ void command_line_check_options(CommandLine *line, const char *verb, unsigned al
                 {OPTION_WHY, "--why"},
                 {OPTION_MODE, "--mode"},
                 {OPTION_WITH_SERIALS, "--with-serials"},
+                {OPTION_METHOD, "--method"},
+                {OPTION_VERDICT, "--verdict"},
+                {OPTION_SOURCE, "--source"},
+                {OPTION_HARDWARE, "--hardware"},
+                {OPTION_SINCE, "--since"},
+                {OPTION_LIMIT, "--limit"},
+                {OPTION_SIGNED_OFF_BY, "--signed-off-by"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)

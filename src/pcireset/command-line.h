@@ -19,6 +19,13 @@ typedef enum Option {
         OPTION_WHY = 1 << 6,
         OPTION_MODE = 1 << 7,
         OPTION_WITH_SERIALS = 1 << 8,
+        OPTION_METHOD = 1 << 9,
+        OPTION_VERDICT = 1 << 10,
+        OPTION_SOURCE = 1 << 11,
+        OPTION_HARDWARE = 1 << 12,
+        OPTION_SINCE = 1 << 13,
+        OPTION_LIMIT = 1 << 14,
+        OPTION_SIGNED_OFF_BY = 1 << 15,
 } Option;
 
 typedef struct CommandLine {

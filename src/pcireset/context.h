@@ -34,6 +34,14 @@ typedef enum ExitCode {
         EXIT_COMMAND_NOT_FOUND = 127,
 } ExitCode;
 
+/* Which rows of the history. Nothing: all. */
+typedef struct HistoryFilter {
+        const char *method, *verdict, *source;
+        const char *hardware; /* vvvv:dddd */
+        uint64_t age_usec; /* no older than that */
+        uint64_t limit;
+} HistoryFilter;
+
 typedef struct Client {
         sd_bus *bus;
         bool json;
@@ -46,6 +54,8 @@ typedef struct Client {
         const char *lease; /* the id of one, NULL: not given */
         const char *who, *why; /* to be told to others, NULL: not given */
         const char *mode; /* `block` or `delay`, NULL: not given */
+        HistoryFilter filter;
+        const char *signed_off_by; /* who vouches for what is exported, NULL: not given */
         bool runs_command; /* the verb is one that does */
         char **command; /* NULL-terminated; NULL as long as it is not known */
         struct json_object **failure; /* where a failure is put instead of being told; NULL: told */

@@ -28,6 +28,10 @@
 #define PLAN_OPTIONS  (OPTION_IN_USE | OPTION_WHEN_IDLE | OPTION_LEASE)
 #define RESET_OPTIONS (OPTION_IN_USE | OPTION_WHEN_IDLE | OPTION_TIMEOUT | OPTION_NO_WAIT | OPTION_LEASE)
 
+#define HISTORY_OPTIONS                                                                                     \
+        (OPTION_METHOD | OPTION_VERDICT | OPTION_SOURCE | OPTION_HARDWARE | OPTION_SINCE | OPTION_LIMIT |   \
+         OPTION_SIGNED_OFF_BY)
+
 /* What the arguments of a verb are. */
 typedef enum Arguments {
         ARGUMENTS_OTHER, /* the verb's own business */
@@ -53,6 +57,8 @@ static const Verb verbs[] = {
         {"holders", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_holders},
         {"doctor", " [ADDRESS]", 0, 1, ARGUMENTS_DEVICE, 0, verb_doctor},
         {"report", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_WITH_SERIALS, verb_report},
+        {"history", " [ADDRESS | export [ADDRESS] | import [FILE]]", 0, 2, ARGUMENTS_OTHER, HISTORY_OPTIONS,
+         verb_history},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY, verb_run},
@@ -79,6 +85,9 @@ static void print_help(void)
                 "  holders ADDRESS          who uses the device now\n"
                 "  doctor [ADDRESS]         why a device can or cannot be reset now, and the next step\n"
                 "  report ADDRESS           what a kernel developer needs to know of a device\n"
+                "  history [ADDRESS]        what became of resets\n"
+                "  history export [ADDRESS], history import [FILE]\n"
+                "                           move that from machine to machine\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
                 "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
                 "                           run a command that has the devices for itself\n"
@@ -104,6 +113,10 @@ static void print_help(void)
                 "  --with-serials           report: with serial numbers and MAC addresses\n"
                 "  --who=TEXT, --why=TEXT   run, inhibit: what others are told\n"
                 "  --mode=MODE              inhibit: block (the default) or delay\n"
+                "  --method=METHOD, --verdict=VERDICT, --source=own|imported, --hardware=VVVV:DDDD,\n"
+                "  --since=AGE, --limit=N   history: only such resets, no older than 30min, 12h, 7d or 4w,\n"
+                "                           so many of them (1 to 1000; else 100)\n"
+                "  --signed-off-by=TEXT     history export: who vouches for it\n"
                 "  --no-ask-password        never ask for a password\n"
                 "  --help, --version\n"
                 "\n"

@@ -16,6 +16,7 @@ int verb_plan(Client *client, char **arguments);
 int verb_holders(Client *client, char **arguments);
 int verb_doctor(Client *client, char **arguments);
 int verb_report(Client *client, char **arguments);
+int verb_history(Client *client, char **arguments);
 int verb_reset(Client *client, char **arguments);
 int verb_run(Client *client, char **arguments);
 int verb_inhibit(Client *client, char **arguments);

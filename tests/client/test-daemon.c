@@ -149,6 +149,33 @@ START_TEST(test_looks)
 }
 END_TEST
 
+START_TEST(test_history)
+{
+        start();
+        model_dies(CARD2, "pm");
+        expect(UID_ALICE, "$P reset " CARD " flr", 0, "verified: ok");
+        expect(UID_ALICE, "$P reset " CARD2 " pm", 7, "dead");
+        expect(UID_ALICE, "$P history", 0, "8086:10d3  flr     1      1   0 ");
+        expect(UID_ALICE, "$P history " CARD2, 0, "dead");
+        expect(UID_BOB, "$P history " CARD " --verdict dead", 0, "The history knows of no such reset.");
+        expect(UID_BOB, "$P history --json --limit 1 --since 1h --hardware 8086:10d3 --method pm", 0,
+               "\"verdict\": \"dead\"");
+        expect(UID_BOB, "$P history export --signed-off-by 'Ann <a@example.org>' >" SHARED "/history", 0,
+               "2 rows were exported.");
+        expect(UID_BOB, "head -n 1 " SHARED "/history", 0, "\"signed_off_by\":\"Ann <a@example.org>\"");
+        daemon_stop();
+        ck_assert_int_eq(system("rm -r /var/lib/pciresetd/history.db*"), 0);
+        daemon_start();
+        expect(UID_ALICE, "$P history", 0, "The history knows of no such reset.");
+        expect(UID_ALICE, "$P history import " SHARED "/history", 0,
+               "2 rows signed off by Ann <a@example.org> were imported; 0 were known already.");
+        expect(UID_ALICE, "$P history import <" SHARED "/history", 0, "0 rows signed off by");
+        expect(UID_BOB, "$P history --source imported", 0, "imported from Ann <a@example.org>");
+        expect(UID_ALICE, "echo nonsense | $P history import -", 2, "Line 1");
+        expect(UID_ALICE, "$P history import /nowhere", 1, "/nowhere cannot be read");
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("client-daemon");
@@ -158,5 +185,6 @@ int main(void)
         program_add(&program, test_run_hands_the_lease_on);
         program_add(&program, test_inhibit);
         program_add(&program, test_looks);
+        program_add(&program, test_history);
         return program_run(&program);
 }
