@@ -28,10 +28,12 @@
 typedef enum HolderKind {
         /* Hard. */
         HOLDER_ROOT, /* the root file system is on it; what: the block device */
-        HOLDER_MOUNT, /* what: "/dev/nvme0n1p1 on /mnt" */
+        HOLDER_MOUNT, /* what: "/dev/nvme0n1p1 on /mnt", as seen in the mount namespace of the process, if
+                       * there is one */
         HOLDER_SWAP, /* what: the block device or file */
-        HOLDER_BLOCK, /* a block device of it is claimed, by whom is not seen: a mount in another namespace,
-                       * device-mapper, md; what: the block device and, where known, what is stacked on it */
+        HOLDER_BLOCK, /* a block device of it is claimed, by whom is not seen: device-mapper, md, a mount in
+                       * a namespace without processes; what: the block device and, where known, what is
+                       * stacked on it */
         HOLDER_NETWORK, /* an interface of it is up and has addresses, its own or those of a bond, bridge or
                          * VLAN above it; what: "eth0 192.0.2.1/24", and " in netns /run/netns/blue" if it is
                          * in another network namespace: where that is bound, or its number */
@@ -54,8 +56,8 @@ typedef enum HolderKind {
 typedef struct Holder {
         PciAddress device;
         HolderKind kind;
-        uint32_t pid; /* in our pid namespace, 0: not a process; of what is in another network namespace, the
-                       * first one in there */
+        uint32_t pid; /* in our pid namespace, 0: not a process; of what is in another namespace, the first
+                       * one in there */
         uint32_t uid; /* of the process; means nothing without a pid */
         char command[HOLDER_COMMAND_MAX]; /* of the process, else empty */
         char unit[HOLDER_UNIT_MAX]; /* its systemd unit, empty: none known */

@@ -12,157 +12,56 @@
  * counts as used (HOLDER_HIDDEN).
  */
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
 #include "shared/driver.h"
 #include "worker/clock.h"
 #include "worker/holders-look.h"
+#include "worker/namespaces.h"
 #include "worker/rtnetlink.h"
 
 #define CLASS_NETWORK 0x02U
 #define CLASS_SERIAL  0x0cU /* USB and InfiniBand */
 
-#define NAMESPACES_MAX 1024U
 /* What is not visited by then is left out: each visit waits for the kernel's lock. */
 #define VISITS_USEC (10 * USEC_PER_SEC)
 
-typedef struct Namespace {
-        uint64_t inode;
-        int fd;
-        uint32_t pid; /* the first process in it, 0: none */
-        char *path; /* where it is bound, as the first process sees it; NULL: nowhere */
-} Namespace;
-
 typedef struct Visits {
         Look *look;
-        uint64_t own; /* our own namespace's inode */
-        Namespace *all;
-        size_t n, size;
+        Namespaces namespaces;
         int result;
 } Visits;
 
 /* ---- which there are ---- */
-
-static Namespace *find_namespace(const Visits *visits, uint64_t inode)
-{
-        for (size_t i = 0; i < visits->n; i++)
-                if (visits->all[i].inode == inode)
-                        return &visits->all[i];
-        return NULL;
-}
-
-/* Takes over the descriptor. 0 or -ENOMEM. */
-static int add_namespace(Visits *visits, const Namespace *namespace)
-{
-        int r = look_grow((void **) &visits->all, &visits->size, visits->n, sizeof(*visits->all));
-
-        if (r < 0) {
-                (void) close(namespace->fd);
-                return r;
-        }
-        visits->all[visits->n++] = *namespace;
-        return 0;
-}
-
-/* Opens the file of a namespace and checks that it is this one. A descriptor or a negative errno. */
-static int open_namespace(const Look *look, uint64_t inode, const char *path)
-{
-        _cleanup_close_ int fd = look_open(look->roots.proc, O_RDONLY | O_NONBLOCK, "%s", path);
-        struct stat st;
-
-        if (fd < 0)
-                return fd;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        return st.st_ino == inode ? steal_fd(fd) : -ESTALE;
-}
-
-static int note_process(Visits *visits, int proc_fd, uint32_t pid)
-{
-        Namespace namespace = {.pid = pid}, *known;
-        char path[32];
-        struct stat st;
-
-        (void) snprintf(path, sizeof(path), "%" PRIu32 "/ns/net", pid);
-        if (fstatat(proc_fd, path, &st, 0) < 0 || st.st_ino == visits->own)
-                return 0;
-        known = find_namespace(visits, st.st_ino);
-        if (known) {
-                if (pid < known->pid)
-                        known->pid = pid;
-                return 0;
-        }
-        if (visits->n == NAMESPACES_MAX)
-                return 0;
-        namespace.inode = st.st_ino;
-        namespace.fd = open_namespace(visits->look, st.st_ino, path);
-        return namespace.fd < 0 ? 0 : add_namespace(visits, &namespace);
-}
-
-static int find_by_processes(Visits *visits)
-{
-        int fd = look_open(visits->look->roots.proc, O_RDONLY | O_DIRECTORY, ".");
-        struct dirent *entry;
-        DIR *directory;
-        int r = 0;
-
-        if (fd < 0)
-                return 0;
-        directory = fdopendir(fd);
-        if (!directory) {
-                (void) close(fd);
-                return -ENOMEM;
-        }
-        while (r >= 0 && (entry = readdir(directory))) {
-                char *end;
-                unsigned long pid = strtoul(entry->d_name, &end, 10);
-
-                if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && *end == '\0' && pid <= INT32_MAX)
-                        r = note_process(visits, fd, (uint32_t) pid);
-        }
-        (void) closedir(directory);
-        return r;
-}
 
 /* A line of mountinfo about a bound namespace:
  * `36 25 0:4 net:[4026532281] /run/netns/blue rw shared:5 - nsfs nsfs rw`. */
 static int note_mount(Visits *visits, const char *line)
 {
         _cleanup_free_ char *where = NULL, *path = NULL;
-        Namespace namespace = {}, *known;
+        Namespace *namespace;
+        uint64_t inode;
+        int r;
 
         if (!strstr(line, " - nsfs ") ||
-            sscanf(line, "%*u %*u %*u:%*u net:[%" SCNu64 "] %ms", &namespace.inode, &where) != 2 ||
-            namespace.inode == visits->own)
+            sscanf(line, "%*u %*u %*u:%*u net:[%" SCNu64 "] %ms", &inode, &where) != 2)
                 return 0;
         look_unescape(where);
-        known = find_namespace(visits, namespace.inode);
-        if (known) {
-                if (!known->path)
-                        known->path = steal_pointer(where);
-                return 0;
-        }
-        if (visits->n == NAMESPACES_MAX)
-                return 0;
         if (asprintf(&path, "1/root%s", where) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
-        namespace.fd = open_namespace(visits->look, namespace.inode, path);
-        if (namespace.fd < 0)
-                return 0;
-        namespace.path = steal_pointer(where);
-        return add_namespace(visits, &namespace);
+        r = namespaces_add(&visits->namespaces, visits->look, inode, path, &namespace);
+        if (r > 0 && !namespace->path)
+        namespace->path = steal_pointer(where);
+        return r < 0 ? r : 0;
 }
 
 static int find_by_mounts(Visits *visits)
@@ -271,8 +170,8 @@ static void *visit_all(void *data)
         Visits *visits = data;
         uint64_t end = now_usec() + VISITS_USEC;
 
-        for (size_t i = 0; i < visits->n && visits->result >= 0 && now_usec() < end; i++)
-                visits->result = visit(visits->look, &visits->all[i]);
+        for (size_t i = 0; i < visits->namespaces.n && visits->result >= 0 && now_usec() < end; i++)
+                visits->result = visit(visits->look, &visits->namespaces.all[i]);
         return NULL;
 }
 
@@ -287,39 +186,25 @@ static bool may_have_interfaces(const Member *member)
                member->class >> 16 == CLASS_SERIAL;
 }
 
-static void visits_done(Visits *visits)
-{
-        for (size_t i = 0; i < visits->n; i++) {
-                (void) close(visits->all[i].fd);
-                free(visits->all[i].path);
-        }
-        free(visits->all);
-}
-
 int look_at_other_networks(Look *look)
 {
         Visits visits = {.look = look};
         bool is_needed = false;
-        _cleanup_close_ int own = -EBADF;
         pthread_t thread;
-        struct stat st;
         int r;
 
         for (size_t i = 0; i < look->n_members; i++)
                 is_needed |= may_have_interfaces(&look->members[i]);
-        own = is_needed ? look_open(look->roots.proc, O_PATH, "self/ns/net") : -ENOENT;
-        if (own < 0 || fstat(own, &st) < 0)
+        if (!is_needed)
                 return 0;
-        visits.own = st.st_ino;
-
-        r = find_by_processes(&visits);
+        r = namespaces_find(&visits.namespaces, look, "net");
         if (r >= 0)
                 r = find_by_mounts(&visits);
         /* It stays in the last namespace that it was in. */
-        if (r >= 0 && visits.n > 0 && pthread_create(&thread, NULL, visit_all, &visits) == 0) {
+        if (r >= 0 && visits.namespaces.n > 0 && pthread_create(&thread, NULL, visit_all, &visits) == 0) {
                 (void) pthread_join(thread, NULL);
                 r = visits.result;
         }
-        visits_done(&visits);
-        return r;
+        namespaces_done(&visits.namespaces);
+        return r == -ENOENT ? 0 : r;
 }

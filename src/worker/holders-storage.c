@@ -7,12 +7,13 @@
  * An exclusive open of a disk (bd_may_claim) fails if anybody has claimed the disk or a partition of it, and
  * every mount, swap, device-mapper, md or btrfs device claims what it is on, in whichever namespace. One
  * claim of the whole disk is therefore proof for all of it. Only disks are claimed: what is stacked claims
- * them itself.
+ * them itself. Where that finds a claim, the mounts in other namespaces are searched for the one behind it.
  */
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,12 +24,16 @@
 #include "worker/attribute.h"
 #include "worker/clock.h"
 #include "worker/holders-look.h"
+#include "worker/namespaces.h"
 
 #define STACK_NODES_MAX 65536U
 
 /* Another scan claims a disk too, for a moment. */
 #define CLAIM_TRIES      5U
 #define CLAIM_PAUSE_USEC (10 * USEC_PER_MSEC)
+
+/* How long the mounts of others are searched. */
+#define SEARCH_USEC (5 * USEC_PER_SEC)
 
 static void mark(Look *look, size_t index, bool is_mounted)
 {
@@ -216,19 +221,20 @@ static bool is_mount_of(const Look *look, const Mount *mount, const Node *node)
                path_is(look, mount->source, node);
 }
 
-static int note_mount(Look *look, const Mount *mount)
+/* `who` is a process that sees the mount in a namespace of its own; NULL: we see it. */
+static int note_mount(Look *look, const Mount *mount, const Holder *who)
 {
         for (size_t i = 0; i < look->n_nodes; i++) {
                 const Node *node = &look->nodes[i];
                 char what[HOLDER_WHAT_MAX + PATH_MAX];
-                bool is_root = strcmp(mount->where, "/") == 0;
+                bool is_root = !who && strcmp(mount->where, "/") == 0;
                 int r;
 
                 if (node->type != NODE_BLOCK || !is_mount_of(look, mount, node))
                         continue;
                 mark(look, i, true);
                 (void) snprintf(what, sizeof(what), "%s on %s", node->label, mount->where);
-                r = look_add(look, node->member, is_root ? HOLDER_ROOT : HOLDER_MOUNT, NULL,
+                r = look_add(look, node->member, is_root ? HOLDER_ROOT : HOLDER_MOUNT, who,
                              is_root ? node->label : what);
                 if (r < 0)
                         return r;
@@ -250,7 +256,7 @@ static int find_mounts(Look *look, const char *process)
 
                 if (!parse_mount(line, &mount))
                         return look_fail(look, EBADMSG, "the mounts of process %s make no sense", process);
-                r = note_mount(look, &mount);
+                r = note_mount(look, &mount, NULL);
                 if (r < 0)
                         return r;
         }
@@ -342,16 +348,56 @@ static bool is_claimed(Look *look, size_t index)
         return fd == -EBUSY;
 }
 
+/* What one process sees in a mount namespace of its own. Only by number: a name there may lead to another
+ * node than here. */
+static int find_mounts_of(Look *look, uint32_t pid)
+{
+        _cleanup_free_ char *text = NULL;
+        Holder who = {.silent = true};
+        char *save = NULL;
+        int r = look_read(look->roots.proc, &text, "%" PRIu32 "/mountinfo", pid);
+
+        /* It has gone, or we may not look: then there is a claim, and no more. */
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        look_describe(look, pid, &who);
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                Mount mount;
+
+                if (!parse_mount(line, &mount) || major(mount.device) == 0)
+                        continue;
+                r = note_mount(look, &mount, &who);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* In the mount namespaces that processes live in. Who is behind a claim is good to know, and no more. */
+static int find_mounts_elsewhere(Look *look)
+{
+        uint64_t end = now_usec() + SEARCH_USEC;
+        Namespaces namespaces = {};
+        int r = namespaces_find(&namespaces, look, "mnt");
+
+        for (size_t i = 0; i < namespaces.n && r >= 0 && now_usec() < end; i++)
+                r = find_mounts_of(look, namespaces.all[i].pid);
+        namespaces_done(&namespaces);
+        return r == -ENOENT ? 0 : r;
+}
+
 /* The disk is claimed, and nothing that was found explains it: says which of its partitions is. */
 static int tell_claimed(Look *look, size_t disk)
 {
         /* Another mount namespace, whose mounts nobody announces. */
         const Holder elsewhere = {.silent = true};
         bool is_partition = false;
+        int r = find_mounts_elsewhere(look);
 
+        if (r < 0 || look->nodes[disk].is_known)
+                return r;
         for (size_t i = 0; i < look->n_nodes; i++) {
                 const Node *node = &look->nodes[i];
-                int r;
 
                 if (node->type != NODE_BLOCK || node->below != disk || node->is_stacked ||
                     !is_claimed(look, i))

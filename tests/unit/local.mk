@@ -13,6 +13,7 @@ worker_unit_tests = \
 	tests/unit/test-device \
 	tests/unit/test-health \
 	tests/unit/test-holders \
+	tests/unit/test-holders-elsewhere \
 	tests/unit/test-holders-netns \
 	tests/unit/test-holders-network \
 	tests/unit/test-holders-processes \
@@ -72,6 +73,12 @@ tests_unit_test_holders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_holders_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_holders_LDFLAGS = $(holders_bed_ldflags)
 tests_unit_test_holders_LDADD = $(holders_bed_libs)
+
+tests_unit_test_holders_elsewhere_SOURCES = tests/unit/test-holders-elsewhere.c
+tests_unit_test_holders_elsewhere_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_holders_elsewhere_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_holders_elsewhere_LDFLAGS = $(holders_bed_ldflags)
+tests_unit_test_holders_elsewhere_LDADD = $(holders_bed_libs)
 
 tests_unit_test_holders_netns_SOURCES = tests/unit/test-holders-netns.c
 tests_unit_test_holders_netns_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -28,7 +28,8 @@ typedef enum Point {
 
 static uint32_t last_job = 100;
 static int user = -EBADF; /* has the node open */
-static bool user_claims; /* exclusively, so that the worker's claim fails */
+static bool user_claims; /* exclusively, so that the worker's claim fails, */
+static bool is_mount; /* by a mount in a namespace of his own */
 static bool seen_user, seen_claim; /* by the last look */
 static unsigned n_scans;
 static Point act_at;
@@ -80,8 +81,10 @@ static void scan_once(void)
         at(DURING_CLAIM);
         (void) close(fd);
         at(AFTER_CLAIM);
-        if (seen_claim)
-                answer_add_holder(&answer, HOLDER_BLOCK, 0);
+        if (seen_claim) {
+                answer_add_holder(&answer, is_mount ? HOLDER_MOUNT : HOLDER_BLOCK, 0);
+                answer.holders[0].silent = true;
+        }
         at(BEFORE_FENCE);
         raise_fence(job);
         at(AFTER_FENCE);
@@ -142,9 +145,9 @@ static const struct {
         {user_comes_and_goes, false},
 };
 
-/* Indexed by the point, what happens there, whether the user claims, and whether the node is known before.
- */
-#define MACHINES ((int) (POINTS * ELEMENTSOF(acts) * 2 * 2))
+/* Indexed by the point, what happens there, how the user claims, and whether the node is known before. */
+#define CLAIMS   3U
+#define MACHINES ((int) (POINTS * ELEMENTSOF(acts) * CLAIMS * 2))
 
 START_TEST(nothing_is_missed_during_a_scan)
 {
@@ -155,8 +158,9 @@ START_TEST(nothing_is_missed_during_a_scan)
         i /= POINTS;
         if (acts[i % ELEMENTSOF(acts)].open_before)
                 user_opens();
-        user_claims = i / ELEMENTSOF(acts) % 2;
-        if (i / ELEMENTSOF(acts) / 2) {
+        user_claims = i / ELEMENTSOF(acts) % CLAIMS > 0;
+        is_mount = i / ELEMENTSOF(acts) % CLAIMS > 1;
+        if (i / ELEMENTSOF(acts) / CLAIMS) {
                 scan_once();
                 check_machine();
         }

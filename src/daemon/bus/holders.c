@@ -103,34 +103,36 @@ static const struct {
         [HOLDER_VFIO] = {"VFIO user ", " has it open"},
 };
 
-/* What lives in the process's network namespace, and is not open. */
-static bool is_interface(const Holder *holder)
+/* The others of a process's are in a namespace of its own. */
+static bool is_open(const Holder *holder)
 {
-        return holder->kind == HOLDER_NETWORK || holder->kind == HOLDER_INTERFACE;
+        return holder->kind == HOLDER_PROCESS || holder->kind == HOLDER_VFIO;
 }
 
 static void print_visible(FILE *f, const Holder *holder)
 {
         const char *comma = holder->unit[0] ? ", " : "";
 
-        if (holder->pid == 0 || is_interface(holder))
+        if (holder->pid == 0 || !is_open(holder))
                 fprintf(f, "%s%s%s", words[holder->kind].before, holder->what, words[holder->kind].after);
-        if (holder->pid != 0 && is_interface(holder))
-                fprintf(f, ", with process %u (%s, uid %u%s%s)", holder->pid, holder->command, holder->uid,
-                        comma, holder->unit);
-        else if (holder->pid != 0)
-                fprintf(f, "process %u (%s, uid %u%s%s) has %s open", holder->pid, holder->command,
-                        holder->uid, comma, holder->unit, holder->what);
+        if (holder->pid == 0)
+                return;
+        fprintf(f, "%sprocess %u (%s, uid %u%s%s)", is_open(holder) ? "" : ", in the namespace of ",
+                holder->pid, holder->command, holder->uid, comma, holder->unit);
+        if (is_open(holder))
+                fprintf(f, " has %s open", holder->what);
 }
 
 static void print_hidden(FILE *f, const Holder *holder, uint32_t count)
 {
-        fprintf(f, "%s%u process%s of others %s ", holder->truncated ? "at least " : "", count,
-                count == 1 ? "" : "es", count == 1 ? "has" : "have");
-        if (is_interface(holder))
-                fputs("a network interface of it in another network namespace", f);
+        bool is_one = count == 1;
+
+        fprintf(f, "%s%u process%s of others %s it ", holder->truncated ? "at least " : "", count,
+                is_one ? "" : "es", is_one ? "has" : "have");
+        if (is_open(holder))
+                fprintf(f, "open%s", holder->kind == HOLDER_VFIO ? " through VFIO" : "");
         else
-                fprintf(f, "it open%s", holder->kind == HOLDER_VFIO ? " through VFIO" : "");
+                fputs(is_one ? "in a namespace of its own" : "in namespaces of their own", f);
 }
 
 void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid, const PciAddress *target)

@@ -244,7 +244,8 @@ static void look_at_holders(Watched *device, const WorkerScan *scan, bool *ret_c
                 hash = hash_bytes(hash, &holder->kind, sizeof(holder->kind));
                 hash = hash_bytes(hash, &holder->pid, sizeof(holder->pid));
                 hash = hash_bytes(hash, holder->what, strlen(holder->what) + 1);
-                *ret_claimed = *ret_claimed || holder->kind == HOLDER_BLOCK;
+                *ret_claimed = *ret_claimed || holder->kind == HOLDER_BLOCK ||
+                               (holder->kind == HOLDER_MOUNT && holder->silent);
                 if (holder->kind == HOLDER_NETWORK || holder->kind == HOLDER_INTERFACE ||
                     holder->kind == HOLDER_HIDDEN)
                         device->has_network = true;

@@ -71,12 +71,16 @@ def container(bed: Bed) -> None:
     # Whose it is not is told no more than that there is somebody.
     (holder,) = bob.holders(address)
     assert holder["kind"] == "network" and holder["count"] == 1 and "what" not in holder, holder
+    error = root.reset_refused(address, "flr", in_use=True)
+    assert error.name == IN_USE and f"in the namespace of process {pid} (sleep, uid 0, container.service)" in error.text, error
+    error = bob.reset_refused(address, "flr")
+    assert error.name == IN_USE and "1 process of others has it in a namespace of its own" in error.text, error
     bed.wait_until(lambda: bob.property(address, "InUse"), 10, "the property to follow")
     bed.guest.run("systemctl stop container", check=True)
     bed.wait_until(lambda: not bob.property(address, "InUse"), 30, "the device to be free")
 
 
-@case("when_idle hears of the end of a mount in another namespace, which nobody announces", timeout=150)
+@case("a mount in another namespace is named, and its end, which nobody announces, is heard of by who waits", timeout=150)
 def mount(bed: Bed) -> None:
     address, root, alice, trace = bed.plug_nvme(), Caller(bed, "root"), Caller(bed), bed.trace()
 
@@ -86,16 +90,26 @@ def mount(bed: Bed) -> None:
     bed.defer(unplug)
     bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
     bed.guest.run("mkfs.ext4 -q /dev/nvme0n1 && mkdir -p /mnt/nvme && udevadm settle", timeout=60, check=True)
-    script = "mount /dev/nvme0n1 /mnt/nvme && echo mounted && read line && umount /mnt/nvme && echo unmounted && sleep 600"
-    bed.guest.run("mkfifo /run/go", check=True)
-    bed.defer(lambda: bed.guest.run("rm /run/go"))
-    process = bed.guest.start(["unshare", "-m", "sh", "-c", f"exec <>/run/go; {script}"])
+    mounting = "mount /dev/nvme0n1 /mnt/nvme && echo mounted"
+    process = bed.guest.start(["unshare", "-m", "sh", "-c", f"{mounting} && exec sleep 600"])
     bed.defer(process.kill)
     process.wait_output("mounted\n", 20)
-    bed.wait_until(lambda: [h["kind"] for h in root.holders(address)] == ["block"], 15, "the mount to be seen")
+    (holder,) = root.holders(address)
+    assert (holder["kind"], holder["what"], holder["pid"], holder["hard"]) == (
+        "mount", "/dev/nvme0n1 on /mnt/nvme", process.pid, True), holder
+    bed.wait_until(lambda: alice.property(address, "InUse"), 10, "the property to follow")
+    process.kill()
+    bed.wait_until(lambda: not alice.property(address, "InUse"), 20, "the device to be free with the process's end")
+
+    bed.guest.run("mkfifo /run/go", check=True)
+    bed.defer(lambda: bed.guest.run("rm /run/go"))
+    process = bed.guest.start(["unshare", "-m", "sh", "-c", f"exec <>/run/go; {mounting} && read line && "
+                               "umount /mnt/nvme && echo gone && sleep 600"])
+    bed.defer(process.kill)
+    process.wait_output("mounted\n", 20)
     call = alice.reset_start(address, "flr", when_idle=True)
     alice.wait_phase(address, "waiting_idle")
     bed.guest.run("echo >/run/go", check=True)
-    process.wait_output("unmounted\n", 20)
+    process.wait_output("gone\n", 20)
     result = call.result(90)
     assert result["verdict"] == "ok" and len(trace.resets(address)) == 1, result

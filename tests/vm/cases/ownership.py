@@ -65,7 +65,7 @@ def hidden_use(bed: Bed) -> None:
                               "mount /dev/nvme0n1 /mnt/nvme && echo mounted && sleep 600"])
     inside.wait_output("mounted\n", 20)
     assert "/mnt/nvme" not in bed.guest.read_text("/proc/1/mountinfo")
-    refused_for(root, address, "block", "nvme0n1", in_use=True)
+    refused_for(root, address, "mount", "/dev/nvme0n1 on /mnt/nvme", in_use=True)
     inside.kill()
     inside.wait(10)
 
