@@ -272,26 +272,18 @@ static void print_interaction_required(FILE *f, const Job *job)
         print_rule_for(f, actions);
 }
 
-/* What uses a device and is no process that could be watched: a claim of another mount namespace's, an
- * interface in another network namespace, VFIO's descriptor with somebody unknown, a guest. */
-static bool is_unannounced(const Holder *holder)
-{
-        return holder->pid == 0 && (holder->kind == HOLDER_BLOCK || holder->kind == HOLDER_HIDDEN ||
-                                    holder->kind == HOLDER_VFIO || holder->kind == HOLDER_GUEST);
-}
-
 static void print_waited_for(FILE *f, const Job *job)
 {
-        bool unannounced = false;
+        bool is_silent = false;
 
         if (job->phase != JOB_WAITING_IDLE || job->n_holders == 0)
                 return;
         fputs(" It waited for its users: ", f);
         print_holders(f, job->holders, job->n_holders, job->request.uid, &job->target.address);
         for (size_t i = 0; i < job->n_holders; i++)
-                unannounced |= is_unannounced(&job->holders[i]);
-        fputs(unannounced ? ". Nobody announces when all of this ends: ask again, it may be free by now."
-                          : ".",
+                is_silent |= job->holders[i].silent;
+        fputs(is_silent ? ". Nobody announces when all of this ends: ask again, it may be free by now."
+                        : ".",
               f);
 }
 
