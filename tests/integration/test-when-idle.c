@@ -38,12 +38,17 @@ static void wait_for_phase(const char *phase)
         }
 }
 
-/* Until the job waits for others, and has looked whether they have let go meanwhile. */
-static void wait_until_it_waits(void)
+static void wait_until_it_begins_to(void)
 {
         free(job);
         job = strdup(json_object_get_string(json_at(signal_wait("JobNew", NULL, CARD)->body, "1")));
         wait_for_phase("waiting_idle");
+}
+
+/* Until the job waits for others, and has looked whether they have let go meanwhile. */
+static void wait_until_it_waits(void)
+{
+        wait_until_it_begins_to();
         daemon_settle();
         wait_for_phase("waiting_idle");
         ck_assert_uint_eq(model_count("begin", CARD), 0);
@@ -300,17 +305,41 @@ START_TEST(time_is_over)
 }
 END_TEST
 
-/* Whoever waits for what no event ends has to know. */
-START_TEST(time_is_over_without_news)
+/* A network card whose interface is out of sight. */
+static void start_with_hidden_interface(void)
 {
         const MockDevice card = {
                 .address = CARD, .parent = PORT, .methods = "flr", .driver = "nvme", .class = 0x020000};
-        _cleanup_reply_ Reply *reply = NULL;
 
         nodes_init();
         sysfs_add(&mock_port);
         sysfs_add(&card);
         start();
+}
+
+/* It comes back, and nothing tells of that. The daemon does not settle meanwhile: but the first look of the
+ * job's is over when one is that was asked for later. */
+START_TEST(nobody_announces_the_end)
+{
+        _cleanup_reply_ Reply *holders = NULL;
+        Call *waiting;
+
+        start_with_hidden_interface();
+        waiting = reset_start(alice, CARD, "flr", "when_idle", "b", 1, NULL);
+        wait_until_it_begins_to();
+        holders = get_holders(observer, CARD);
+        ck_assert_str_eq(reply_string(holders, "0.0.kind"), "hidden");
+        interface_of(CARD, "lo");
+        finish_well(waiting);
+}
+END_TEST
+
+/* Whoever waits for what no event ends has to know. */
+START_TEST(time_is_over_without_news)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        start_with_hidden_interface();
         reply = wait_in_vain();
         expect_error(reply, "TimedOut", "may be in a container. Nobody announces when all of this ends");
         ck_assert_str_eq(reply_string(reply, "1.holders.0.kind"), "hidden");
@@ -352,6 +381,7 @@ int main(void)
         program_add(&program, all_of_them_have_to);
         program_add(&program, file_system_is_unmounted);
         program_add(&program, interface_is_switched_off);
+        program_add(&program, nobody_announces_the_end);
         program_add(&program, lease_is_released);
         program_add(&program, holder_comes_before_the_write);
         program_add(&program, idle_devices_are_not_waited_for);
