@@ -8,6 +8,7 @@ from harness.registry import case
 from harness.virtual import make_functions
 
 IN_USE = "org.pciresetd1.Error.InUse"
+NOT_USABLE = "org.pciresetd1.Error.NotUsable"
 CARD = ("igb0", "igb1")
 HOLD = "import os, sys, time; fd = os.open(sys.argv[1], os.O_RDWR); print('open', flush=True); time.sleep(600)"
 
@@ -93,6 +94,34 @@ def vfio_hot(bed: Bed) -> None:
     for node in nodes:
         # It can be opened by one process at a time: the worker has let go.
         hold(bed, node).kill()
+
+
+@case("vfio_hot through the descriptors of all groups of the set; where one is not presented, it is named", timeout=90)
+def vfio_hot_presented(bed: Bed) -> None:
+    both = [bed.addr(role) for role in CARD]
+    other = Caller(bed, "root")
+    driven(bed, other, "vfio-pci", *both)
+    user = Caller(bed)  # the drivers can be taken off when it has gone
+    nodes = [group_node(bed, address) for address in both]
+    bed.guest.run(f"chown alice {' '.join(nodes)}; chmod 0666 /dev/vfio/vfio", check=True)
+    for node, address in zip(nodes, both):
+        user.use_vfio(node, address)
+    trace = bed.trace()
+    for target in both:
+        for presented, missing in (nodes, nodes[::-1]):
+            error = user.reset_refused(target, "vfio_hot", fds=[presented])
+            assert error.name in (IN_USE, NOT_USABLE) and missing in error.text, (target, missing, error)
+    assert other.reset_refused(both[0], "vfio_hot", fds=[]).name == IN_USE
+    assert trace.writes() == [], trace.events()
+
+    for target in both:
+        trace.clear()
+        poisons = [bed.poison(address) for address in both]
+        result = user.reset(target, "vfio_hot", fds=nodes)
+        assert (result["method"], result["verdict"]) == ("vfio_hot", "ok"), result
+        assert sorted(result["reset_set"]) == paths(bed, both), result
+        assert not any(bed.poisoned(poison) for poison in poisons)
+        assert {e.address for e in trace.writes() if e.what == "sbr"} == {bed.addr("port-igb")}, trace.events()
 
 
 @case("vfio_hot needs the whole set: with the sibling on another driver it is not usable")

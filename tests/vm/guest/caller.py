@@ -60,6 +60,7 @@ class Descriptors:
 
     def __init__(self):
         self.by_path = {}
+        self.has_iommu = False
 
     def get(self, value):
         if isinstance(value, dict):
@@ -70,16 +71,20 @@ class Descriptors:
         return self.by_path[value]
 
     def use_vfio(self, group, device):
-        """As a hypervisor does it (linux/vfio.h): container, IOMMU, and the device's descriptor."""
+        """As a hypervisor does it (linux/vfio.h): container, IOMMU, and the device's descriptor. All groups are in one
+        container, whose IOMMU is chosen once it has the first."""
         ioctl = ctypes.CDLL(None, use_errno=True).ioctl
         container, opened = self.get("/dev/vfio/vfio"), self.get(group)
         for fd, request, argument in (
                 (opened, 0x3B68, ctypes.byref(ctypes.c_int(container))),  # VFIO_GROUP_SET_CONTAINER
                 (container, 0x3B66, ctypes.c_ulong(1)),  # VFIO_SET_IOMMU: VFIO_TYPE1_IOMMU
                 (opened, 0x3B6A, ctypes.c_char_p(device.encode()))):  # VFIO_GROUP_GET_DEVICE_FD
+            if fd == container and self.has_iommu:
+                continue
             result = ioctl(fd, ctypes.c_ulong(request), argument)
             if result < 0:
                 raise OSError(ctypes.get_errno(), f"ioctl {request:#x} of {group} for {device}")
+            self.has_iommu |= fd == container
         return result
 
 
