@@ -29,7 +29,7 @@ DEVICE = "name=+0(+0(%di)):string"
 class Event:
     """`what` is a method's name, or "reset" (the attribute's own work), "sbr"
     (secondary bus reset of this bridge), "reset_method" (a write to it),
-    "subordinate" (of this bridge) or "remove"."""
+    "subordinate" (a write to reset_subordinate of this bridge, which returns the number of bytes) or "remove"."""
 
     time: float
     task: str
@@ -49,6 +49,7 @@ def _definitions() -> list[str]:
               f"p:bed/remove pci_stop_and_remove_bus_device {PCI_DEV}",
               f"p:bed/remove_locked pci_stop_and_remove_bus_device_locked {PCI_DEV}",
               f"p:bed/subordinate reset_subordinate_store {DEVICE}",
+              "r:bed/subordinate_done reset_subordinate_store ret=$retval:s32",
               f"p:bed/reset_method reset_method_store {DEVICE} value=+0(%dx):string"]
     return lines
 
