@@ -53,7 +53,7 @@ def serialise_and_overlap(bed: Bed) -> None:
     assert a[1] <= b[0], results
 
 
-@case("first come, first served: three callers for one lane, and a fourth lane in between")
+@case("first come, first served: three callers for one lane, and a fourth lane in between", kernel=False)
 def order(bed: Bed) -> None:
     one, two = bed.addr("slow0"), bed.addr("slow1")
     first, second, third, elsewhere = (Caller(bed) for _ in range(4))
@@ -78,7 +78,7 @@ def order(bed: Bed) -> None:
     assert all(earlier.ended <= later.time for earlier, later in zip(asked, asked[1:])), asked
 
 
-@case("a job is on the bus with its phases; states follow; nobody may cancel a reset that has begun")
+@case("a job is on the bus with its phases; states follow; nobody may cancel a reset that has begun", kernel=False)
 def jobs(bed: Bed) -> None:
     one, two = bed.addr("slow0"), bed.addr("slow1")
     alice, bob, watcher = Caller(bed), Caller(bed, "bob"), Caller(bed, "bob")
@@ -126,7 +126,7 @@ def jobs(bed: Bed) -> None:
     assert results == [(two, "Cancelled"), (one, "done")], results
 
 
-@case("who leaves the bus takes a waiting job along, but not a running one")
+@case("who leaves the bus takes a waiting job along, but not a running one", kernel=False)
 def leaving(bed: Bed) -> None:
     one, two = bed.addr("slow0"), bed.addr("slow1")
     runner, waiter, watcher = Caller(bed), Caller(bed), Caller(bed, "bob")
@@ -148,7 +148,7 @@ def leaving(bed: Bed) -> None:
     assert bed.reset_methods(one) in (["acpi", "pm", "bus"], ["acpi", "pm"])  # `bus` is never true of this card
 
 
-@case("no_wait fails at once; a timeout ends a waiting job, and of a running one only the call")
+@case("no_wait fails at once; a timeout ends a waiting job, and of a running one only the call", kernel=False)
 def impatience(bed: Bed) -> None:
     one, two = bed.addr("slow0"), bed.addr("slow1")
     caller, trace = Caller(bed), bed.trace()

@@ -172,8 +172,7 @@ def rebind(bed: Bed) -> None:
 
 @case("SR-IOV: a virtual function by FLR; the physical one not while a virtual one is leased or open", timeout=120)
 def sriov(bed: Bed) -> None:
-    bed.machine.plug("nvme", "port-empty0", "pf", serial="pf", subsys="subsystem", sriov_max_vfs="2", sriov_vq_flexible="4",
-                     sriov_vi_flexible="2", max_ioqpairs="6", msix_qsize="6")
+    bed.machine.plug_sriov_nvme("pf", "port-empty0", 2)
     bed.wait_device("pf")
     pf = bed.addr("pf")
     bed.wait_until(lambda: bed.driver(pf) == "nvme", 20, "nvme to be bound")

@@ -122,7 +122,8 @@ def network(bed: Bed) -> None:
     assert trace.writes() == [], trace.events()
 
 
-@case("a user or a lease that comes while a reset waits for its turn: refused then, and nothing is written", timeout=150)
+@case("a user or a lease that comes while a reset waits for its turn: refused then, and nothing is written",
+      timeout=150, kernel=False)
 def race(bed: Bed) -> None:
     address, alice, bob = bed.addr("slow2"), Caller(bed), Caller(bed, "bob")
     bed.bind(address, "vfio-pci")
@@ -188,7 +189,7 @@ def when_idle(bed: Bed) -> None:
     assert result["verdict"] == "ok" and len(trace.resets(address)) == 1, result
 
 
-@case("leases outlive the daemon, and end with the last copy of their descriptor", timeout=90)
+@case("leases outlive the daemon, and end with the last copy of their descriptor", timeout=90, kernel=False)
 def leases(bed: Bed) -> None:
     one, two = bed.addr("multi0"), bed.addr("nic2")
     for address in (one, two):
@@ -211,7 +212,7 @@ def leases(bed: Bed) -> None:
     bed.wait_until(lambda: alice.leases() == {}, 10, "the lease to end")
 
 
-@case("pcireset run holds a lease while its command runs, and the command's child keeps it")
+@case("pcireset run holds a lease while its command runs, and the command's child keeps it", kernel=False)
 def run(bed: Bed) -> None:
     address = bed.addr("nic2")
     bed.unbind(address)
@@ -223,7 +224,7 @@ def run(bed: Bed) -> None:
     bed.wait_until(lambda: alice.leases() == {}, 10, "the lease to end with the child")
 
 
-@case("a delay inhibitor is told before, and has its time; a blocking one forbids")
+@case("a delay inhibitor is told before, and has its time; a blocking one forbids", kernel=False)
 def inhibitors(bed: Bed) -> None:
     address = bed.addr("nic2")
     bed.unbind(address)
@@ -252,7 +253,8 @@ def inhibitors(bed: Bed) -> None:
     bed.wait_until(lambda: alice.call("ListInhibitors", "a{sv}", [{}]) == [], 10, "the inhibitor to end")
 
 
-@case("devices that /etc declares to go together do, and with a declaration that is broken there is no daemon", timeout=120)
+@case("devices that /etc declares to go together do, and with a declaration that is broken there is no daemon",
+      timeout=120, kernel=False)
 def edges(bed: Bed) -> None:
     one, two, folder = bed.addr("nic"), bed.addr("nic2"), "/etc/pciresetd/policy.d"
     bed.guest.run(f"mkdir -p {folder}", check=True)

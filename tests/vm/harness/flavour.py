@@ -3,8 +3,8 @@
 
 Theory of operation: `stock` is the release's own kernel and QEMU, and all cases
 run there. `new` has both from the release's backports, more devices that only
-the newer QEMU has, cases for those, and as many of the common cases as time
-allows: newer kernels lock and report in other ways. Everything else, from the
+the newer QEMU has, cases for those, and the common cases in which the kernel has
+a part: newer kernels lock, report and show users in other ways. Everything else, from the
 root file system to the program, is the same. `xen` is the image of `stock`
 started as a Xen host, another machine (xen.py), with cases of its own. `wide` is
 `stock` with many more devices, for measurements.
@@ -31,7 +31,8 @@ class Flavour:
     acpi_symbols: tuple[str, ...] = ()
     # Devices that are there beyond the common ones.
     additions: tuple[topology.Device, ...] = ()
-    # Directories with cases of this bed, and the files of cases/ that it runs too (None: all).
+    # Directories with cases of this bed, and the files of cases/ that it runs too (None: all). Of these it leaves out the
+    # cases that say of themselves that the kernel has no part in them.
     cases: tuple[str, ...] = ()
     common: tuple[str, ...] | None = None
 
@@ -49,7 +50,8 @@ class Flavour:
 
 STOCK = Flavour("stock", "vm")
 NEW = Flavour("new", "vm-new", backports=True, machine=topology.NEWER_MACHINE, acpi_symbols=("ADD_TO_NODES",),
-              additions=topology.NEWER, cases=("cases-new",), common=("bed", "reset", "lanes", "hotplug", "failure"))
+              additions=topology.NEWER, cases=("cases-new",),
+              common=("bed", "reset", "methods", "ownership", "holders", "lanes", "hotplug", "failure"))
 XEN = Flavour("xen", "xen", additions=topology.XEN, cases=("cases-xen",), common=())
 # Not for cases: tests/bench measures in it.
 WIDE = Flavour("wide", "bench", additions=topology.WIDE)

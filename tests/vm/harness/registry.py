@@ -30,6 +30,7 @@ class Case:
     fresh: bool
     timeout: float
     daemon: bool
+    kernel: bool
 
     @property
     def name(self) -> str:
@@ -40,11 +41,12 @@ _registered: list[Case] = []
 
 
 def case(title: str, *, fresh: bool = False, timeout: float = 60.0,
-         daemon: bool = True) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
-    """Register a case. `fresh`: a machine of its own. `daemon`: the program is installed."""
+         daemon: bool = True, kernel: bool = True) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
+    """Register a case. `fresh`: a machine of its own. `daemon`: the program is installed. `kernel`: what is seen depends on
+    the kernel; what does not is not worth its time with a second one."""
     def register(function: Callable[[Bed], None]) -> Callable[[Bed], None]:
         group = function.__module__.rsplit(".", 1)[-1].removeprefix("cases_").replace("_", "-")
-        _registered.append(Case(group, title, function, fresh, timeout, daemon))
+        _registered.append(Case(group, title, function, fresh, timeout, daemon, kernel))
         return function
     return register
 
@@ -59,7 +61,8 @@ def load(patterns: list[str], flavour: Flavour) -> list[Case]:
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module
             spec.loader.exec_module(module)
-    return [c for c in _registered if not patterns or any(_matches(c, p) for p in patterns)]
+    wanted = [c for c in _registered if c.kernel or flavour.common is None]
+    return [c for c in wanted if not patterns or any(_matches(c, p) for p in patterns)]
 
 
 def _matches(case_: Case, pattern: str) -> bool:
