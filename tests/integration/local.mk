@@ -6,6 +6,7 @@
 integration_programs = \
 	tests/integration/test-harness \
 	tests/integration/test-contract \
+	tests/integration/test-crowd \
 	tests/integration/test-access \
 	tests/integration/test-input \
 	tests/integration/test-authorization \
@@ -171,6 +172,11 @@ tests_integration_test_acquire_SOURCES = tests/integration/test-acquire.c
 tests_integration_test_acquire_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_acquire_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_acquire_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_crowd_SOURCES = tests/integration/test-crowd.c
+tests_integration_test_crowd_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_crowd_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_crowd_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
 tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

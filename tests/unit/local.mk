@@ -193,6 +193,7 @@ domain_unit_tests = \
 	tests/unit/test-jobs \
 	tests/unit/test-jobs-held \
 	tests/unit/test-jobs-lost \
+	tests/unit/test-lobby \
 	tests/unit/test-jobs-looked \
 	tests/unit/test-jobs-random \
 	tests/unit/test-jobs-silent \
@@ -289,6 +290,11 @@ tests_unit_test_jobs_held_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 tests_unit_test_jobs_lost_SOURCES = tests/unit/test-jobs-lost.c
 tests_unit_test_jobs_lost_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_lost_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lobby_SOURCES = tests/unit/test-lobby.c
+tests_unit_test_lobby_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_lobby_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_lobby_LDADD = libbus.a $(UNIT_LIBS)
+
 tests_unit_test_jobs_lost_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_looked_SOURCES = tests/unit/test-jobs-looked.c

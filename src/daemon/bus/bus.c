@@ -48,7 +48,9 @@ int bus_new(sd_event *event, Names *names, Bus **ret)
                 return -ENOMEM;
         bus->event = sd_event_ref(event);
         bus->names = names;
-        r = open_system_bus(&bus->bus);
+        r = lobby_new(PENDING_ROOMS, &bus->lobby);
+        if (r >= 0)
+                r = open_system_bus(&bus->bus);
         if (r < 0)
                 return r;
         *ret = steal_pointer(bus);
@@ -105,6 +107,7 @@ Bus *bus_free(Bus *bus)
         sd_bus_slot_unref(bus->vanished_match);
         sd_bus_flush_close_unref(bus->bus);
         sd_event_unref(bus->event);
+        lobby_free(bus->lobby);
         free(bus);
         return NULL;
 }

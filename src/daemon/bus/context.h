@@ -8,6 +8,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/bus/lobby.h"
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/attempt-log.h"
@@ -37,7 +38,8 @@ struct Bus {
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */
         PendingCall *calls;
-        size_t n_calls[PENDING_ROOMS];
+        size_t n_calls[PENDING_ROOMS]; /* of those whose uid is known */
+        Lobby *lobby; /* the others */
         sd_bus_slot *vanished_match;
 
         /* Calls without reply that were dropped since the last journal entry about them, at this time. */

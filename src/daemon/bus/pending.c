@@ -14,15 +14,16 @@
 #include "daemon/system/descriptors.h"
 #include "shared/cleanup.h"
 
-/* Beside the bounds on jobs, one on calls that have not become jobs yet. The questions of PENDING_CHANGES
- * stay below what the bus allows, together with AUTHORIZATIONS_MAX. */
+/* Beside the bounds on jobs, those on calls of which it is known who asks; and, per connection, on those of
+ * which it is not. The questions of PENDING_CHANGES stay below what the bus allows, together with
+ * AUTHORIZATIONS_MAX. */
 static const struct {
-        size_t max, max_per_uid;
+        size_t max, max_per_uid, max_unknown;
 } rooms[] = {
-        [PENDING_RESETS] = {JOBS_MAX + 256U, SIZE_MAX},
-        [PENDING_CHANGES] = {24, 8},
-        [PENDING_HISTORY] = {16, 4},
-        [PENDING_LOOKS] = {64, 8},
+        [PENDING_RESETS] = {JOBS_MAX + 256U, SIZE_MAX, JOBS_PER_UID_MAX},
+        [PENDING_CHANGES] = {24, 8, 8},
+        [PENDING_HISTORY] = {16, 4, 4},
+        [PENDING_LOOKS] = {64, 8, 8},
 };
 
 _Static_assert(ELEMENTSOF(rooms) == PENDING_ROOMS, "each room has its bounds");
@@ -37,23 +38,60 @@ static bool descriptors_are_left(const Bus *bus)
         return fd >= 0 && descriptor_leaves_room(fd);
 }
 
+/* The last call of the connection that it is not known of who asks. */
+static PendingCall *find_unknown(const Bus *bus, const char *sender, PendingRoom room)
+{
+        PendingCall *call, *found = NULL;
+
+        DL_FOREACH (bus->calls, call)
+                if (call->is_unknown && call->kind->room == room &&
+                    strcmp(sd_bus_message_get_sender(call->message), sender) == 0)
+                        found = call;
+        return found;
+}
+
+/* Lets a call in before it is known who asks. A connection that sends many of them keeps nobody else out. */
+static bool let_in(const Bus *bus, const char *sender, PendingRoom room)
+{
+        PendingCall *last;
+        const char *crowd;
+
+        if (lobby_count(bus->lobby, sender, room) >= rooms[room].max_unknown || !descriptors_are_left(bus) ||
+            !lobby_has_place(bus->lobby, sender, room, &crowd))
+                return false;
+        last = crowd ? find_unknown(bus, crowd, room) : NULL;
+        if (last)
+                pending_refuse(last, BUS_ERROR_PREFIX "LimitsExceeded", LIMITS_EXCEEDED_TEXT);
+        return true;
+}
+
 int pending_new(Bus *bus, const PendingKind *kind, sd_bus_message *message, PendingCall **ret,
                 sd_bus_error *error)
 {
+        const char *sender = sd_bus_message_get_sender(message);
         PendingCall *call;
 
-        if (bus->n_calls[kind->room] >= rooms[kind->room].max || !descriptors_are_left(bus))
+        if (!let_in(bus, sender, kind->room))
                 return sd_bus_error_set(error, BUS_ERROR_PREFIX "LimitsExceeded", LIMITS_EXCEEDED_TEXT);
         call = calloc(1, kind->size);
-        if (!call)
+        if (!call || lobby_enter(bus->lobby, sender, kind->room) < 0) {
+                free(call);
                 return -ENOMEM;
+        }
         call->kind = kind;
         call->bus = bus;
         call->message = sd_bus_message_ref(message);
+        call->is_unknown = true;
         DL_APPEND(bus->calls, call);
-        bus->n_calls[kind->room]++;
         *ret = call;
         return 0;
+}
+
+static void leave_lobby(PendingCall *call)
+{
+        if (call->is_unknown)
+                lobby_leave(call->bus->lobby, sd_bus_message_get_sender(call->message), call->kind->room);
+        call->is_unknown = false;
 }
 
 void pending_end(PendingCall *call)
@@ -61,7 +99,9 @@ void pending_end(PendingCall *call)
         Bus *bus = call->bus;
 
         DL_DELETE(bus->calls, call);
-        bus->n_calls[call->kind->room]--;
+        leave_lobby(call);
+        if (call->has_uid)
+                bus->n_calls[call->kind->room]--;
         callers_unwatch(bus);
         if (call->kind->release)
                 call->kind->release(call);
@@ -91,14 +131,18 @@ void pending_fail(PendingCall *call, const sd_bus_error *error, int r)
         pending_end(call);
 }
 
-static bool within_limits(const PendingCall *call)
+/* Whether there is room for one more. Each may have as many as are left to the others, so that the last
+ * places go to those who have none yet. */
+static bool is_within_limits(const PendingCall *call)
 {
+        PendingRoom room = call->kind->room;
+        size_t n = 0, n_all = call->bus->n_calls[room];
         const PendingCall *other;
-        size_t n = 0;
 
         DL_FOREACH (call->bus->calls, other)
-                n += other->kind->room == call->kind->room && other->has_uid && other->uid == call->uid;
-        return n <= rooms[call->kind->room].max_per_uid;
+                n += other->kind->room == room && other->has_uid && other->uid == call->uid;
+        return n_all < rooms[room].max && n < rooms[room].max_per_uid &&
+               (n == 0 || n < rooms[room].max - n_all);
 }
 
 /* The bus has told whose uid the sender has. */
@@ -107,14 +151,17 @@ static int on_uid(sd_bus_message *answer, void *userdata, sd_bus_error *error)
         PendingCall *call = userdata;
 
         call->uid_slot = sd_bus_slot_unref(call->uid_slot);
-        call->has_uid = callers_read_uid(answer, &call->uid) >= 0;
-        if (!call->has_uid)
+        leave_lobby(call);
+        if (callers_read_uid(answer, &call->uid) < 0) {
                 pending_refuse(call, SD_BUS_ERROR_ACCESS_DENIED,
                                "The bus cannot tell who asks, so nothing is done.");
-        else if (!within_limits(call))
+        } else if (!is_within_limits(call)) {
                 pending_refuse(call, BUS_ERROR_PREFIX "LimitsExceeded", LIMITS_EXCEEDED_TEXT);
-        else
+        } else {
+                call->has_uid = true;
+                call->bus->n_calls[call->kind->room]++;
                 call->kind->identified(call);
+        }
         return 0;
 }
 

@@ -6,7 +6,8 @@
  * or a worker, and in the end there is a reply, if the caller is still there.
  *
  * A kind of call embeds PendingCall as its first member and says what to do at each step. Each step ends in
- * a reply and pending_end(), or in something that brings the next step. All is bounded, in all and per uid.
+ * a reply and pending_end(), or in something that brings the next step. All is bounded, in all and per uid,
+ * and per connection as long as the uid is not known.
  */
 
 #include "daemon/bus/context.h"
@@ -38,6 +39,7 @@ struct PendingCall {
         sd_bus_message *message; /* as long as it is kept, descriptors that came with it are open */
         uint32_t uid;
         bool has_uid;
+        bool is_unknown; /* the bus has not said yet whose it is */
         sd_bus_slot *uid_slot;
         PolkitQuery *query;
         const char *action;
