@@ -19,6 +19,7 @@
 
 #include "config.h"
 #include "daemon/daemon.h"
+#include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
@@ -67,6 +68,7 @@ static void on_device_added(void *userdata, Device *device)
 
         claims_device_added(daemon->claims, device);
         jobs_device_added(daemon->jobs, device);
+        jobs_order(daemon->jobs, device);
         survey_hint(daemon->survey, &device->facts.address, true);
         daemon->published.added(daemon->published.userdata, device);
 }
@@ -116,6 +118,8 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
         daemon->published.changed(daemon->published.userdata, device, changes);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 jobs_wake(daemon->jobs, device);
+        if (changes & DEVICE_CHANGED_DRIVER)
+                jobs_order(daemon->jobs, device);
 }
 
 static void on_claim_released(void *userdata, const char *id)
@@ -303,7 +307,10 @@ static int set_up(Daemon *daemon)
                 .policies = daemon->policies,
                 .log = daemon->log,
         };
-        return bus_publish(bus, &parts);
+        r = bus_publish(bus, &parts);
+        if (r >= 0)
+                jobs_order_all(daemon->jobs);
+        return r;
 }
 
 static int run(const char *worker_program)

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "daemon/daemon.h"
+#include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
@@ -36,11 +37,17 @@ static void tell_loaded(Daemon *daemon, const PolicyLoaded *loaded)
 }
 
 /* What a rule would forbid must not become possible since a file is broken: then there is no daemon. */
+/* What the kernel does by itself follows, too. */
+static void on_policy(void *userdata)
+{
+        jobs_order_all(((Daemon *) userdata)->jobs);
+}
+
 int daemon_policy_load(Daemon *daemon)
 {
         _cleanup_free_ char *message = NULL;
         PolicyLoaded loaded;
-        int r = policy_store_new(daemon->event, daemon->registry, NULL, NULL, &daemon->policies);
+        int r = policy_store_new(daemon->event, daemon->registry, on_policy, daemon, &daemon->policies);
 
         if (r >= 0)
                 r = policy_store_load(daemon->policies, &loaded, &message);

@@ -13,6 +13,7 @@
 #include <utlist.h>
 
 #include "daemon/daemon.h"
+#include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
 #include "daemon/system/worker.h"
@@ -225,6 +226,49 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
         return 0;
 }
 
+static void on_order_done(void *userdata, WorkerEvent *last, int error)
+{
+        Run *run = userdata;
+        Daemon *daemon = run->daemon;
+        uint32_t id = run->job;
+
+        if (error < 0)
+                journal_worker_failed(id, "ended without having written a list of methods", error);
+        DL_DELETE(daemon->runs, run);
+        free(run);
+        jobs_order_done(daemon->jobs, id, steal_pointer(last->result));
+}
+
+static int port_start_order(void *userdata, const WorkerRequest *request)
+{
+        _cleanup_free_ Run *run = calloc(1, sizeof(Run));
+        const WorkerHandler handler = {.phase = on_worker_phase, .done = on_order_done, .userdata = run};
+        Daemon *daemon = userdata;
+        int r;
+
+        if (!run)
+                return -ENOMEM;
+        run->daemon = daemon;
+        run->job = request->job;
+        r = worker_call_start(daemon->event, daemon->worker_program, request, NULL, &handler, &run->call);
+        if (r < 0) {
+                journal_worker_failed(run->job, "could not be started", r);
+                return r;
+        }
+        DL_APPEND(daemon->runs, run);
+        (void) steal_pointer(run);
+        return 0;
+}
+
+static void port_ordered(void *userdata, Device *device, const ResetMethodList *wanted, bool failed)
+{
+        const EffectivePolicy *policy = registry_policy_of(device);
+        ResetMethodList refused = device_order_refused(device);
+
+        journal_ordered(device, policy ? policy->origin[POLICY_KERNEL_ORDER] : NULL, wanted, &refused,
+                        failed);
+}
+
 static void port_event(void *userdata, Job *job, JobEvent event)
 {
         Daemon *daemon = userdata;
@@ -293,6 +337,8 @@ JobPorts daemon_ports(Daemon *daemon)
                 .authorize = port_authorize,
                 .forget_authorization = port_forget_authorization,
                 .start_worker = port_start_worker,
+                .start_order = port_start_order,
+                .ordered = port_ordered,
                 .event = port_event,
                 .now_realtime = port_now_realtime,
                 .now_boottime = port_now_boottime,

@@ -27,6 +27,7 @@
 #define MESSAGE_ID_POLICY_KEPT                                                                              \
         "9d7be0f54c8a4f3e8b0a5b7d3c1e6f24" /* a policy that was read again is not right */
 #define MESSAGE_ID_POLICY_CHANGED "e2a4c6d80b1f4e7795c3a1f0d8b6e453" /* a rule was set or taken away */
+#define MESSAGE_ID_ORDERED        "c84d6e0f7a2b4d1596b3f0e8d7c5a219" /* reset_method follows a rule */
 #define MESSAGE_ID_POLICY_WITHOUT_EFFECT                                                                    \
         "5c1f0a6d8e7b4b3f9a2d6c4e1b8f7a90" /* a rule sets what this version does not follow */
 #define MESSAGE_ID_WORKAROUND                                                                               \

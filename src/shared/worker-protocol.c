@@ -44,7 +44,8 @@ static const char *const list_restored_names[] = {
         [LIST_DEFAULT] = "default",     [LIST_LOST] = "lost",
 };
 
-static const char *const operation_names[] = {[WORKER_RESET] = "reset", [WORKER_SCAN] = "scan"};
+static const char *const operation_names[] = {
+        [WORKER_RESET] = "reset", [WORKER_SCAN] = "scan", [WORKER_ORDER] = "order"};
 
 static const char *const driver_names[] = {
         [WORKER_DRIVER_KEEP] = "keep",
@@ -211,6 +212,11 @@ static bool method_is_valid(const WorkerRequest *request)
         if (request->operation == WORKER_SCAN)
                 return strcmp(request->method, WORKER_SCAN_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0;
+        if (request->operation == WORKER_ORDER)
+                return strcmp(request->method, WORKER_ORDER_METHOD) == 0 && request->slot[0] == '\0' &&
+                       request->n_fds == 0 && request->n_members == 1 && !request->has_bridge;
+        if (request->list.n > 0)
+                return false;
         if (!reset_method_name_is_valid(request->method) ||
             reset_method_scope(request->method) == RESET_SCOPE_UNKNOWN)
                 return false;
@@ -239,6 +245,7 @@ static bool request_is_valid(const WorkerRequest *request)
 int worker_request_write(const WorkerRequest *request, json_object **ret)
 {
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
+        char list[RESET_METHOD_LIST_STRING_MAX];
         json_object *object;
         int r;
 
@@ -257,6 +264,8 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
         json_write_text(&writer, "slot", request->slot);
         json_write_unsigned(&writer, "n_fds", request->n_fds);
         json_write_boolean(&writer, "owners", request->owners);
+        if (request->operation == WORKER_ORDER)
+                json_write_text(&writer, "list", reset_method_list_format(&request->list, list));
 
         r = worker_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
                                &object);
@@ -271,6 +280,17 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
         }
 
         return json_writer_finish(&writer, ret);
+}
+
+static void read_list(JsonReader *reader, ResetMethodList *ret)
+{
+        char text[RESET_METHOD_LIST_STRING_MAX], again[RESET_METHOD_LIST_STRING_MAX];
+
+        json_read_text_to(reader, "list", text, sizeof(text));
+        /* As it is written, and no other way. */
+        if (reset_method_list_parse(text, ret) < 0 ||
+            strcmp(reset_method_list_format(ret, again), text) != 0)
+                json_reader_fail(reader, "list");
 }
 
 /* Its members and its bridge are left to the caller. */
@@ -293,6 +313,8 @@ static int read_request_fields(json_object *object, WorkerRequest *request, json
         json_read_text_to(&reader, "slot", request->slot, sizeof(request->slot));
         request->n_fds = (unsigned) json_read_unsigned(&reader, "n_fds", 0, WORKER_FDS_MAX);
         request->owners = json_read_boolean(&reader, "owners");
+        if (request->operation == WORKER_ORDER)
+                read_list(&reader, &request->list);
         *ret_members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
         request->has_bridge = json_reader_has(&reader, "bridge");
         *ret_bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;

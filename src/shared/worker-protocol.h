@@ -24,6 +24,11 @@
  * The operation `scan` writes nothing and leaves no record. It takes the same request; its method is "scan",
  * and of the members only address and inode count. It answers with one `scan` event in place of the result.
  *
+ * The operation `order` has `reset_method` read what the policy wants, without a reset; it leaves no record
+ * either. Its method is "order", it has one member, and one more key: "list":"flr bus", which may be empty.
+ * Of the result the outcome (`done`, `failed`, `gone`), `errno`, `message` and `reset_method` mean
+ * something.
+ *
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
@@ -66,7 +71,8 @@
 #define WORKER_SLOT_MAX 32U /* the name of a slot, with NUL */
 #define WORKER_FDS_MAX  16U
 
-#define WORKER_SCAN_METHOD "scan"
+#define WORKER_SCAN_METHOD  "scan"
+#define WORKER_ORDER_METHOD "order"
 
 /* A device as the daemon pinned it before it asked for authorisation. The worker opens the device's
  * directory itself and refuses (outcome `gone`) unless the inode number, which kernfs never gives to a
@@ -84,6 +90,7 @@ typedef struct WorkerMember {
 typedef enum WorkerOperation {
         WORKER_RESET,
         WORKER_SCAN,
+        WORKER_ORDER,
 } WorkerOperation;
 
 /* What is done with a host driver that does not know resets (driver/unbind before, driver/bind after). */
@@ -104,6 +111,7 @@ typedef struct WorkerRequest {
         bool allow_held; /* soft holders (shared/holder.h) were authorised; hard ones never are */
         WorkerDriver driver;
         char slot[WORKER_SLOT_MAX]; /* below /sys/bus/pci/slots, for the method `slot`, else empty */
+        ResetMethodList list; /* for the operation `order`, else empty */
         unsigned n_fds; /* VFIO groups that come with the request, for the method `vfio_hot` */
         bool owners; /* of a scan: owners are asked for, which on older kernels waits for resets of others */
         WorkerMember *members; /* the reset set; the first one is the target, whose `reset` is written */

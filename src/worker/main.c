@@ -25,6 +25,7 @@
 #include "worker/clock.h"
 #include "worker/device.h"
 #include "worker/log.h"
+#include "worker/order.h"
 #include "worker/record.h"
 #include "worker/reset.h"
 #include "worker/scan.h"
@@ -130,6 +131,23 @@ static int serve_scan(const Worker *worker, const WorkerRequest *request)
         return channel_send(worker->fd, line, RESULT_TIMEOUT_USEC);
 }
 
+/* It is over in a moment unless somebody else resets the device, and what it leaves is a list that the next
+ * daemon makes right: so there is no record. */
+static int serve_order(const Worker *worker, const WorkerRequest *request)
+{
+        _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
+        _cleanup_close_ int devices_fd = -EBADF;
+        int r;
+
+        if (!channel_has_peer(worker->fd))
+                return -EPIPE;
+        devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = devices_fd < 0 ? -errno : order_run(devices_fd, request, &result);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_INTERNAL, r, strerror(-r));
+        return send_result(worker, result);
+}
+
 static int serve_reset(Worker *worker, const WorkerRequest *request)
 {
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
@@ -190,6 +208,8 @@ static int serve(Worker *worker)
                 return serve_scan(worker, request);
 
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
+        if (request->operation == WORKER_ORDER)
+                return serve_order(worker, request);
         return serve_reset(worker, request);
 }
 

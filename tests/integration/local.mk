@@ -27,6 +27,7 @@ integration_programs = \
 	tests/integration/test-inhibit \
 	tests/integration/test-edges \
 	tests/integration/test-policy \
+	tests/integration/test-kernel-order \
 	tests/integration/test-set-policy \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
@@ -192,6 +193,11 @@ tests_integration_test_set_policy_SOURCES = tests/integration/test-set-policy.c
 tests_integration_test_set_policy_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_set_policy_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_set_policy_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_kernel_order_SOURCES = tests/integration/test-kernel-order.c
+tests_integration_test_kernel_order_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_kernel_order_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_kernel_order_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_edges_SOURCES = tests/integration/test-edges.c
 tests_integration_test_edges_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

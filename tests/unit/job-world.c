@@ -76,6 +76,23 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
         return 0;
 }
 
+static int start_order(void *userdata, const WorkerRequest *request)
+{
+        ck_assert_int_eq(request->operation, WORKER_ORDER);
+        ck_assert_uint_eq(request->n_members, 1);
+        seen.order = *request;
+        seen.ordered = request->members[0];
+        seen.order.members = NULL;
+        seen.n_orders++;
+        return 0;
+}
+
+static void ordered(void *userdata, Device *device, const ResetMethodList *wanted, bool failed)
+{
+        seen.n_told++;
+        seen.order_failed = failed;
+}
+
 static void event(void *userdata, Job *job, JobEvent what)
 {
         bool *prepared = &seen.prepared[job->id];
@@ -156,6 +173,8 @@ void job_world_init(void)
                 .authorize = authorize,
                 .forget_authorization = forget_authorization,
                 .start_worker = start_worker,
+                .start_order = start_order,
+                .ordered = ordered,
                 .event = event,
                 .now_realtime = now_realtime,
                 .now_boottime = now_boottime,

@@ -33,6 +33,11 @@ typedef struct JobWorld {
         Job *scanning, *delayed; /* the last ones */
         ResetError error; /* of the last job that ended, */
         Job last; /* and the job itself */
+        WorkerRequest order; /* the last one of the operation `order`, with its member in `ordered` */
+        WorkerMember ordered;
+        unsigned n_orders; /* that workers were sent out for, */
+        unsigned n_told; /* and that were told of: */
+        bool order_failed;
         int pins; /* held */
         bool prepared[4096]; /* by job */
         size_t attempts[4096]; /* that were told, by job */

@@ -192,6 +192,8 @@ domain_unit_tests = \
 	tests/unit/test-claims \
 	tests/unit/test-jobs \
 	tests/unit/test-jobs-held \
+	tests/unit/test-kernel-order \
+	tests/unit/test-worker-order \
 	tests/unit/test-jobs-lost \
 	tests/unit/test-lobby \
 	tests/unit/test-jobs-looked \
@@ -232,6 +234,11 @@ tests_unit_test_utf8_SOURCES = tests/unit/test-utf8.c
 tests_unit_test_utf8_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_utf8_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_utf8_LDADD = $(UNIT_LIBS)
+
+tests_unit_test_worker_order_SOURCES = tests/unit/test-worker-order.c
+tests_unit_test_worker_order_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_worker_order_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_worker_order_LDADD = $(UNIT_LIBS)
 
 tests_unit_test_method_SOURCES = tests/unit/test-method.c
 tests_unit_test_method_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -282,6 +289,11 @@ tests_unit_test_plan_use_SOURCES = tests/unit/test-plan-use.c
 tests_unit_test_plan_use_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_use_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_use_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_kernel_order_SOURCES = tests/unit/test-kernel-order.c
+tests_unit_test_kernel_order_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_kernel_order_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_kernel_order_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_held_SOURCES = tests/unit/test-jobs-held.c
 tests_unit_test_jobs_held_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -28,6 +28,23 @@ static int append_key(sd_bus_message *message, const EffectivePolicy *policy, Po
         return r;
 }
 
+/* What `reset_method` is to read, and what of it the kernel does not take. */
+static int append_order(sd_bus_message *message, const Device *device)
+{
+        const ResetMethodList refused = device_order_refused(device);
+        int r = open_array_entry(message, "kernel_wanted", "s");
+
+        for (size_t i = 0; device->order.written && i < device->order.wanted.n && r >= 0; i++)
+                r = sd_bus_message_append(message, "s", device->order.wanted.names[i]);
+        if (r >= 0)
+                r = close_array_entry(message);
+        if (r >= 0)
+                r = open_array_entry(message, "kernel_refused", "s");
+        for (size_t i = 0; i < refused.n && r >= 0; i++)
+                r = sd_bus_message_append(message, "s", refused.names[i]);
+        return r < 0 ? r : close_array_entry(message);
+}
+
 static int append_known(sd_bus_message *message, const PolicyKnown *known, const PolicyRule *rule)
 {
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
@@ -57,6 +74,8 @@ int append_effective_policy(sd_bus_message *message, Device *device)
         r = sd_bus_message_open_container(message, 'a', "{sv}");
         for (PolicyKey key = 0; key < POLICY_KEY_N && r >= 0; key++)
                 r = append_key(message, policy, key);
+        if (r >= 0)
+                r = append_order(message, device);
         if (r >= 0)
                 r = open_array_entry(message, "known", "a{sv}");
         for (size_t i = 0; i < policy->n_findings && r >= 0; i++)

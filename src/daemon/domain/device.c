@@ -89,6 +89,17 @@ bool device_is_in_use(const Device *device)
                 device->live.enable_count > 0);
 }
 
+ResetMethodList device_order_refused(const Device *device)
+{
+        const DeviceOrder *order = &device->order;
+        ResetMethodList refused = {};
+
+        for (size_t i = 0; order->written && i < order->wanted.n; i++)
+                if (order->failed || !reset_method_list_contains(&order->got, order->wanted.names[i]))
+                        memcpy(refused.names[refused.n++], order->wanted.names[i], RESET_METHOD_NAME_MAX);
+        return refused;
+}
+
 DeviceState device_state(const Device *device)
 {
         if (device->n_resetting > 0)

@@ -64,6 +64,14 @@ typedef struct DeviceUse {
         uint32_t vfio_uid; /* who owns the VFIO node */
 } DeviceUse;
 
+/* What the policy has made of `reset_method`. */
+typedef struct DeviceOrder {
+        bool written; /* once, and not put back since: */
+        ResetMethodList before; /* what it read before that */
+        ResetMethodList wanted, got; /* the last time: what the policy wants, and what it read then */
+        bool failed; /* it could not be written at all */
+} DeviceOrder;
+
 typedef enum DeviceState {
         DEVICE_IDLE,
         DEVICE_QUEUED,
@@ -100,6 +108,7 @@ struct Device {
         DeviceFacts facts;
         DeviceLive live;
         DeviceUse use;
+        DeviceOrder order;
         char owner[WORKER_OWNER_MAX]; /* named by a udev rule, or the user of the active seat; empty: nobody
                                        */
         uint64_t generation;
@@ -140,6 +149,10 @@ void device_forget_use(Device *device);
 /* True if somebody or something uses the device, as far as is known: holders, a VFIO user, or a confidential
  * guest. A bound driver alone is no use. */
 bool device_is_in_use(const Device *device);
+
+/* Of what the policy wants `reset_method` to read, what the kernel has refused; all of it if it could not be
+ * written. */
+ResetMethodList device_order_refused(const Device *device);
 
 DeviceState device_state(const Device *device);
 const char *device_state_to_string(DeviceState state);

@@ -10,6 +10,9 @@
 #include "daemon/domain/proven.h"
 #include "daemon/domain/registry.h"
 
+/* Bridges nest as deep as there are bus numbers. */
+#define BRIDGES_MAX 256U
+
 struct Jobs {
         Registry *registry;
         Proven *proven;
@@ -17,6 +20,7 @@ struct Jobs {
         JobPorts ports;
         Job *jobs;
         uint64_t last_order;
+        struct KernelOrder *orders;
         bool dispatching;
 };
 

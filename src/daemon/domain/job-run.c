@@ -10,6 +10,7 @@
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/domain/kernel-order.h"
 #include "shared/cleanup.h"
 
 /* The job is at the head of its lane. */
@@ -55,13 +56,14 @@ static void start(Job *job)
 
 void jobs_dispatch(Jobs *jobs)
 {
-        Job *job;
+        void *taken;
 
         if (jobs->dispatching)
                 return;
         jobs->dispatching = true;
-        while ((job = lanes_take_ready(jobs->lanes)))
-                start(job);
+        while ((taken = lanes_take_ready(jobs->lanes)))
+                if (!jobs_run_order(jobs, taken))
+                        start(taken);
         jobs->dispatching = false;
 }
 

@@ -14,9 +14,6 @@
 #include "daemon/domain/job-internal.h"
 #include "shared/cleanup.h"
 
-/* Bridges nest as deep as there are bus numbers. */
-#define BRIDGES_MAX 256U
-
 static const char *const phase_names[] = {
         [JOB_AUTHORIZING] = "authorizing",   [JOB_INHIBITED] = "inhibited",
         [JOB_WAITING_IDLE] = "waiting_idle", [JOB_QUEUED] = "queued",

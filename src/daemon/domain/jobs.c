@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "daemon/domain/job-steps.h"
+#include "daemon/domain/kernel-order.h"
 #include "shared/cleanup.h"
 
 int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **ret)
@@ -37,6 +38,7 @@ Jobs *jobs_free(Jobs *jobs)
                 return NULL;
         HASH_ITER (hh, jobs->jobs, job, next)
                 job_free(job);
+        jobs_free_orders(jobs);
         lanes_free(jobs->lanes);
         free(jobs);
         return NULL;

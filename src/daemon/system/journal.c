@@ -48,6 +48,28 @@ void journal_policy_changed(uint32_t uid, const char *id, bool unset, int error)
                                "PCIRESETD_UID=%u", uid, "PCIRESETD_RULE=%s", id, NULL);
 }
 
+void journal_ordered(const Device *device, const PolicyRule *rule, const ResetMethodList *wanted,
+                     const ResetMethodList *refused, bool failed)
+{
+        char address[PCI_ADDRESS_STRING_MAX], text[POLICY_RULE_TEXT_MAX], want[RESET_METHOD_LIST_STRING_MAX],
+                have[RESET_METHOD_LIST_STRING_MAX], not_taken[RESET_METHOD_LIST_STRING_MAX];
+        bool complete = !failed && refused->n == 0;
+
+        pci_address_format(&device->facts.address, address);
+        (void) sd_journal_send(
+                "MESSAGE=%s: its reset_method is to read '%s' (rule %s): it reads '%s'%s%s%s.", address,
+                reset_method_list_format(wanted, want),
+                rule ? policy_rule_text(rule, text) : "none any more",
+                reset_method_list_format(&device->live.methods, have),
+                failed     ? ", and could not be written"
+                : complete ? ""
+                           : ", since the kernel refuses ",
+                failed ? "" : reset_method_list_format(refused, not_taken),
+                complete ? "" : ". This is not tried again before something changes", "PRIORITY=%i",
+                complete ? LOG_INFO : LOG_WARNING, "MESSAGE_ID=" MESSAGE_ID_ORDERED, "PCIRESETD_DEVICE=%s",
+                address, "PCIRESETD_RULE=%s", policy_rule_text(rule, text), NULL);
+}
+
 void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key)
 {
         char text[POLICY_RULE_TEXT_MAX];

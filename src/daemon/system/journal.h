@@ -22,6 +22,10 @@ void journal_policy_refused(const char *message, int error);
 void journal_policy_kept(const char *message, int error);
 /* Somebody has set a rule, or taken one away; `error`: as PolicyOutcome has it. */
 void journal_policy_changed(uint32_t uid, const char *id, bool unset, int error);
+/* `reset_method` was to read what the policy wants. `rule`: that says so, NULL: none any more, and what was
+ * there before is back. `refused`: names that the kernel does not take for this device. */
+void journal_ordered(const Device *device, const PolicyRule *rule, const ResetMethodList *wanted,
+                     const ResetMethodList *refused, bool failed);
 /* The rule has set a key that this version does not follow. */
 void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key);
 /* The policy as it was read: how many rules, and how many pairs of devices go together. */
