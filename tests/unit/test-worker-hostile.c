@@ -75,8 +75,7 @@ static void assert_members_are_held_to(Parse parse, const char *text, const char
                         ck_assert_int_ge(asprintf(&without, "%.*s%s", (int) (p - text), text, end + 1), 0);
                 else
                         ck_assert_int_ge(asprintf(&without, "%.*s%s", (int) (p - text - 1), text, end), 0);
-                ck_assert_msg(parse_string(parse, without) ==
-                                      (optional && strcmp(key, optional) == 0 ? 0 : -EBADMSG),
+                ck_assert_msg(parse_string(parse, without) == (strstr(optional, key) ? 0 : -EBADMSG),
                               "no '%s': %s", key, without);
         }
 }
@@ -86,10 +85,10 @@ START_TEST(members_missing_doubled_and_strange)
         _cleanup_free_ char *record = record_example(true, true);
 
         assert_members_are_held_to(parse_request, request_example, "bridge");
-        assert_members_are_held_to(parse_event, result_example, NULL);
-        assert_members_are_held_to(parse_event, scan_example, NULL);
-        assert_members_are_held_to(parse_event, resetting_example, NULL);
-        assert_members_are_held_to(parse_record, record, "bridge");
+        assert_members_are_held_to(parse_event, result_example, "firmware");
+        assert_members_are_held_to(parse_event, scan_example, "");
+        assert_members_are_held_to(parse_event, resetting_example, "");
+        assert_members_are_held_to(parse_record, record, "bridge firmware");
 }
 END_TEST
 
