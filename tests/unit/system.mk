@@ -15,6 +15,7 @@ system_unit_tests = \
 	tests/unit/test-lease-store \
 	tests/unit/test-file-replace \
 	tests/unit/test-policy-load \
+	tests/unit/test-policy-shipped \
 	tests/unit/test-policy-write \
 	tests/unit/test-scans \
 	tests/unit/test-survey \
@@ -71,6 +72,12 @@ tests_unit_test_policy_load_SOURCES = tests/unit/test-policy-load.c
 tests_unit_test_policy_load_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_policy_load_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_policy_load_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_policy_shipped_SOURCES = tests/unit/test-policy-shipped.c
+tests_unit_test_policy_shipped_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS) \
+	-DPOLICY_SHIPPED_DIR='"$(abs_top_srcdir)/policy"'
+tests_unit_test_policy_shipped_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_policy_shipped_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_policy_write_SOURCES = tests/unit/test-policy-write.c
 tests_unit_test_policy_write_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
