@@ -176,6 +176,41 @@ START_TEST(test_history)
 }
 END_TEST
 
+START_TEST(test_doctor)
+{
+        const char *const argv[] = {client_path(), "run",   CARD,   "--who", "the VM",
+                                    "--",          "sleep", "1000", NULL};
+        _cleanup_(cleanup_process_free) Process *process = NULL;
+
+        start();
+        expect(UID_BOB, "$P doctor " CARD, 0,
+               CARD " can be reset now by flr, which disturbs no other device");
+        expect(UID_BOB, "$P doctor", 0, CARD2 " can be reset now by flr");
+        expect(UID_BOB, "$P doctor " PORT, 5, "is a bridge");
+        process = process_start("run", UID_ALICE, argv, NULL);
+        wait_until(n_claims("ListLeases") == 1);
+        expect(UID_BOB, "$P doctor " CARD, 5, "of \"the VM\" (user alice) on " CARD " has to end");
+        expect(UID_ALICE, "$P doctor " CARD, 0, "can be reset now by flr");
+        expect_nothing_written();
+        hotplug_bind(CARD2, "e1000e");
+        expect(UID_BOB, "$P doctor " CARD2, 5, "Take the driver e1000e off " CARD2);
+        expect(UID_BOB, "$P doctor " CARD2, 5, "--in-use");
+}
+END_TEST
+
+START_TEST(test_report)
+{
+        start();
+        expect(0, "$P report " CARD, 0, "DevCap: FLReset");
+        expect(0, "$P report " CARD " --json", 0, "\"address\": \"" PORT "\"");
+        expect(UID_BOB, "$P report " CARD, 0, "proven: 0 tries");
+        expect_nothing_written();
+        expect(UID_ALICE, "$P reset " CARD " flr", 0, "verified: ok");
+        expect(UID_BOB, "$P report " CARD, 0, CARD " flr: done, ok in ");
+        expect(UID_ALICE, "$P report " CARD " --json | grep -c '\"uid\"'", 1, "0");
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("client-daemon");
@@ -186,5 +221,7 @@ int main(void)
         program_add(&program, test_inhibit);
         program_add(&program, test_looks);
         program_add(&program, test_history);
+        program_add(&program, test_doctor);
+        program_add(&program, test_report);
         return program_run(&program);
 }
