@@ -33,4 +33,14 @@ for unit in libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.s
 	rm -f "$root"/etc/systemd/system/*.wants/"$unit"
 done
 
+# Stacks on disks are put together and taken apart by cases, and by nobody else.
+mkdir -p "$root/etc/udev/rules.d"
+for rules in 64-md-raid-assembly.rules 69-lvm.rules; do
+	ln -sf /dev/null "$root/etc/udev/rules.d/$rules"
+done
+for unit in lvm2-monitor.service lvm2-lvmpolld.socket dm-event.socket blk-availability.service \
+	mdmonitor.service mdmonitor-oneshot.timer mdcheck_start.timer mdcheck_continue.timer; do
+	ln -sf /dev/null "$root/etc/systemd/system/$unit"
+done
+
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin

@@ -64,6 +64,8 @@ class Setup:
             "-device", "virtserialport,bus=channels.0,chardev=agent,name=bed.agent",
             # A case paces itself with the second port's scratch register.
             "-serial", "chardev:console", "-serial", "null",
+            # What a sound card plays is heard by nobody.
+            "-audiodev", "none,id=silence",
             "-acpitable", f"file={self.ssdt}",
             *topology.arguments(self.flavour.additions),
             "-kernel", str(self.image.vmlinux), "-initrd", str(self.image.initramfs), "-append", CMDLINE,
