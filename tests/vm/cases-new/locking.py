@@ -109,7 +109,8 @@ def again(bed: Bed) -> None:
     assert sbr.address == port and sbr.time > done.time, trace.events()
     attempt, = result["attempts"]
     assert (attempt["outcome"], attempt["errno"], attempt["tries"]) == ("done", 0, len(asked)), attempt
-    assert refused[-1].ended * 1e6 <= attempt["started_usec"] <= done.time * 1e6, (attempt, asked)
+    started = attempt["started_usec"]
+    assert refused[-1].ended * 1e6 <= started + 1 and started <= done.time * 1e6 + 1, (attempt, asked)
 
 
 @case("and when nobody lets go of them in time, the call ends, nothing was reset, and the job says so", timeout=240)
@@ -130,7 +131,8 @@ def not_in_time(bed: Bed) -> None:
         proven = caller.methods(both[1])["subordinate"]["proven"]
     assert len(asked) > 1 and all(e.returned == -errno.EAGAIN for e in asked), trace.events()
     assert line["error"] in ("org.pciresetd1.Error.TimedOut", "org.pciresetd1.Error.NotUsable"), line
-    assert asked[-1].time - asked[0].time <= seconds, asked
+    # Not for the ten seconds that it takes at most where the caller waits longer.
+    assert asked[-1].time - asked[0].time <= seconds + 2, asked
     assert all(bed.poisoned(poison) for poison in poisons), "it was reset"
     assert [e for e in trace.writes() if e.what == "sbr"] == [], trace.events()
     assert caller.methods(both[1])["subordinate"]["proven"] == proven, "what was never done counts"
