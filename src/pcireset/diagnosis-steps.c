@@ -16,6 +16,8 @@
 #include "pcireset/names.h"
 #include "pcireset/words.h"
 
+#define RULE_STEP "Rule %s says so: an administrator can change it, see POLICY in pciresetd(8)."
+
 /* As many holders and drivers as are named in one list. */
 #define NAMED_MAX 4U
 
@@ -171,10 +173,7 @@ static int add_policy(const Findings *findings, json_object *rung, const char *c
         if (strcmp(code, "not-listed") == 0)
                 return add(steps, "By name it could run: `pcireset reset %s %s`. The order is of rule %s.",
                            findings->address, method, *rule ? rule : "(not told)");
-        return add(steps,
-                   "Rule %s says so: an administrator can change it, see POLICY in "
-                   "pciresetd(8).",
-                   *rule ? rule : "(not told)");
+        return add(steps, RULE_STEP, *rule ? rule : "(not told)");
 }
 
 /* What to do about a reason that names nobody. */
@@ -256,10 +255,30 @@ static int add_by_name(const Findings *findings, json_object *steps)
         return 0;
 }
 
+/* The rules that forbid methods, where nothing else is left. */
+static int add_rules(const Findings *findings, json_object *steps)
+{
+        const char *last = "";
+
+        for (size_t i = 0; i < json_length(findings->methods); i++) {
+                json_object *method = json_object_array_get_idx(findings->methods, i);
+                const char *rule = json_get_string(method, "rule");
+
+                if (json_get_bool(method, "usable") || !*rule || strcmp(rule, last) == 0)
+                        continue;
+                if (add(steps, RULE_STEP, rule) < 0)
+                        return -ENOMEM;
+                last = rule;
+        }
+        return 0;
+}
+
 static int add_impossible(const Findings *findings, json_object *codes, json_object *steps)
 {
         int r = add_by_name(findings, steps);
 
+        if (r >= 0)
+                r = add_rules(findings, steps);
         for (size_t i = 0; i < json_length(codes) && r >= 0; i++) {
                 const char *step = plain_step(json_get_string_at(codes, i));
 
@@ -323,7 +342,7 @@ int diagnosis_add_steps(const Findings *findings, json_object *rung, const char 
                 return add_authorization(findings, rung, answer, steps);
         if (strcmp(status, "not-authorized") == 0)
                 return add_authorization(findings, rung, answer, steps);
-        if (strcmp(status, "not-possible") == 0)
+        if (!rung || strcmp(status, "not-possible") == 0)
                 return add_impossible(findings, codes, steps);
 
         for (size_t i = 0; i < json_length(own) && r >= 0; i++)
@@ -395,6 +414,25 @@ static int add_record(const Findings *findings, json_object *method, json_object
                      : add(doubts, "No other method can be used now.");
 }
 
+/* What the ladder leaves out because it is known to do harm. */
+static int add_left_out(const Findings *findings, json_object *doubts)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < json_length(findings->methods) && r >= 0; i++) {
+                json_object *method = json_object_array_get_idx(findings->methods, i),
+                            *codes = json_get_array(method, "left_out");
+
+                for (size_t j = 0; j < json_length(codes) && r >= 0; j++)
+                        if (strcmp(json_get_string_at(codes, j), "known-bad") == 0)
+                                r = add(doubts,
+                                        "%s is not tried: it is known to do harm, says %s (rule %s).",
+                                        json_get_string(method, "name"), json_get_string(method, "source"),
+                                        json_get_string(method, "rule"));
+        }
+        return r;
+}
+
 int diagnosis_add_doubts(const Findings *findings, json_object *rung, json_object *doubts)
 {
         const char *workaround = json_get_string(findings->plan, "workaround"),
@@ -406,6 +444,8 @@ int diagnosis_add_doubts(const Findings *findings, json_object *rung, json_objec
                 r = add(doubts, "The kernel has announced an error of the device's: %s.", error);
         if (r >= 0 && *workaround)
                 r = add(doubts, "The order of methods is a workaround, of rule %s.", workaround);
+        if (r >= 0)
+                r = add_left_out(findings, doubts);
         if (r < 0 || !rung || !json_get_bool(rung, "usable"))
                 return r;
 

@@ -130,6 +130,32 @@ static void write_usable(FILE *stream, json_object *rung)
                 (void) fprintf(stream, " and takes about %s", text_duration(expected, duration));
 }
 
+/* Why a method is not in the ladder. */
+static json_object *method_codes(json_object *method)
+{
+        json_object *codes = json_get_array(method, "why");
+
+        return json_length(codes) > 0 ? codes : json_get_array(method, "left_out");
+}
+
+/* What is in the way of the method that comes closest, where there is no ladder: nothing if one can be used
+ * by its name. */
+static Obstacle least_of_methods(const Findings *findings)
+{
+        Obstacle least = OBSTACLE_LASTING;
+
+        for (size_t i = 0; i < json_length(findings->methods); i++) {
+                json_object *method = json_object_array_get_idx(findings->methods, i);
+                Obstacle worst = json_get_bool(method, "usable")
+                                         ? OBSTACLE_NONE
+                                         : worst_obstacle(json_get_array(method, "why"));
+
+                if (worst < least)
+                        least = worst;
+        }
+        return least;
+}
+
 static bool is_bridge(const Findings *findings)
 {
         return json_get_unsigned(findings->properties, "Class") >> 8 == CLASS_BRIDGE;
@@ -148,19 +174,28 @@ static void write_no_rungs(FILE *stream, const Findings *findings)
                 (void) fputs("cannot be reset: the kernel offers no method for it", stream);
                 return;
         }
-        (void) fputs("cannot be reset without naming a method", stream);
+        (void) fputs(least_of_methods(findings) == OBSTACLE_NONE ? "is reset only by a method that is named"
+                                                                 : "cannot be reset",
+                     stream);
         for (size_t i = 0; i < json_length(findings->methods); i++) {
                 json_object *method = json_object_array_get_idx(findings->methods, i);
-                json_object *codes = json_get_array(method, "why");
+                json_object *codes = method_codes(method);
 
-                if (json_length(codes) == 0)
-                        codes = json_get_array(method, "left_out");
                 if (json_length(codes) == 0)
                         continue;
                 (void) fprintf(stream, "%s%s: ", told ? "; " : ": ", json_get_string(method, "name"));
                 write_codes(stream, codes);
                 told = true;
         }
+}
+
+static int add_codes(json_object *codes, json_object *list)
+{
+        for (size_t i = 0; i < json_length(codes); i++)
+                if (!has_code(list, json_get_string_at(codes, i)) &&
+                    json_append(list, json_object_new_string(json_get_string_at(codes, i))) < 0)
+                        return -ENOMEM;
+        return 0;
 }
 
 /* All that is in the way of any rung, each reason once. */
@@ -171,15 +206,13 @@ static int collect_codes(const Findings *findings, json_object *list)
         /* Most bridges have no method that the daemon could say so of. */
         if (json_length(rungs) == 0 && is_bridge(findings))
                 return json_append(list, json_object_new_string("bridge"));
+        for (size_t i = 0; i < json_length(findings->methods) && json_length(rungs) == 0; i++)
+                if (add_codes(method_codes(json_object_array_get_idx(findings->methods, i)), list) < 0)
+                        return -ENOMEM;
 
-        for (size_t i = 0; i < json_length(rungs); i++) {
-                json_object *codes = json_get_array(json_object_array_get_idx(rungs, i), "why");
-
-                for (size_t j = 0; j < json_length(codes); j++)
-                        if (!has_code(list, json_get_string_at(codes, j)) &&
-                            json_append(list, json_object_new_string(json_get_string_at(codes, j))) < 0)
-                                return -ENOMEM;
-        }
+        for (size_t i = 0; i < json_length(rungs); i++)
+                if (add_codes(json_get_array(json_object_array_get_idx(rungs, i), "why"), list) < 0)
+                        return -ENOMEM;
         return 0;
 }
 
@@ -198,14 +231,13 @@ static const char *hardest_answer(const Findings *findings, json_object *rung)
 
 static const char *status_of(const Findings *findings, json_object *rung, const char *answer)
 {
-        if (!rung)
-                return "not-possible";
-        if (json_get_bool(rung, "usable"))
+        if (rung && json_get_bool(rung, "usable"))
                 return strcmp(answer, "no") == 0 || strcmp(answer, "unknown") == 0 ? "not-authorized"
                                                                                    : "ready";
-        switch (worst_obstacle(json_get_array(rung, "why"))) {
+        switch (rung ? worst_obstacle(json_get_array(rung, "why")) : least_of_methods(findings)) {
         case OBSTACLE_USE:
                 return "not-now";
+        case OBSTACLE_NONE:
         case OBSTACLE_SETUP:
                 return "not-as-configured";
         default:
@@ -309,8 +341,8 @@ int diagnosis_make(const Findings *findings, json_object **ret)
                 r = add_sentence(document, findings, rung, status, answer, all_codes);
         if (r >= 0)
                 r = json_add(document, "why",
-                             strcmp(status, "not-possible") == 0 ? json_object_get(all_codes)
-                                                                 : own_codes(rung));
+                             !rung || strcmp(status, "not-possible") == 0 ? json_object_get(all_codes)
+                                                                          : own_codes(rung));
         if (r >= 0)
                 r = diagnosis_add_steps(findings, rung, status, answer, all_codes, steps);
         if (r >= 0)

@@ -198,6 +198,25 @@ START_TEST(test_doctor)
 }
 END_TEST
 
+START_TEST(test_doctor_knows_the_policy)
+{
+        static const char policy[] =
+                "{\"rules\": [{\"id\": \"one\", \"match\": {\"address\": \"" CARD
+                "\"}, \"settings\": {\"forbid\": [\"flr\", \"pm\"], \"allow_link\": false}},"
+                " {\"id\": \"two\", \"match\": {\"address\": \"" CARD2
+                "\"}, \"settings\": {\"known_bad\": [{\"method\": \"flr\", \"source\": \"a thread\"}]}}]}";
+
+        directory_make("%s", POLICY_ADMIN_DIR);
+        file_write(POLICY_ADMIN_DIR "/50-test.json", policy, strlen(policy));
+        start();
+        expect(UID_BOB, "$P doctor " CARD, 5, "Rule one (" POLICY_ADMIN_DIR "/50-test.json) says so");
+        expect(UID_BOB, "$P doctor " CARD, 5, "flr: the policy forbids it");
+        expect(UID_BOB, "$P doctor " CARD2, 0, CARD2 " can be reset now by pm");
+        expect(UID_BOB, "$P doctor " CARD2, 0, "flr is not tried: it is known to do harm, says a thread");
+        expect_nothing_written();
+}
+END_TEST
+
 START_TEST(test_report)
 {
         start();
@@ -222,6 +241,7 @@ int main(void)
         program_add(&program, test_looks);
         program_add(&program, test_history);
         program_add(&program, test_doctor);
+        program_add(&program, test_doctor_knows_the_policy);
         program_add(&program, test_report);
         return program_run(&program);
 }

@@ -70,6 +70,14 @@ test_in_the_way() {
                 "out_has '\"flasher\" (user root) forbids it, for: firmware'" "out_lacks other" "out_lacks late" "steps 2"
         doctor 09:00.0 "the policy" 5 "out_has 'cannot be reset now by bus: the policy allows no reset'" \
                 "out_has 'Rule no-links in 50.json says so'" "steps 1"
+        doctor 0d:00.0 "the policy leaves nothing" 5 \
+                "out_has '0000:0d:00.0 cannot be reset: flr: the policy forbids it; bus: the policy allows no reset'" \
+                "out_has 'Rule site (50.json) says so'" "out_lacks 'power cycle'" "steps 1"
+        run doctor 0d:00.0 --json
+        check "the policy leaves nothing, as JSON" all "exits 5" "json_is status not-as-configured" "json_is why.0 forbidden"
+        doctor 0e:00.0 "only what is known to do harm" 5 "out_has 'is reset only by a method that is named: flr: '" \
+                "out_has 'By name flr could be tried'" "out_has 'flr is not tried: it is known to do harm, says https://example.org/thread'" \
+                "steps 1" "doubts 1"
         run doctor 09:00.0 --json
         check "the policy, as JSON" all "exits 5" "json_is status not-as-configured" "json_is why.0 link-forbidden"
 }
@@ -100,11 +108,11 @@ test_failures() {
 
 test_all() {
         run doctor
-        check "all devices" all "exits 0" err_empty "harmless $work/out" "[ \$(grep -c '^0000:' $work/out) = 12 ]" \
+        check "all devices" all "exits 0" err_empty "harmless $work/out" "[ \$(grep -c '^0000:' $work/out) = 14 ]" \
                 "out_has '0000:0a:00.0: the device has just been removed.'" "out_has 'by flr, which disturbs no other'"
         run doctor --json
-        check "all devices, as JSON" all "exits 0" err_empty "json_is 0.status ready" "json_is 11.address 0000:0c:00.0" \
-                "json_is 9.status unknown" "json_is 9.error.name org.pciresetd1.Error.DeviceGone" "! json 12"
+        check "all devices, as JSON" all "exits 0" err_empty "json_is 0.status ready" "json_is 13.address 0000:0c:00.0" \
+                "json_is 9.status unknown" "json_is 9.error.name org.pciresetd1.Error.DeviceGone" "! json 14"
 }
 
 test_without_daemon() {
