@@ -198,6 +198,35 @@ START_TEST(settling_is_waited_for)
 }
 END_TEST
 
+/* Without in_use, since a rule says that it may be done; the worker takes the driver off and puts it back.
+ */
+START_TEST(driver_is_rebound)
+{
+        _cleanup_reply_ Reply *other = NULL, *done = NULL;
+
+        /* No network card, of which an interface may be anywhere. */
+        MockDevice card = mock_card, card2 = mock_card2;
+
+        card.class = card2.class = 0x0c0330;
+        card.driver = card2.driver = "xhci_hcd";
+        put(POLICY_ADMIN_DIR, "50-test.json", RULE("\"address\": \"" CARD "\"", "\"driver\": \"rebind\""));
+        polkit_start(polkit_rules_everybody);
+        sysfs_add(&mock_port);
+        sysfs_add(&mock_port2);
+        sysfs_add(&card);
+        sysfs_add(&card2);
+        fixture_start();
+        other = reset(alice, CARD2, "flr", NULL);
+        expect_error(other, "InUse", CARD2);
+        done = reset(alice, CARD, "flr", NULL);
+        expect_success(done);
+        expect_methods_run(CARD, "flr");
+        ck_assert_uint_eq(model_count("unbind", CARD), 1);
+        ck_assert_uint_eq(model_count("bind", CARD), 1);
+        ck_assert_uint_eq(model_count("unbind", CARD2), 0);
+}
+END_TEST
+
 START_TEST(timeout_is_the_policys)
 {
         _cleanup_reply_ Reply *late = NULL;
@@ -224,6 +253,7 @@ int main(void)
         program_add(&program, folders_have_ranks);
         program_add(&program, no_effect_is_told);
         program_add(&program, settling_is_waited_for);
+        program_add(&program, driver_is_rebound);
         program_add(&program, timeout_is_the_policys);
         return program_run(&program);
 }

@@ -209,6 +209,86 @@ START_TEST(known_bad_has_its_action)
 }
 END_TEST
 
+typedef struct Drivers {
+        const char *target, *other; /* what rules say, NULL: nothing */
+        bool is_other_bound, in_use;
+        const char *method;
+        bool usable, rebinds;
+} Drivers;
+
+static const Drivers drivers[] = {
+        {NULL, NULL, false, false, "flr", false, false},
+        {NULL, NULL, false, true, "flr", true, true},
+        {"refuse", NULL, false, false, "flr", false, false},
+        {"rebind", NULL, false, false, "flr", true, true},
+        {"keep", NULL, false, false, "flr", true, false},
+        /* Kept, even if the caller would have it taken off. */
+        {"keep", NULL, false, true, "flr", true, false},
+        {"rebind", NULL, false, true, "flr", true, true},
+        /* It goes by itself. */
+        {"rebind", NULL, false, false, "slot", true, false},
+        /* Each of the set has its own rule, and the strictest counts. */
+        {"rebind", NULL, true, false, "subordinate", false, false},
+        {"rebind", "keep", true, false, "subordinate", true, true},
+        {"keep", "keep", true, false, "subordinate", true, false},
+        {"keep", NULL, true, true, "subordinate", true, true},
+        {"keep", NULL, true, false, "flr", true, false},
+};
+
+static void set_driver(const char *address, const char *value, unsigned number)
+{
+        PolicyRule rule = {.file = strdup("/etc/50.json")};
+        const char *wanted;
+
+        (void) snprintf(rule.id, sizeof(rule.id), "r%u", number);
+        ck_assert_int_eq(policy_match_set(&rule.match, POLICY_MATCH_ADDRESS, address, &wanted), 0);
+        rule.settings.set = 1U << POLICY_DRIVER;
+        rule.settings.driver = (PolicyDriver) policy_driver_from_string(value);
+        ck_assert_int_eq(policy_add(policy, &rule), 0);
+}
+
+/* What to do with a host driver that does not know resets. The action is that of a device in use. */
+START_TEST(drivers_are_kept_or_rebound)
+{
+        const Drivers *c = &drivers[_i];
+        const PlanOptions options = {.in_use = c->in_use};
+        Plan *plan;
+
+        world_bind(&world, TARGET, "e1000e");
+        world_find(&world, TARGET)->use.known = true;
+        if (c->is_other_bound) {
+                world_bind(&world, OTHER, "e1000e");
+                world_find(&world, OTHER)->use.known = true;
+        }
+        if (c->target)
+                set_driver(TARGET, c->target, 0);
+        if (c->other)
+                set_driver(OTHER, c->other, 1);
+        rules_hold();
+        ck_assert_int_eq(plan_make(world_find(&world, TARGET), c->method, &options, &plan), 0);
+        ck_assert_uint_eq(plan->rungs[0].why, c->usable ? 0 : WHY_DRIVER_BOUND);
+        ck_assert(plan->rungs[0].rebind == c->rebinds || !c->usable);
+        ck_assert(plan->rungs[0].actions & ACTION_RESET_IN_USE);
+        plan_free(plan);
+}
+END_TEST
+
+/* A rule about the driver is none about those who use the device. */
+START_TEST(drivers_and_holders)
+{
+        const PlanOptions options = {};
+        Plan *plan;
+
+        world_bind(&world, TARGET, "e1000e");
+        world_hold(&world, TARGET, HOLDER_INTERFACE);
+        set_driver(TARGET, "rebind", 0);
+        rules_hold();
+        ck_assert_int_eq(plan_make(world_find(&world, TARGET), "flr", &options, &plan), 0);
+        ck_assert_uint_eq(plan->rungs[0].why, WHY_HELD);
+        plan_free(plan);
+}
+END_TEST
+
 /* Another driver may be another rule's business; so may another policy. */
 START_TEST(follows_driver_and_policy)
 {
@@ -261,6 +341,8 @@ int main(void)
         tcase_add_checked_fixture(plans, setup, teardown);
         tcase_add_loop_test(plans, ladders, 0, (int) ELEMENTSOF(cases));
         tcase_add_loop_test(plans, known_bad_has_its_action, 0, 6);
+        tcase_add_loop_test(plans, drivers_are_kept_or_rebound, 0, (int) ELEMENTSOF(drivers));
+        tcase_add_test(plans, drivers_and_holders);
         tcase_add_test(plans, follows_driver_and_policy);
         tcase_add_test(plans, is_taken_over_whole);
         suite_add_tcase(suite, plans);

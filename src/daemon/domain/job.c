@@ -370,7 +370,7 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
                 .uid = job->request.uid,
                 .retry_usec = retry_usec(job),
                 /* Not what was asked for: what was granted. */
-                .allow_held = (job->actions & ACTION_RESET_IN_USE) != 0,
+                .allow_held = plan->in_use && (job->actions & ACTION_RESET_IN_USE) != 0,
                 .driver = job->rebind ? WORKER_DRIVER_REBIND : WORKER_DRIVER_KEEP,
                 .n_fds = is_vfio_hot ? (unsigned) plan->asker.n_groups : 0,
         };

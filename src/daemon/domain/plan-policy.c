@@ -101,6 +101,39 @@ int plan_ladder(Device *target, ResetAlias alias, PlanLadder *ret)
         return 0;
 }
 
+/* ---- drivers ---- */
+
+/* Out of memory counts as no rule. */
+static PolicyDriver driver_policy(Device *member)
+{
+        const EffectivePolicy *policy = registry_policy_of(member);
+
+        return policy ? policy->settings.driver : POLICY_DRIVER_REFUSE;
+}
+
+bool plan_refuses_drivers(const Rung *rung)
+{
+        for (size_t i = 0; i < rung->n_set; i++)
+                if (plan_member_loses(rung->set[i]) && driver_policy(rung->set[i]) == POLICY_DRIVER_REFUSE)
+                        return true;
+        return false;
+}
+
+bool plan_rebinds(const Rung *rung, bool in_use)
+{
+        /* Removal takes every driver off by itself. */
+        if (rung->scope == RESET_SCOPE_POWER || strcmp(rung->method, RESET_METHOD_SLOT) == 0)
+                return false;
+        for (size_t i = 0; i < rung->n_set; i++) {
+                PolicyDriver policy = driver_policy(rung->set[i]);
+
+                if (plan_member_loses(rung->set[i]) &&
+                    (policy == POLICY_DRIVER_REBIND || (in_use && policy == POLICY_DRIVER_REFUSE)))
+                        return true;
+        }
+        return false;
+}
+
 /* ---- one rung ---- */
 
 static unsigned to_why(PolicyWhy why)

@@ -19,5 +19,12 @@ typedef struct PlanLadder {
  * empty. */
 int plan_ladder(Device *target, ResetAlias alias, PlanLadder *ret);
 
+/* Whether a rule wants a reset refused because of a host driver that is bound to one of the set and does not
+ * know resets; that is so for each such driver of which no rule says anything. */
+bool plan_refuses_drivers(const Rung *rung);
+/* Whether such drivers are taken off before the reset: all of them if there is one that is not to be kept.
+ * `in_use`: the caller has asked for it, so that those that no rule knows of are taken off, too. */
+bool plan_rebinds(const Rung *rung, bool in_use);
+
 /* Adds the policy's reasons and its action to a rung whose set is known. 0 or -ENOMEM. */
 int plan_judge_policy(Rung *rung, bool aliased);

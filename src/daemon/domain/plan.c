@@ -422,14 +422,14 @@ static void judge_use(Rung *rung, const PlanOptions *options)
         }
 
         rung->actions = 0;
-        if (why & lifted && options->in_use) {
-                /* Removal takes every driver off by itself. */
-                rung->rebind = why & WHY_DRIVER_BOUND && rung->scope != RESET_SCOPE_POWER &&
-                               strcmp(rung->method, RESET_METHOD_SLOT) != 0;
+        if (why & (WHY_DRIVER_BOUND | (options->in_use ? WHY_HELD : 0)))
+                rung->actions |= ACTION_RESET_IN_USE;
+        if (options->in_use) {
+                rung->rebind = why & WHY_DRIVER_BOUND && plan_rebinds(rung, true);
                 why &= ~lifted;
-                rung->actions |= ACTION_RESET_IN_USE;
-        } else if (why & WHY_DRIVER_BOUND) {
-                rung->actions |= ACTION_RESET_IN_USE;
+        } else if (why & WHY_DRIVER_BOUND && !plan_refuses_drivers(rung)) {
+                rung->rebind = plan_rebinds(rung, false);
+                why &= ~(unsigned) WHY_DRIVER_BOUND;
         }
         if (rung->n_set > 1 && !owned)
                 rung->actions |= ACTION_RESET_SHARED;

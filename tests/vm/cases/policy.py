@@ -3,10 +3,10 @@
 
 import json
 
-from harness.bed import Bed
+from harness.bed import DEVICES, Bed
 from harness.caller import Caller
 from harness.registry import case
-from harness.service import UNIT, Journal, restart
+from harness.service import UNIT, Journal, restart, start
 
 DROPIN = "/etc/pciresetd/policy.d/50-bed.json"
 STORED = "/var/lib/pciresetd/policy.json"
@@ -37,6 +37,7 @@ def set_policy(caller: Caller, match: str, runtime: bool = False, **settings: ob
 def reloaded(bed: Bed) -> None:
     root, journal, address, trace = Caller(bed, "root"), Journal(bed), bed.addr("nic"), bed.trace()
     bed.defer(lambda: clear_policy(bed))
+    start(bed)
     pid = bed.guest.run(f"systemctl show -P MainPID {UNIT}", check=True).stdout
     write_policy(bed, [{"id": "no-pm", "match": {"address": address}, "settings": {"forbid": ["pm"]}}])
     reload(bed)
@@ -76,3 +77,70 @@ def stored(bed: Bed) -> None:
     root.call("UnsetPolicy", "sa{sv}", [rule, {}])
     assert root.plan(address)[0]["method"] == listed[0]
     assert bed.guest.run(f"test -e {STORED}").rc != 0
+
+
+# -- the kernel's own list ---------------------------------------------------
+
+
+def reads(bed: Bed, address: str, methods: list[str]) -> bool:
+    return bed.guest.exists(f"{DEVICES}/{address}/reset_method") and bed.reset_methods(address) == methods
+
+
+def wait_reads(bed: Bed, address: str, methods: list[str]) -> None:
+    bed.wait_until(lambda: reads(bed, address, methods), 15, f"reset_method of {address} to read {methods}")
+
+
+@case("kernel_order: reset_method reads what is set; over a restart, a reset and a driver's change; and then what it was", timeout=120)
+def kernel_order(bed: Bed) -> None:
+    root, address = Caller(bed, "root"), bed.addr("nic")
+    bed.defer(lambda: clear_policy(bed))
+    listed = bed.reset_methods(address)
+    assert len(listed) > 1, listed
+    wanted = listed[::-1]
+    rule = set_policy(root, address, methods=wanted, kernel_order=True)
+    wait_reads(bed, address, wanted)
+    result = root.reset(address)
+    assert (result["method"], result["verdict"]) == (wanted[0], "ok"), result
+    wait_reads(bed, address, wanted)
+    restart(bed)
+    root = Caller(bed, "root")
+    root.call("ListDevices")
+    assert reads(bed, address, wanted), bed.reset_methods(address)
+    bed.defer(lambda: bed.unbind(address))
+    guests = set_policy(root, f"address={address} assigned=true", methods=wanted[:1])
+    bed.bind(address, "vfio-pci")
+    wait_reads(bed, address, wanted[:1])
+    bed.unbind(address)
+    wait_reads(bed, address, wanted)
+    for name in (guests, rule):
+        root.call("UnsetPolicy", "sa{sv}", [name, {}])
+    wait_reads(bed, address, listed)
+
+
+@case("kernel_order: a device that is pulled and plugged in again gets its order; what the kernel refuses is told once", timeout=120)
+def replugged(bed: Bed) -> None:
+    root, journal = Caller(bed, "root"), Journal(bed)
+    bed.defer(lambda: clear_policy(bed))
+    set_policy(root, "class=020000/ff0000 driver=", methods=["cxl_bus", "pm"], kernel_order=True)
+
+    def plug() -> str:
+        bed.machine.plug("e1000e", "port-empty0", "policy0", romfile="")
+        bed.wait_device("policy0")
+        return bed.addr("policy0")
+
+    def unplug() -> None:
+        if bed.present("policy0"):
+            bed.machine.unplug("policy0")
+            bed.wait_device("policy0", present=False)
+    bed.defer(unplug)
+    address = plug()
+    bed.unbind(address)
+    wait_reads(bed, address, ["pm"])
+    unplug()
+    address = plug()
+    bed.unbind(address)
+    wait_reads(bed, address, ["pm"])
+    told = [e for e in journal.entries("ordered", PCIRESETD_DEVICE=address) if "refuses cxl_bus" in e["MESSAGE"]]
+    assert len(told) == 2, told
+    policy = root.call("GetPolicy", "sa{sv}", [address, {}])
+    assert (policy["kernel_wanted"], policy["kernel_refused"]) == (["cxl_bus", "pm"], ["cxl_bus"]), policy

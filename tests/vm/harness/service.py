@@ -30,6 +30,7 @@ MESSAGE_IDS = {
     "left-behind": "4f49c178135c48ad92429a13181ed356",
     "worker-failed": "29337e5f079a408c9f03101fc44b4d65",
     "policy-refused": "a580cb2c7d0d4acabcee9be9f87e8250",
+    "ordered": "c84d6e0f7a2b4d1596b3f0e8d7c5a219",
     "policy-loaded": "b3c7c31ad43a4c4a9f3a8b6f2d1f0c57",
 }
 
