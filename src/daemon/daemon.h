@@ -12,11 +12,13 @@
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/proven.h"
+#include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
 #include "daemon/system/attempt-log.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
+#include "daemon/system/quarantine-store.h"
 #include "daemon/system/record.h"
 #include "daemon/system/scans.h"
 #include "daemon/system/survey.h"
@@ -33,6 +35,8 @@ typedef struct Daemon {
         Proven *proven;
         AttemptLog *log;
         Claims *claims;
+        Quarantines *quarantines;
+        QuarantineStore *quarantine_store;
         Names *names;
         PolicyStore *policies;
         Jobs *jobs;

@@ -67,6 +67,7 @@ static void on_device_added(void *userdata, Device *device)
         Daemon *daemon = userdata;
 
         claims_device_added(daemon->claims, device);
+        quarantines_device_added(daemon->quarantines, device);
         jobs_device_added(daemon->jobs, device);
         jobs_order(daemon->jobs, device);
         survey_hint(daemon->survey, &device->facts.address, true);
@@ -153,6 +154,42 @@ static int take_over_claims(Daemon *daemon)
         return r < 0 ? r : lease_store_load(daemon->leases);
 }
 
+static void on_quarantine(void *userdata, const QuarantineRecord *record, QuarantineEvent event)
+{
+        Daemon *daemon = userdata;
+
+        /* Whoever releases one by hand says why. */
+        if (event != QUARANTINE_RELEASED)
+                journal_quarantine(record, event);
+        if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED)
+                quarantine_store_write(daemon->quarantine_store, record);
+        else
+                quarantine_store_remove(daemon->quarantine_store, record);
+}
+
+static int on_quarantine_found(void *userdata, const QuarantineRecord *record)
+{
+        int r = quarantines_restore(((Daemon *) userdata)->quarantines, record);
+
+        return r == -EEXIST ? 0 : r;
+}
+
+/* What was broken before a restart still is. Without knowing what that was there is no daemon. */
+static int take_over_quarantines(Daemon *daemon)
+{
+        const QuarantineListener listener = {.event = on_quarantine, .userdata = daemon};
+        int r = quarantine_store_new(daemon->event, QUARANTINE_STORE_DIR, &daemon->quarantine_store);
+
+        if (r >= 0)
+                r = quarantine_store_load(daemon->quarantine_store, on_quarantine_found, daemon);
+        if (r < 0) {
+                journal_quarantine_unreadable(QUARANTINE_STORE_DIR, r);
+                return r;
+        }
+        quarantines_set_listener(daemon->quarantines, &listener);
+        return 0;
+}
+
 static void daemon_done(Daemon *daemon)
 {
         /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
@@ -173,6 +210,8 @@ static void daemon_done(Daemon *daemon)
         daemon->jobs = jobs_free(daemon->jobs);
         daemon->claims = claims_free(daemon->claims);
         daemon->log = attempt_log_free(daemon->log);
+        daemon->quarantine_store = quarantine_store_free(daemon->quarantine_store);
+        daemon->quarantines = quarantines_free(daemon->quarantines);
         daemon->registry = registry_free(daemon->registry);
         daemon->proven = proven_free(daemon->proven);
         daemon->names = names_free(daemon->names);
@@ -188,9 +227,11 @@ static int set_up_domain(Daemon *daemon)
         if (r >= 0)
                 r = claims_new(daemon->registry, &daemon->claims);
         if (r >= 0)
+                r = quarantines_new(daemon->registry, &daemon->quarantines);
+        if (r >= 0)
                 r = proven_new(&daemon->proven);
         if (r >= 0)
-                r = jobs_new(daemon->registry, daemon->proven, &ports, &daemon->jobs);
+                r = jobs_new(daemon->registry, daemon->proven, daemon->quarantines, &ports, &daemon->jobs);
         return r;
 }
 
@@ -287,6 +328,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = take_over_claims(daemon);
         if (r >= 0)
+                r = take_over_quarantines(daemon);
+        if (r >= 0)
                 r = records_new(daemon->event, WORKER_RECORD_DIR, &records, &daemon->records);
         daemon->bus = bus;
         if (r < 0)
@@ -306,6 +349,8 @@ static int set_up(Daemon *daemon)
                 .leases = daemon->leases,
                 .policies = daemon->policies,
                 .log = daemon->log,
+                .quarantines = daemon->quarantines,
+                .quarantine_store = daemon->quarantine_store,
         };
         r = bus_publish(bus, &parts);
         if (r >= 0)

@@ -32,6 +32,12 @@
         "5c1f0a6d8e7b4b3f9a2d6c4e1b8f7a90" /* a rule sets what this version does not follow */
 #define MESSAGE_ID_WORKAROUND                                                                               \
         "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18" /* a rule's order is followed instead of the device's own */
+#define MESSAGE_ID_QUARANTINED                                                                              \
+        "71d08b3a45da4e729c6f8bc464b028a1" /* a device is given to nobody from now on */
+#define MESSAGE_ID_UNQUARANTINED                                                                            \
+        "ab6719a45dad47eeb13913bec72cf86b" /* and now it may be given away again */
+#define MESSAGE_ID_QUARANTINE_STORE                                                                         \
+        "9c5a8a640ce14470b545a2b036e9a296" /* a quarantine cannot be stored, or was not read */
 #define MESSAGE_ID_LEASE_TAKEN    "44fe8df151c542daba06053e0b4dc917" /* somebody has a lease now */
 #define MESSAGE_ID_LEASE_RELEASED "fab2e094bf0f401789409f7727a1bb05" /* a lease has ended */
 #define MESSAGE_ID_INHIBITED      "5bd86ec9898e4225a28daee187d2d4c3" /* somebody forbids or delays resets */

@@ -80,6 +80,8 @@ static const struct {
         {DEVICE_INTERFACE, "GetHolders", READ},
         {DEVICE_INTERFACE, "GetHistory", READ},
         {DEVICE_INTERFACE, "Reset", CHANGE},
+        {DEVICE_INTERFACE, "Quarantine", CHANGE},
+        {DEVICE_INTERFACE, "ReleaseQuarantine", CHANGE},
         {JOB_INTERFACE, "Cancel", CHANGE},
         {"org.freedesktop.DBus.Peer", "Ping", READ},
         {"org.freedesktop.DBus.Peer", "GetMachineId", READ},
@@ -118,6 +120,8 @@ static void append_arguments(sd_bus_message *message, const char *interface, con
                 _cleanup_close_ int fd = file_sealed("");
 
                 r = sd_bus_message_append(message, "ha{sv}", fd, 0);
+        } else if (strcmp(member, "ReleaseQuarantine") == 0) {
+                r = sd_bus_message_append(message, "a{sv}", 1, "reason", "s", "to see");
         } else if (strcmp(member, "Inhibit") == 0) {
                 r = sd_bus_message_append(message, "assssa{sv}", 1, CARD2, "test", "to see", "block", 0);
         } else if (strcmp(member, "SetPolicy") == 0) {

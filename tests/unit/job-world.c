@@ -147,6 +147,7 @@ static uint32_t new_id(void *userdata)
 static void on_added(void *userdata, Device *device)
 {
         claims_device_added(seen.claims, device);
+        quarantines_device_added(seen.quarantines, device);
         jobs_device_added(seen.jobs, device);
 }
 
@@ -185,7 +186,9 @@ void job_world_init(void)
         world_init(&seen.world);
         ck_assert_int_eq(claims_new(seen.world.registry, &seen.claims), 0);
         ck_assert_int_eq(proven_new(&seen.proven), 0);
-        ck_assert_int_eq(jobs_new(seen.world.registry, seen.proven, &ports, &seen.jobs), 0);
+        ck_assert_int_eq(quarantines_new(seen.world.registry, &seen.quarantines), 0);
+        ck_assert_int_eq(jobs_new(seen.world.registry, seen.proven, seen.quarantines, &ports, &seen.jobs),
+                         0);
         registry_set_listener(seen.world.registry, &listener);
 
         world_add_bridge(&seen.world, "0000:00:01.0", NULL);
@@ -212,6 +215,7 @@ void job_world_done(void)
         jobs_free(seen.jobs);
         registry_set_listener(seen.world.registry, NULL);
         claims_free(seen.claims);
+        quarantines_free(seen.quarantines);
         proven_free(seen.proven);
         world_done(&seen.world);
 }

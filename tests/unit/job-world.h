@@ -17,6 +17,7 @@ typedef struct JobWorld {
         World world;
         Claims *claims;
         Proven *proven;
+        Quarantines *quarantines;
         Jobs *jobs;
         uint32_t last_id;
 

@@ -210,6 +210,7 @@ domain_unit_tests = \
 	tests/unit/test-policy-edit \
 	tests/unit/test-policy-match \
 	tests/unit/test-policy-order \
+	tests/unit/test-quarantine \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -308,6 +309,11 @@ tests_unit_test_lobby_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lobby_LDADD = libbus.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_lost_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_quarantine_SOURCES = tests/unit/test-quarantine.c
+tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_quarantine_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_quarantine_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_looked_SOURCES = tests/unit/test-jobs-looked.c
 tests_unit_test_jobs_looked_CPPFLAGS = $(UNIT_CPPFLAGS)

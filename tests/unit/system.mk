@@ -17,6 +17,7 @@ system_unit_tests = \
 	tests/unit/test-policy-load \
 	tests/unit/test-policy-shipped \
 	tests/unit/test-policy-write \
+	tests/unit/test-quarantine-store \
 	tests/unit/test-scans \
 	tests/unit/test-survey \
 	tests/unit/test-watch \
@@ -83,6 +84,14 @@ tests_unit_test_policy_write_SOURCES = tests/unit/test-policy-write.c
 tests_unit_test_policy_write_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_policy_write_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_policy_write_LDADD = $(SYSTEM_UNIT_LIBS)
+
+# Functions of the test stand for a disk that is full or loses power.
+tests_unit_test_quarantine_store_SOURCES = tests/unit/test-quarantine-store.c
+tests_unit_test_quarantine_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_quarantine_store_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_quarantine_store_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat -Wl,--wrap=journal_quarantine_unstored
+tests_unit_test_quarantine_store_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_scans_SOURCES = tests/unit/test-scans.c $(worker_script_sources)
 tests_unit_test_scans_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

@@ -48,6 +48,7 @@ typedef struct Run {
 static Tree tree;
 static Claims *claims;
 static Proven *proven;
+static Quarantines *quarantines;
 static Jobs *jobs;
 static Track tracks[JOB_IDS_MAX];
 static Run runs[RUNS_MAX];
@@ -511,7 +512,8 @@ static void one_machine(void)
         ck_assert_int_eq(registry_new(&registry), 0);
         ck_assert_int_eq(claims_new(registry, &claims), 0);
         ck_assert_int_eq(proven_new(&proven), 0);
-        ck_assert_int_eq(jobs_new(registry, proven, &ports, &jobs), 0);
+        ck_assert_int_eq(quarantines_new(registry, &quarantines), 0);
+        ck_assert_int_eq(jobs_new(registry, proven, quarantines, &ports, &jobs), 0);
         registry_set_listener(registry, &listener);
         tree_grow(&tree, seed, registry, claims);
         hot = pick(&tree, (unsigned) tree.n);
@@ -531,6 +533,7 @@ static void one_machine(void)
         registry_set_listener(registry, NULL);
         jobs_free(jobs);
         claims_free(claims);
+        quarantines_free(quarantines);
         proven_free(proven);
         registry_free(registry);
 }

@@ -78,6 +78,8 @@ int bus_publish(Bus *bus, const BusParts *parts)
         bus->leases = parts->leases;
         bus->policies = parts->policies;
         bus->log = parts->log;
+        bus->quarantines = parts->quarantines;
+        bus->quarantine_store = parts->quarantine_store;
 
         r = guard_install(bus);
         if (r >= 0)

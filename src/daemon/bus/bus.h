@@ -17,6 +17,7 @@
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
+#include "daemon/system/quarantine-store.h"
 #include "daemon/system/survey.h"
 
 typedef struct Bus Bus;
@@ -35,6 +36,8 @@ typedef struct BusParts {
         LeaseStore *leases;
         PolicyStore *policies;
         AttemptLog *log;
+        Quarantines *quarantines;
+        QuarantineStore *quarantine_store;
 } BusParts;
 
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */

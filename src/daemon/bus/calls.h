@@ -53,5 +53,11 @@ int history_filter_check(const HistoryFilter *filter, uint32_t viewer_uid, sd_bu
 int handle_export_history(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 int handle_import_history(Bus *bus, sd_bus_message *message, sd_bus_error *error);
 
+/* quarantine.c: in and out by hand. */
+int handle_quarantine(Bus *bus, sd_bus_message *message, const Device *device, sd_bus_error *error);
+int handle_release_quarantine(Bus *bus, sd_bus_message *message, const Device *device, sd_bus_error *error);
+/* The value of Device.Quarantine: an a{sv}, empty if the device is in none. */
+int append_quarantine(sd_bus_message *message, const Device *device);
+
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);

@@ -21,6 +21,7 @@
 #include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
 #include "daemon/bus/pending.h"
+#include "daemon/domain/quarantine.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
@@ -95,6 +96,23 @@ static int check_conflict(const ClaimCall *call, sd_bus_error *error)
                                  device->lease->record.uid);
 }
 
+/* Whoever has a lease has the device for himself, and nobody gets what is in doubt. */
+static int check_quarantine(const ClaimCall *call, sd_bus_error *error)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        for (size_t i = 0; is_lease(call) && i < call->record.n_devices; i++) {
+                const Device *device = device_at(call, i);
+
+                if (device && device->quarantine)
+                        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Quarantined",
+                                                 "%s is in quarantine: %s. " QUARANTINE_NEXT_STEP,
+                                                 pci_address_format(&device->facts.address, address),
+                                                 device->quarantine->record.reason);
+        }
+        return 0;
+}
+
 static bool is_about(const ClaimCall *call, const Job *job)
 {
         const ClaimRecord *record = &call->record;
@@ -144,6 +162,8 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                         "together, and all users %u. Release some and ask again.",
                         CLAIMS_PER_UID_MAX, CLAIM_DEVICES_PER_UID_MAX, CLAIMS_MAX);
         r = check_devices(call, error);
+        if (r >= 0)
+                r = check_quarantine(call, error);
         if (r >= 0)
                 r = check_conflict(call, error);
         return r < 0 ? r : check_running(call, error);

@@ -15,6 +15,7 @@
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
+#include "daemon/system/quarantine-store.h"
 #include "daemon/system/survey.h"
 
 typedef struct Bus Bus;
@@ -34,6 +35,8 @@ struct Bus {
         LeaseStore *leases;
         PolicyStore *policies;
         AttemptLog *log;
+        Quarantines *quarantines;
+        QuarantineStore *quarantine_store;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */

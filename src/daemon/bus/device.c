@@ -108,6 +108,16 @@ static int get_history(sd_bus_message *message, void *userdata, sd_bus_error *er
         return handle_get_history(bus_of(message), message, userdata, error);
 }
 
+static int quarantine(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_quarantine(bus_of(message), message, userdata, error);
+}
+
+static int release_quarantine(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_release_quarantine(bus_of(message), message, userdata, error);
+}
+
 #define GETTER(name)                                                                                        \
         static int name(sd_bus *connection, const char *path, const char *interface, const char *property,  \
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -202,6 +212,11 @@ GETTER(get_last_reset)
         return append_last_reset(reply, &((const Device *) userdata)->last_reset);
 }
 
+GETTER(get_quarantine)
+{
+        return append_quarantine(reply, userdata);
+}
+
 GETTER(get_error_state)
 {
         return sd_bus_message_append(reply, "s",
@@ -228,6 +243,10 @@ static const sd_bus_vtable device_vtable[] = {
                                 get_policy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetHistory", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows),
                                 get_history, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Quarantine", SD_BUS_ARGS("s", reason, "a{sv}", options), SD_BUS_NO_RESULT,
+                                quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReleaseQuarantine", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
+                                release_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Address", "s", get_address, 0, CONST),
         SD_BUS_PROPERTY("VendorId", "q", NULL, offsetof(Device, facts.vendor), CONST),
         SD_BUS_PROPERTY("DeviceId", "q", NULL, offsetof(Device, facts.device), CONST),
@@ -243,6 +262,7 @@ static const sd_bus_vtable device_vtable[] = {
         SD_BUS_PROPERTY("PhysicalFunction", "o", get_physfn, 0, CHANGES),
         SD_BUS_PROPERTY("Methods", "as", get_method_names, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_PROPERTY("State", "s", get_state, 0, CHANGES),
+        SD_BUS_PROPERTY("Quarantine", "a{sv}", get_quarantine, 0, CHANGES),
         SD_BUS_PROPERTY("Cleanliness", "s", get_unknown, 0, CHANGES),
         SD_BUS_PROPERTY("Owner", "s", get_owner, 0, CHANGES),
         SD_BUS_PROPERTY("Lease", "s", get_lease, 0, CHANGES),
@@ -272,6 +292,7 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
         } properties[] = {
                 {DEVICE_CHANGED_DRIVER, "Driver"},
                 {DEVICE_CHANGED_STATE, "State"},
+                {DEVICE_CHANGED_QUARANTINE, "Quarantine"},
                 {DEVICE_CHANGED_LAST_RESET, "LastReset"},
                 {DEVICE_CHANGED_ERROR_STATE, "ErrorState"},
                 {DEVICE_CHANGED_IOMMU_GROUP, "IommuGroup"},

@@ -54,6 +54,8 @@ static const struct {
         {DEVICE_IFACE, "Reset", RULE_CHANGE},
         {DEVICE_IFACE, "SetPolicy", RULE_CHANGE},
         {DEVICE_IFACE, "GetPolicy", RULE_READ},
+        {DEVICE_IFACE, "Quarantine", RULE_CHANGE},
+        {DEVICE_IFACE, "ReleaseQuarantine", RULE_CHANGE},
         {JOB_IFACE, "Cancel", RULE_CHANGE},
         {"org.freedesktop.DBus.Properties", "Get", RULE_READ},
         {"org.freedesktop.DBus.Properties", "GetAll", RULE_READ},

@@ -18,6 +18,10 @@
         "Look "                                                                                             \
         "at ListDevices and ask again."
 
+#define QUARANTINE_NEXT_STEP                                                                                \
+        "An administrator (polkit action org.pciresetd1.quarantine) can reset it, which ends the "          \
+        "quarantine if it is proved to have helped, or end it with ReleaseQuarantine."
+
 /* The value of Device.LastReset: an a{sv}, empty if there was none. */
 int append_last_reset(sd_bus_message *message, const LastReset *last);
 
@@ -32,6 +36,9 @@ int append_reset_set(sd_bus_message *message, const Job *job);
 int open_job_result(sd_bus_message *message, const Job *job, const Claims *claims);
 /* `history_id`: the row of the attempt that counts, 0: none. */
 int close_job_result(sd_bus_message *message, int64_t history_id);
+
+/* One check: an a{sv}. */
+int append_check(sd_bus_message *message, const WorkerCheck *check);
 
 /* One check: an a{sv}. */
 int append_check(sd_bus_message *message, const WorkerCheck *check);

@@ -10,6 +10,7 @@
 #include "daemon/bus/holders.h"
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/obstacles.h"
+#include "daemon/domain/quarantine.h"
 #include "shared/cleanup.h"
 
 /* Leases and inhibitors that one text names. */
@@ -417,6 +418,19 @@ static void print_gone(FILE *f, const Job *job)
                 fputs(DEVICE_GONE_TEXT, f);
 }
 
+static void print_quarantined(FILE *f, const Job *job)
+{
+        const Device *device = job_quarantined_member(job);
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        fputs("it may be reset only by who is authorized for what is in quarantine", f);
+        if (device)
+                fprintf(f, ". %s is in quarantine: %s",
+                        pci_address_format(&device->facts.address, address),
+                        device->quarantine->record.reason);
+        fputs(". " QUARANTINE_NEXT_STEP, f);
+}
+
 static void print_error(FILE *f, const Job *job, const Claims *claims, ResetError error)
 {
         switch (error) {
@@ -463,6 +477,9 @@ static void print_error(FILE *f, const Job *job, const Claims *claims, ResetErro
         case RESET_POLICY_DENIED:
                 print_story(f, job, "the policy does not allow it.",
                             " An administrator can change the rule that is named.");
+                break;
+        case RESET_QUARANTINED:
+                print_quarantined(f, job);
                 break;
         case RESET_LIMITS_EXCEEDED:
                 fputs("too many resets are waiting. Wait until some have ended and ask again.", f);

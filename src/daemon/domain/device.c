@@ -10,6 +10,7 @@ static const char *const state_names[] = {
         [DEVICE_IDLE] = "idle",
         [DEVICE_QUEUED] = "queued",
         [DEVICE_RESETTING] = "resetting",
+        [DEVICE_QUARANTINED] = "quarantined",
 };
 
 static const char *const error_state_names[] = {
@@ -104,6 +105,8 @@ DeviceState device_state(const Device *device)
 {
         if (device->n_resetting > 0)
                 return DEVICE_RESETTING;
+        if (device->quarantine)
+                return DEVICE_QUARANTINED;
         return device->n_queued > 0 ? DEVICE_QUEUED : DEVICE_IDLE;
 }
 

@@ -76,6 +76,7 @@ typedef enum DeviceState {
         DEVICE_IDLE,
         DEVICE_QUEUED,
         DEVICE_RESETTING,
+        DEVICE_QUARANTINED,
 } DeviceState;
 
 typedef enum ErrorState {
@@ -124,6 +125,8 @@ struct Device {
         const Claim *lease;
         unsigned n_blocking, n_delaying;
 
+        struct Quarantine *quarantine; /* kept by Quarantines; NULL: it is in none */
+
         /* The tree. Pointers go to other devices of the same registry, and are NULL while those are unknown.
          */
         Device *parent;
@@ -154,6 +157,7 @@ bool device_is_in_use(const Device *device);
  * written. */
 ResetMethodList device_order_refused(const Device *device);
 
+/* What is being done to it comes first, then what keeps it from being given to anybody. */
 DeviceState device_state(const Device *device);
 const char *device_state_to_string(DeviceState state);
 

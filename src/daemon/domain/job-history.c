@@ -33,6 +33,7 @@ static const char *const error_names[] = {
         [RESET_CANCELLED] = "Cancelled",
         [RESET_LIMITS_EXCEEDED] = "LimitsExceeded",
         [RESET_POLICY_DENIED] = "PolicyDenied",
+        [RESET_QUARANTINED] = "Quarantined",
 };
 
 const char *attempt_outcome_to_string(AttemptOutcome outcome)
@@ -90,6 +91,36 @@ static bool is_doubtful(const Job *job)
                plan_is_doubtful(device, job->method);
 }
 
+/* A reset that was authorised for what is in quarantine lifts it by its proof; one that has begun before
+ * that does not. */
+static bool may_lift(const Job *job, const Quarantine *quarantine)
+{
+        return job->actions & ACTION_QUARANTINE || quarantine->job == job->id;
+}
+
+/* What the worker has seen of each device decides on that device. */
+static void judge_members(Job *job, const Attempt *attempt)
+{
+        Quarantines *quarantines = job->jobs->quarantines;
+        bool is_well = attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK;
+        QuarantineRecord record;
+
+        for (size_t i = 0; i < job->n_members; i++) {
+                Device *device = job_member_device(job, &job->members[i]);
+
+                /* What has vanished is given to nobody, and what comes back is as the kernel made it. */
+                if (!device)
+                        continue;
+                if (quarantine_judge(job->result, attempt->method, &device->facts.address, &record)) {
+                        record.uid = job->request.uid;
+                        record.since = job->jobs->ports.now_realtime(job->jobs->ports.userdata);
+                        (void) quarantines_begin(quarantines, device, &record, job->id);
+                } else if (is_well && device->quarantine && may_lift(job, device->quarantine)) {
+                        (void) quarantines_end(quarantines, device, QUARANTINE_PROVED_WELL);
+                }
+        }
+}
+
 void job_note_result(Job *job, WorkerResult *result)
 {
         static const AttemptOutcome outcomes[] = {
@@ -130,6 +161,18 @@ void job_note_result(Job *job, WorkerResult *result)
         attempt->started_usec = result->started_usec;
         attempt->finished_usec = result->finished_usec;
         remember(job, attempt);
+        judge_members(job, attempt);
+}
+
+const Device *job_quarantined_member(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *device = job_member_device(job, &job->members[i]);
+
+                if (device && device->quarantine)
+                        return device;
+        }
+        return NULL;
 }
 
 static const Attempt *last_written(const Job *job)
@@ -249,6 +292,10 @@ ResetError job_conclude(const Job *job)
                 if (refused == RESET_OK)
                         refused = obstacle(attempt);
         }
+        /* That it may not be reset is known to whoever looks at its state; why polkit is to be asked is not.
+         */
+        if (denied && denied->actions & ACTION_QUARANTINE && denied->grant != GRANT_FAILED)
+                return RESET_QUARANTINED;
         if (denied)
                 return denied->grant == GRANT_CHALLENGE ? RESET_INTERACTION_REQUIRED : RESET_ACCESS_DENIED;
         return refused != RESET_OK ? refused : RESET_NOT_USABLE;

@@ -8,6 +8,7 @@
 
 #include "daemon/domain/job.h"
 #include "daemon/domain/proven.h"
+#include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
 
 /* Bridges nest as deep as there are bus numbers. */
@@ -16,6 +17,7 @@
 struct Jobs {
         Registry *registry;
         Proven *proven;
+        Quarantines *quarantines;
         Lanes *lanes;
         JobPorts ports;
         Job *jobs;

@@ -63,6 +63,7 @@ typedef enum ResetError {
         RESET_CANCELLED,
         RESET_LIMITS_EXCEEDED,
         RESET_POLICY_DENIED,
+        RESET_QUARANTINED,
 } ResetError;
 
 typedef enum Grant {
@@ -231,6 +232,9 @@ Verdict job_verdict(const Job *job);
 /* The method of the last attempt that was written, "" if none, and how long its write took. */
 const char *job_method_used(const Job *job);
 uint64_t job_duration_usec(const Job *job);
+
+/* The first device of the rung's that is in quarantine, NULL: none. */
+const Device *job_quarantined_member(const Job *job);
 
 const char *job_phase_to_string(JobPhase phase);
 /* Why the attempt came to nothing, as codes with blanks between them; "" if it did not. Cut to `size`. */

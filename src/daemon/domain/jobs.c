@@ -13,7 +13,7 @@
 #include "daemon/domain/kernel-order.h"
 #include "shared/cleanup.h"
 
-int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **ret)
+int jobs_new(Registry *registry, Proven *proven, Quarantines *quarantines, const JobPorts *ports, Jobs **ret)
 {
         _cleanup_free_ Jobs *jobs = calloc(1, sizeof(Jobs));
         int r;
@@ -25,6 +25,7 @@ int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **r
                 return r;
         jobs->registry = registry;
         jobs->proven = proven;
+        jobs->quarantines = quarantines;
         jobs->ports = *ports;
         *ret = steal_pointer(jobs);
         return 0;
@@ -132,6 +133,7 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
         r = job_new(jobs, request, target, &job);
         if (r < 0)
                 return r;
+        job->request.plan.job = job->id;
         job->request.plan.asker.known = true;
         job->request.plan.asker.uid = request->uid;
         job->request.plan.aliased = reset_alias_from_string(request->method) != RESET_ALIAS_NONE;

@@ -23,10 +23,13 @@
 
 #include "daemon/domain/job.h"
 #include "daemon/domain/proven.h"
+#include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
 
-/* `ports` is copied. What becomes of each attempt is noted in `proven`. */
-int jobs_new(Registry *registry, Proven *proven, const JobPorts *ports, Jobs **ret);
+/* `ports` is copied. What becomes of each attempt is noted in `proven`, and what it has left behind decides
+ * who goes into quarantine and who comes out. */
+int jobs_new(Registry *registry, Proven *proven, Quarantines *quarantines, const JobPorts *ports,
+             Jobs **ret);
 /* Forgets all jobs without an event; workers go on by themselves. */
 Jobs *jobs_free(Jobs *jobs);
 

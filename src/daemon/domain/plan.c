@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/domain/plan-policy.h"
+#include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
 #include "shared/cleanup.h"
 
@@ -24,7 +25,7 @@ static const char *const WHY_NAMES[] = {
 
 static const char *const ACTION_NAMES[] = {
         ACTION_PREFIX "reset",       ACTION_PREFIX "reset-shared",    ACTION_PREFIX "reset-in-use",
-        ACTION_PREFIX "reset-owned", ACTION_PREFIX "reset-known-bad",
+        ACTION_PREFIX "reset-owned", ACTION_PREFIX "reset-known-bad", ACTION_PREFIX "quarantine",
 };
 
 static const char *next_name(const char *const *names, size_t n, unsigned bits, unsigned *cursor)
@@ -405,11 +406,21 @@ size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_
         return n;
 }
 
+/* Whoever may reset what is in quarantine may do so because it is: no word of the owner's is needed beside.
+ * A job climbs on when it has left a device changed itself. */
+static bool is_kept_away(const Device *member, const PlanOptions *options)
+{
+        const Quarantine *quarantine = member->quarantine;
+
+        return quarantine && (quarantine->job == 0 || quarantine->job != options->job);
+}
+
 /* What the caller may be granted, and what has to end before that. */
 static void judge_use(Rung *rung, const PlanOptions *options)
 {
         const PlanAsker *asker = &options->asker;
         bool through_vfio = strcmp(rung->method, RESET_METHOD_VFIO_HOT) == 0, owned = true;
+        bool quarantined = false;
         unsigned why = 0, lifted = WHY_DRIVER_BOUND | WHY_HELD;
 
         for (size_t i = 0; i < rung->n_set; i++) {
@@ -419,9 +430,10 @@ static void judge_use(Rung *rung, const PlanOptions *options)
                 why |= member_claims(member, asker);
                 owned = owned && is_owned(member, asker);
                 rung->delayed = rung->delayed || member->n_delaying > 0;
+                quarantined = quarantined || is_kept_away(member, options);
         }
 
-        rung->actions = 0;
+        rung->actions = quarantined ? ACTION_QUARANTINE : 0;
         if (why & (WHY_DRIVER_BOUND | (options->in_use ? WHY_HELD : 0)))
                 rung->actions |= ACTION_RESET_IN_USE;
         if (options->in_use) {

@@ -63,6 +63,7 @@ typedef enum Action {
         ACTION_RESET_IN_USE = 1 << 2,
         ACTION_RESET_OWNED = 1 << 3,
         ACTION_RESET_KNOWN_BAD = 1 << 4,
+        ACTION_QUARANTINE = 1 << 5, /* a member is in quarantine */
 } Action;
 
 #define ACTION_PREFIX "org.pciresetd1."
@@ -85,6 +86,7 @@ typedef struct PlanOptions {
         bool when_idle; /* the caller waits until the holders have let go */
         bool aliased; /* the method is taken because of an alias, and nobody has named it */
         bool prepared; /* those who asked to be told before have been told */
+        uint32_t job; /* that asks; what it has found out itself does not stand in its way. 0: none */
         PlanAsker asker;
 } PlanOptions;
 

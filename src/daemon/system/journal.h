@@ -5,12 +5,13 @@
  * All that the daemon writes to the journal, one function for each thing that can happen.
  *
  * Fields beside MESSAGE: PCIRESETD_DEVICE, PCIRESETD_JOB, PCIRESETD_METHOD, PCIRESETD_UID, PCIRESETD_RESULT,
- * PCIRESETD_VERDICT, PCIRESETD_CLAIM, ERRNO. The messages of a reset's way carry a MESSAGE_ID
+ * PCIRESETD_VERDICT, PCIRESETD_CLAIM, PCIRESETD_CAUSE, PCIRESETD_REASON, ERRNO. The messages of a reset's way carry a MESSAGE_ID
  * (shared/message-ids.h).
  */
 
 #include "daemon/domain/claim.h"
 #include "daemon/domain/job.h"
+#include "daemon/domain/quarantine.h"
 #include "daemon/system/history.h"
 #include "shared/worker-record.h"
 
@@ -65,6 +66,13 @@ void journal_claim_taken(const ClaimRecord *record);
 void journal_claim_released(const ClaimRecord *record);
 /* Its descriptor was closed while no daemon ran. */
 void journal_claim_orphaned(const ClaimRecord *record);
+/* A device goes into quarantine, there is worse to tell about one that is in, or it comes out. */
+void journal_quarantine(const QuarantineRecord *record, QuarantineEvent event);
+/* By hand: by whom and why. */
+void journal_quarantine_released(const QuarantineRecord *record, uint32_t uid, const char *reason);
+/* Its file cannot be written, or removed. */
+void journal_quarantine_unstored(const char *name, int error);
+void journal_quarantine_unreadable(const char *name, int error);
 /* A rule of polkit's lets it keep an authorisation of ours. */
 void journal_authorization_kept(void);
 /* What became of the file, or of rows that are not stored. */

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Each device keeps a pointer to its quarantine, so that a plan needs the devices alone. There are few, and
+ * most machines never have one: a list does.
+ */
+
+#include "daemon/domain/quarantine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "shared/cleanup.h"
+
+struct Quarantines {
+        Registry *registry;
+        QuarantineListener listener;
+        Quarantine *list;
+};
+
+const char *const quarantine_cause_names[QUARANTINE_CAUSES] = {
+        [QUARANTINE_DEAD] = "dead",
+        [QUARANTINE_DEGRADED] = "degraded",
+        [QUARANTINE_REQUESTED] = "requested",
+        [QUARANTINE_UNREADABLE] = "unreadable",
+};
+
+const char *quarantine_cause_to_string(QuarantineCause cause)
+{
+        return quarantine_cause_names[cause];
+}
+
+int quarantines_new(Registry *registry, Quarantines **ret)
+{
+        Quarantines *quarantines = calloc(1, sizeof(Quarantines));
+
+        if (!quarantines)
+                return -ENOMEM;
+        quarantines->registry = registry;
+        *ret = quarantines;
+        return 0;
+}
+
+Quarantines *quarantines_free(Quarantines *quarantines)
+{
+        Quarantine *quarantine, *next;
+
+        if (!quarantines)
+                return NULL;
+        DL_FOREACH_SAFE (quarantines->list, quarantine, next)
+                free(quarantine);
+        free(quarantines);
+        return NULL;
+}
+
+void quarantines_set_listener(Quarantines *quarantines, const QuarantineListener *listener)
+{
+        quarantines->listener = listener ? *listener : (QuarantineListener){};
+}
+
+const Quarantine *quarantines_next(const Quarantines *quarantines, const Quarantine *quarantine)
+{
+        return quarantine ? quarantine->next : quarantines->list;
+}
+
+static void tell(const Quarantines *quarantines, const QuarantineRecord *record, QuarantineEvent event)
+{
+        if (quarantines->listener.event)
+                quarantines->listener.event(quarantines->listener.userdata, record, event);
+}
+
+/* ---- which device? ---- */
+
+/* From the root down, which recursion does for us: bridges nest no deeper than there are bus numbers.
+ * Returns the length, 0 if the way up is not known. */
+static size_t print_port(const Device *device, char *port, size_t size)
+{
+        const PciAddress *address = &device->facts.address;
+        char whole[PCI_ADDRESS_STRING_MAX];
+        size_t length = 0;
+
+        if (!device->facts.has_parent)
+                return (size_t) snprintf(port, size, "%s", pci_address_format(address, whole));
+        if (device->parent)
+                length = print_port(device->parent, port, size);
+        if (length == 0 || length >= size)
+                return 0;
+        return length + (size_t) snprintf(port + length, size - length, "/%02x.%x", address->device,
+                                          address->function);
+}
+
+static unsigned routing_id(const PciAddress *address)
+{
+        return (unsigned) (pci_address_key(address) & 0xffffU);
+}
+
+const char *quarantine_port(const Device *device, char port[static QUARANTINE_PORT_MAX])
+{
+        const Device *physfn = device->facts.has_physfn ? device->physfn : device;
+        size_t length = physfn ? print_port(physfn, port, QUARANTINE_PORT_MAX) : 0;
+
+        if (length > 0 && length < QUARANTINE_PORT_MAX && physfn != device)
+                length += (size_t) snprintf(port + length, QUARANTINE_PORT_MAX - length, "+0x%x",
+                                            routing_id(&device->facts.address) -
+                                                    routing_id(&physfn->facts.address));
+        if (length >= QUARANTINE_PORT_MAX)
+                length = 0;
+        port[length] = '\0';
+        return port;
+}
+
+static bool has_ids(const ClaimDevice *named, const Device *device)
+{
+        const DeviceFacts *facts = &device->facts;
+
+        return named->vendor == facts->vendor && named->device == facts->device &&
+               named->subsystem_vendor == facts->subsystem_vendor &&
+               named->subsystem_device == facts->subsystem_device;
+}
+
+/* Where the way to the root is not known on both sides, the address has to do. */
+static bool is_about(const QuarantineRecord *record, const Device *device)
+{
+        char port[QUARANTINE_PORT_MAX];
+
+        if (!has_ids(&record->device, device))
+                return false;
+        quarantine_port(device, port);
+        if (port[0] != '\0' && record->port[0] != '\0')
+                return strcmp(port, record->port) == 0;
+        return pci_address_equal(&record->device.address, &device->facts.address);
+}
+
+static Device *find_device(const Quarantines *quarantines, const QuarantineRecord *record)
+{
+        for (Device *d = registry_next(quarantines->registry, NULL); d;
+             d = registry_next(quarantines->registry, d))
+                if (is_about(record, d))
+                        return d;
+        return NULL;
+}
+
+static bool is_same(const QuarantineRecord *a, const QuarantineRecord *b)
+{
+        return strcmp(a->port, b->port) == 0 &&
+               (a->port[0] != '\0' || pci_address_equal(&a->device.address, &b->device.address)) &&
+               a->device.vendor == b->device.vendor && a->device.device == b->device.device &&
+               a->device.subsystem_vendor == b->device.subsystem_vendor &&
+               a->device.subsystem_device == b->device.subsystem_device;
+}
+
+static void name_device(const Device *device, QuarantineRecord *record)
+{
+        quarantine_port(device, record->port);
+        record->device = (ClaimDevice){
+                .address = device->facts.address,
+                .vendor = device->facts.vendor,
+                .device = device->facts.device,
+                .subsystem_vendor = device->facts.subsystem_vendor,
+                .subsystem_device = device->facts.subsystem_device,
+        };
+}
+
+/* ---- in and out ---- */
+
+static void notify(Quarantines *quarantines, Device *device)
+{
+        registry_notify(quarantines->registry, device, DEVICE_CHANGED_QUARANTINE | DEVICE_CHANGED_STATE);
+}
+
+static void quarantine_free(Quarantines *quarantines, Quarantine *quarantine)
+{
+        DL_DELETE(quarantines->list, quarantine);
+        free(quarantine);
+}
+
+/* Cards that were put right elsewhere never come back to say so. */
+static void make_room(Quarantines *quarantines)
+{
+        Quarantine *quarantine, *oldest = NULL;
+        size_t n_absent = 0;
+
+        DL_FOREACH (quarantines->list, quarantine) {
+                if (find_device(quarantines, &quarantine->record))
+                        continue;
+                n_absent++;
+                if (!oldest)
+                        oldest = quarantine;
+        }
+        if (n_absent < QUARANTINES_ABSENT_MAX)
+                return;
+        tell(quarantines, &oldest->record, QUARANTINE_DROPPED);
+        quarantine_free(quarantines, oldest);
+}
+
+static int add(Quarantines *quarantines, const QuarantineRecord *record, Quarantine **ret)
+{
+        Quarantine *quarantine = calloc(1, sizeof(Quarantine));
+
+        if (!quarantine)
+                return -ENOMEM;
+        make_room(quarantines);
+        quarantine->record = *record;
+        DL_APPEND(quarantines->list, quarantine);
+        *ret = quarantine;
+        return 0;
+}
+
+int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record)
+{
+        Quarantine *quarantine;
+        Device *device;
+        int r;
+
+        DL_FOREACH (quarantines->list, quarantine)
+                if (is_same(&quarantine->record, record))
+                        return -EEXIST;
+        r = add(quarantines, record, &quarantine);
+        if (r < 0)
+                return r;
+        device = find_device(quarantines, record);
+        if (device)
+                quarantines_device_added(quarantines, device);
+        return 0;
+}
+
+static int make_worse(Quarantines *quarantines, Device *device, const QuarantineRecord *record, uint32_t job)
+{
+        Quarantine *quarantine = device->quarantine;
+        uint64_t since = quarantine->record.since;
+
+        if (record->cause != QUARANTINE_DEAD || quarantine->record.cause == QUARANTINE_DEAD ||
+            quarantine->record.cause == QUARANTINE_REQUESTED)
+                return -EEXIST;
+        quarantine->record = *record;
+        quarantine->record.since = since;
+        name_device(device, &quarantine->record);
+        /* Whoever was authorised for the first job was not for what this one has found. */
+        if (quarantine->job != job)
+                quarantine->job = 0;
+        tell(quarantines, &quarantine->record, QUARANTINE_CHANGED);
+        notify(quarantines, device);
+        return 0;
+}
+
+int quarantines_begin(Quarantines *quarantines, Device *device, const QuarantineRecord *record, uint32_t job)
+{
+        QuarantineRecord named = *record;
+        Quarantine *quarantine;
+        int r;
+
+        if (device->quarantine)
+                return make_worse(quarantines, device, record, job);
+        name_device(device, &named);
+        r = add(quarantines, &named, &quarantine);
+        if (r < 0)
+                return r;
+        quarantine->job = job;
+        device->quarantine = quarantine;
+        tell(quarantines, &quarantine->record, QUARANTINE_BEGUN);
+        notify(quarantines, device);
+        return 0;
+}
+
+int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent event)
+{
+        Quarantine *quarantine = device->quarantine;
+
+        if (!quarantine)
+                return -ENOENT;
+        device->quarantine = NULL;
+        tell(quarantines, &quarantine->record, event);
+        quarantine_free(quarantines, quarantine);
+        notify(quarantines, device);
+        return 0;
+}
+
+void quarantines_device_added(Quarantines *quarantines, Device *device)
+{
+        Quarantine *quarantine;
+
+        DL_FOREACH (quarantines->list, quarantine) {
+                if (!is_about(&quarantine->record, device))
+                        continue;
+                /* Its bus may have another number now. */
+                quarantine->record.device.address = device->facts.address;
+                device->quarantine = quarantine;
+                return;
+        }
+}
+
+/* ---- what a reset says ---- */
+
+static bool is_of(const WorkerCheck *check, const PciAddress *member)
+{
+        return pci_address_equal(&check->device, member);
+}
+
+static void collect_checks(const WorkerResult *result, const PciAddress *member, QuarantineRecord *record)
+{
+        for (int failed = 1; failed >= 0; failed--)
+                for (size_t i = 0; i < result->n_checks && record->n_checks < QUARANTINE_CHECKS_MAX; i++)
+                        if (is_of(&result->checks[i], member) &&
+                            (result->checks[i].result == CHECK_FAILED) == failed)
+                                record->checks[record->n_checks++] = result->checks[i];
+}
+
+bool quarantine_judge(const WorkerResult *result, const char *method, const PciAddress *member,
+                      QuarantineRecord *ret)
+{
+        QuarantineRecord record = {.cause = QUARANTINE_DEGRADED};
+        const WorkerCheck *first = record.checks;
+        bool was_reset = result->written;
+
+        collect_checks(result, member, &record);
+        if (record.n_checks == 0 || first->result != CHECK_FAILED)
+                return false;
+        for (size_t i = 0; i < record.n_checks; i++)
+                if (record.checks[i].result == CHECK_FAILED &&
+                    strcmp(record.checks[i].check, "answers") == 0)
+                        record.cause = QUARANTINE_DEAD;
+
+        if (record.cause == QUARANTINE_DEAD)
+                (void) snprintf(record.reason, sizeof(record.reason), "it does not answer %s%s",
+                                was_reset ? "after a reset by " : "", was_reset ? method : "any more");
+        else
+                (void) snprintf(record.reason, sizeof(record.reason),
+                                "a reset by %s has left it changed: %s was '%.60s' and is '%.60s'", method,
+                                first->check, first->before, first->after);
+        if (was_reset)
+                (void) snprintf(record.method, sizeof(record.method), "%s", method);
+        *ret = record;
+        return true;
+}

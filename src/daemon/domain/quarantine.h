@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * Quarantine: devices that are given to nobody, since a reset has left them dead or changed, or since
+ * somebody in charge has said so.
+ *
+ * A device goes in by the verdict of a reset or by hand, and comes out by a reset that is proved to have put
+ * it right, or by hand. In between there is no lease on it, and whoever wants to reset it, or something
+ * together with it, has to be authorised for that (ACTION_QUARANTINE).
+ *
+ * It outlasts the daemon and the machine's restart, so a device is known by the port that it is in, which
+ * keeps its name when buses are numbered anew, and by its ids. That does not tell a card from another one of
+ * its kind in the same place: then the quarantine stays, until somebody says that it may end.
+ */
+
+#include "daemon/domain/claim.h"
+#include "daemon/domain/registry.h"
+#include "shared/method.h"
+#include "shared/worker-protocol.h"
+
+#define QUARANTINE_PORT_MAX   160U /* with NUL, as all of these */
+#define QUARANTINE_REASON_MAX 256U
+#define QUARANTINE_CHECKS_MAX 16U
+/* Those of devices that are not there; the oldest make room for new ones. */
+#define QUARANTINES_ABSENT_MAX 512U
+
+typedef enum QuarantineCause {
+        QUARANTINE_DEAD, /* it did not answer */
+        QUARANTINE_DEGRADED, /* it answers, and is not as it was before its reset */
+        QUARANTINE_REQUESTED, /* somebody in charge said so */
+        QUARANTINE_UNREADABLE, /* it is known that there was a reason, and no more: its record is damaged */
+} QuarantineCause;
+
+typedef struct QuarantineRecord {
+        char port[QUARANTINE_PORT_MAX]; /* quarantine_port() */
+        ClaimDevice device; /* the address is the last one that it had */
+        QuarantineCause cause;
+        char reason[QUARANTINE_REASON_MAX]; /* for people, one line */
+        char method[RESET_METHOD_NAME_MAX]; /* the reset that left it so, empty: none */
+        uint32_t uid; /* who asked for that reset, or put it in */
+        uint64_t since; /* CLOCK_REALTIME, microseconds */
+        WorkerCheck checks[QUARANTINE_CHECKS_MAX]; /* of this device, by that reset; failed ones first */
+        size_t n_checks;
+} QuarantineRecord;
+
+/* In a device: which one it is in. */
+typedef struct Quarantine {
+        QuarantineRecord record;
+        uint32_t job; /* of this daemon, that found it; 0: none */
+        struct Quarantine *prev, *next;
+} Quarantine;
+
+typedef enum QuarantineEvent {
+        QUARANTINE_BEGUN,
+        QUARANTINE_CHANGED, /* there is worse to tell about the device */
+        QUARANTINE_PROVED_WELL, /* over, by a verified reset */
+        QUARANTINE_RELEASED, /* over, by hand */
+        QUARANTINE_DROPPED, /* of a device that is not there, to make room */
+} QuarantineEvent;
+
+typedef struct QuarantineListener {
+        /* The record, as it is to be kept, or as it was before it ended. */
+        void (*event)(void *userdata, const QuarantineRecord *record, QuarantineEvent event);
+        void *userdata;
+} QuarantineListener;
+
+typedef struct Quarantines Quarantines;
+
+int quarantines_new(Registry *registry, Quarantines **ret);
+Quarantines *quarantines_free(Quarantines *quarantines);
+/* Copied; NULL ends listening. The registry's listener is told of the devices. */
+void quarantines_set_listener(Quarantines *quarantines, const QuarantineListener *listener);
+
+/* Iterates in the order in which they began. */
+const Quarantine *quarantines_next(const Quarantines *quarantines, const Quarantine *quarantine);
+
+/* One of an earlier daemon. Not told to the listener. 0, -EEXIST if there is one of that device already,
+ * -ENOMEM. */
+int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record);
+
+/* What is found in `record` but the device's names and port, which are filled in. `job` as in Quarantine. A
+ * device that is in already stays for its first reason, unless it is dead now and was not before: returns
+ * -EEXIST then, else 0 or -ENOMEM. */
+int quarantines_begin(Quarantines *quarantines, Device *device, const QuarantineRecord *record,
+                      uint32_t job);
+
+/* Ends it, as `event` says. -ENOENT if the device is in none. */
+int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent event);
+
+/* A device has appeared: it may be one that was in. */
+void quarantines_device_added(Quarantines *quarantines, Device *device);
+
+/* The device's place in the tree, without bus numbers but the first: "0000:00:1c.4/00.0/01.0"; a virtual
+ * function's is its distance from its physical function's, "0000:00:1c.4/00.0+0x80". Empty if it is not
+ * known (yet), or does not fit. Returns `port`. */
+const char *quarantine_port(const Device *device, char port[static QUARANTINE_PORT_MAX]);
+
+/* `dead`, `degraded`, `requested`, `unreadable` */
+const char *quarantine_cause_to_string(QuarantineCause cause);
+#define QUARANTINE_CAUSES 4U
+extern const char *const quarantine_cause_names[QUARANTINE_CAUSES];
+
+/* What a worker's result says of one member of a job, to be put in. Returns true if that is a reason, in
+ * which case cause, reason, method and checks are filled in. */
+bool quarantine_judge(const WorkerResult *result, const char *method, const PciAddress *member,
+                      QuarantineRecord *ret);
