@@ -29,6 +29,7 @@ integration_programs = \
 	tests/integration/test-policy \
 	tests/integration/test-kernel-order \
 	tests/integration/test-set-policy \
+	tests/integration/test-quarantine \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
 	tests/integration/test-history \
@@ -183,6 +184,11 @@ tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
 tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_inhibit_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_inhibit_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_quarantine_SOURCES = tests/integration/test-quarantine.c
+tests_integration_test_quarantine_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_quarantine_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_quarantine_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_policy_SOURCES = tests/integration/test-policy.c
 tests_integration_test_policy_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
