@@ -62,6 +62,26 @@ static void on_record_ended(void *userdata, void *job, WorkerResult *result)
         job_worker_done(job, result);
 }
 
+/* Nobody was told how it ended, but what it has left behind counts. */
+static void on_record_unheard(void *userdata, const WorkerRecord *record)
+{
+        const WorkerRequest *request = record->request;
+        Daemon *daemon = userdata;
+        QuarantineRecord found;
+
+        for (size_t i = 0; record->result && i < request->n_members; i++) {
+                const WorkerMember *member = &request->members[i];
+                Device *device = registry_find(daemon->registry, &member->address);
+
+                if (!device || device->facts.inode != member->inode ||
+                    !quarantine_judge(record->result, request->method, &member->address, &found))
+                        continue;
+                found.uid = request->uid;
+                found.since = daemon_ports(daemon).now_realtime(daemon);
+                (void) quarantines_begin(daemon->quarantines, device, &found, 0);
+        }
+}
+
 static void on_device_added(void *userdata, Device *device)
 {
         Daemon *daemon = userdata;
@@ -294,6 +314,7 @@ static int set_up(Daemon *daemon)
         const RecordHandler records = {
                 .running = on_record_running,
                 .ended = on_record_ended,
+                .unheard = on_record_unheard,
                 .userdata = daemon,
         };
         const RegistryListener listener = {

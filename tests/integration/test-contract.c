@@ -112,6 +112,7 @@ static const struct {
         {"Lease", "\"\"", "s"},
         {"InUse", "false", "b"},
         {"LastReset", "{}", "a{sv}"},
+        {"Quarantine", "{}", "a{sv}"},
         {"Generation", NULL, "t"},
         {"ErrorState", "\"\"", "s"},
 };

@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -304,6 +305,52 @@ START_TEST(stays_over_a_restart)
 }
 END_TEST
 
+/* The worker is done, and nobody was there to hear it. */
+START_TEST(found_while_no_daemon_ran)
+{
+        _cleanup_reply_ Reply *facts = NULL;
+        ModelEvent event;
+        int hold;
+
+        start();
+        model_dies(CARD, "flr");
+        hold = model_hold(CARD);
+        (void) reset_start(bob, CARD, "flr", NULL);
+        event = model_wait("begin", CARD, 0);
+        if (_i == 0)
+                daemon_kill();
+        else
+                daemon_stop();
+        model_release(&hold);
+        wait_until(kill(event.pid, 0) < 0 && errno == ESRCH);
+        daemon_start();
+        facts = evidence(CARD);
+        ck_assert_str_eq(reply_string(facts, "0.cause"), "dead");
+        ck_assert_int_eq(reply_number(facts, "0.uid"), UID_BOB);
+        expect_state(CARD, "quarantined");
+}
+END_TEST
+
+/* It still ran when the next daemon came. */
+START_TEST(found_by_a_worker_of_an_earlier_daemon)
+{
+        int hold;
+
+        start();
+        model_dies(CARD, "flr");
+        hold = model_hold(CARD);
+        (void) reset_start(bob, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        daemon_kill();
+        daemon_start();
+        expect_state(CARD, "resetting");
+        model_release(&hold);
+        wait_until(access(RECORD, F_OK) == 0);
+        daemon_settle();
+        expect_state(CARD, "quarantined");
+}
+END_TEST
+
 START_TEST(a_damaged_record_stays_shut)
 {
         _cleanup_reply_ Reply *facts = NULL, *refused = NULL;
@@ -380,6 +427,9 @@ int main(void)
         program_add(&program, bad_options_are_refused);
         if (program_wants("stays_over_a_restart"))
                 tcase_add_loop_test(program.cases, stays_over_a_restart, 0, 2);
+        if (program_wants("found_while_no_daemon_ran"))
+                tcase_add_loop_test(program.cases, found_while_no_daemon_ran, 0, 2);
+        program_add(&program, found_by_a_worker_of_an_earlier_daemon);
         program_add(&program, a_damaged_record_stays_shut);
         program_add(&program, stays_over_unplugging);
         program_add(&program, no_disk);

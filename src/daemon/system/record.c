@@ -88,10 +88,13 @@ static void report_left(Records *records, uint32_t id)
         _cleanup_(cleanup_worker_record_free) WorkerRecord *record = NULL;
         int r = read_record(records, id, &record);
 
-        if (r >= 0)
+        if (r >= 0) {
                 journal_left_behind(record);
-        else if (r != -ENOENT)
+                if (records->handler.unheard)
+                        records->handler.unheard(records->handler.userdata, record);
+        } else if (r != -ENOENT) {
                 journal_record_unusable("of the last reset", r);
+        }
 }
 
 void records_remove_unheard(Records *records, uint32_t job)

@@ -20,6 +20,8 @@ typedef struct RecordHandler {
         int (*running)(void *userdata, const WorkerRecord *record, void **ret_job);
         /* It has ended; `result` is handed over and NULL if it left none. */
         void (*ended)(void *userdata, void *job, WorkerResult *result);
+        /* One that ended while nobody listened; record->result is NULL if it left none. May be NULL. */
+        void (*unheard)(void *userdata, const WorkerRecord *record);
         void *userdata;
 } RecordHandler;
 
