@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.bed import Bed
 from harness.caller import Caller
+from harness.dead import release
 from harness.guest import Result
 from harness.registry import case
 from harness.service import UNIT
@@ -118,6 +119,7 @@ def waiting(bed: Bed) -> None:
         run(bed, "alice", "reset", virtio, "flr", rc=DEAD)
     finally:
         bed.guest.run(["setpci", "-s", port, f"SECONDARY_BUS.B={before}"], check=True)
+        release(bed, virtio)
     trace.clear()
     bed.set_slow_reset(20)
     watcher = Caller(bed, "bob")

@@ -4,27 +4,14 @@
 import errno
 import signal
 
-from harness.bed import Bed, DBusError
+from harness.bed import DEVICE, Bed, DBusError
 from harness.caller import Caller, Pending
+from harness.dead import DEAD, QUARANTINED, check_kept_away, cut_off, release
 from harness.registry import case
 from harness.service import Journal
 from harness.trace import KernelTrace
 
-DEAD = "org.pciresetd1.Error.DeviceDead"
 FAILED = "org.pciresetd1.Error.ResetFailed"
-
-
-def cut_off(bed: Bed, port: str) -> None:
-    """Let the port forward to no bus: everything below reads all-ones from now on.
-
-    This is done past the kernel, because newer ones let nobody at the port
-    while they reset a device below it.
-    """
-    address = bed.addr(port)
-    direct = ["setpci", "-A", "intel-conf1", "-s", address]
-    before = bed.guest.run([*direct, "SECONDARY_BUS.B"], check=True).stdout.strip()
-    bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"SECONDARY_BUS.B={before}"], check=True))
-    bed.guest.run([*direct, "SECONDARY_BUS.B=0"], check=True)
 
 
 def begin_slow(bed: Bed, caller: Caller, trace: KernelTrace, address: str, method: str = "acpi",
@@ -39,12 +26,13 @@ def begin_slow(bed: Bed, caller: Caller, trace: KernelTrace, address: str, metho
 
 @case("a device that does not answer is DeviceDead at once, and no function reset is written")
 def dead_before(bed: Bed) -> None:
-    address, caller = bed.addr("virtio"), Caller(bed)
+    address, root = bed.addr("virtio"), Caller(bed, "root")
     listed = bed.reset_methods(address)
     trace, journal = bed.trace(), Journal(bed)
     cut_off(bed, "port-virtio")
     assert bed.config(address)[:4] == b"\xff" * 4
-    for method in ("flr", "pm", "function"):
+    # From the second one on it takes the right to reset what is in quarantine.
+    for caller, method in ((Caller(bed), "flr"), (root, "pm"), (root, "function")):
         pending = caller.reset_start(address, method)
         error = pending.error()
         assert error.name == DEAD and address in error.text, error
@@ -55,19 +43,27 @@ def dead_before(bed: Bed) -> None:
     assert bed.reset_methods(address) == listed
     finished = journal.entries("finished")
     assert {(e["PCIRESETD_RESULT"], e["PCIRESETD_VERDICT"], e["PRIORITY"]) for e in finished} == {("DeviceDead", "dead", "3")}
+    check_kept_away(bed, Caller(bed), address)
 
 
-@case("and when it answers again, it is reset as before")
+@case("and when it answers again, a reset that proves it lets it out of quarantine, for which not everybody has the right")
 def alive_again(bed: Bed) -> None:
-    caller, address = Caller(bed), bed.addr("virtio")
+    caller, root, address = Caller(bed), Caller(bed, "root"), bed.addr("virtio")
+    if caller.property(address, "State") != "quarantined":
+        root.call("Quarantine", "sa{sv}", ["smokes", {}], path=bed.device_path(address), interface=DEVICE)
     poison = bed.poison(address)
-    assert caller.reset(address, "flr")["verdict"] == "ok"
+    assert caller.reset_refused(address, "flr").name == QUARANTINED
+    assert bed.poisoned(poison) and caller.property(address, "State") == "quarantined"
+    assert root.reset(address, "flr")["verdict"] == "ok"
     assert not bed.poisoned(poison)
+    assert (caller.property(address, "State"), caller.property(address, "Quarantine")) == ("idle", {})
+    assert caller.reset(address, "flr")["verdict"] == "ok"
 
 
 @case("a device that dies in its reset is DeviceDead, whatever the kernel returned")
 def dead_after(bed: Bed) -> None:
     address, caller, trace = bed.addr("slow2"), Caller(bed), bed.trace()
+    bed.defer(lambda: release(bed, address))
     # The kernel looks anew at what it is told to list, and a dead device has no power states.
     bed.defer(lambda: bed.guest.poke(f"{bed.path('slow2')}/reset_method", "default"))
     pending, _ = begin_slow(bed, caller, trace, address)
@@ -103,11 +99,16 @@ def degraded(bed: Bed) -> None:
             bad, = [c for c in error.evidence["checks"] if c["result"] == "failed"]
             assert (bad["check"], bad["before"], bad["after"]) == ("command", f"0x{before:04x}", f"0x{before ^ 2:04x}"), bad
             bed.guest.run(["setpci", "-s", address, f"COMMAND={before:04x}"], check=True)
+            quarantine = caller.property(address, "Quarantine")
+            assert quarantine["cause"] == "degraded" and quarantine["checks"][0]["check"] == "command", quarantine
+            assert caller.reset_refused(address).name == QUARANTINED
+            release(bed, address)
         else:
             result = pending.result()
             tries = [(a["method"], a["outcome"], a["verdict"]) for a in result["attempts"]]
             assert tries == [("acpi", "done", "degraded"), ("pm", "done", "ok")], result
             assert result["method"] == "pm", result
+            assert caller.property(address, "State") == "idle"
             assert [e.what for e in trace.resets(address)] == ["acpi", "pm"], trace.events()
 
 
