@@ -65,7 +65,7 @@ def members(bed: Bed) -> None:
                               ("ssa{sv}s", [address, "pm", {}, "x"]), ("ss", [address, "pm"]), ("usa{sv}", [1, "pm", {}])):
         error = caller.refused("Reset", signature, values)
         assert error.name in (INVALID, "org.freedesktop.DBus.Error.InvalidSignature"), (signature, error)
-    for member, interface in (("Quarantine", DEVICE), ("SetPolicy", MANAGER), ("reset", MANAGER), ("Introspect", MANAGER),
+    for member, interface in (("Recover", DEVICE), ("Quarantine", MANAGER), ("reset", MANAGER), ("Introspect", MANAGER),
                               ("Reset", "org.pciresetd1"), ("Reset", None), ("GetDevice", None)):
         error = caller.refused(member, "ssa{sv}", [address, "pm", {}], interface=interface)
         assert error.name == UNKNOWN_METHOD, (member, interface, error)

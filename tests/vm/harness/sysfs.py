@@ -20,6 +20,7 @@ DEVICE_PROPERTIES = {
     "Class": "u", "Revision": "y", "VendorName": "s", "DeviceName": "s", "Driver": "s", "IommuGroup": "s",
     "Parent": "o", "PhysicalFunction": "o", "Methods": "as", "State": "s", "Cleanliness": "s", "Owner": "s",
     "Lease": "s", "InUse": "b", "LastReset": "a{sv}", "Generation": "t", "ErrorState": "s",
+    "Quarantine": "a{sv}",
 }
 
 # The kernel's side of every property, for all devices at once.
