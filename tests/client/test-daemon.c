@@ -176,6 +176,15 @@ START_TEST(test_history)
 }
 END_TEST
 
+/* The daemon learns of it by an event. */
+static bool has_driver(const char *address, const char *driver)
+{
+        _cleanup_free_ char *text = get_property_string(observer, device_path(address), DEVICE_INTERFACE,
+                                                        "Driver");
+
+        return strcmp(text, driver) == 0;
+}
+
 START_TEST(test_doctor)
 {
         const char *const argv[] = {client_path(), "run",   CARD,   "--who", "the VM",
@@ -193,6 +202,7 @@ START_TEST(test_doctor)
         expect(UID_ALICE, "$P doctor " CARD, 0, "can be reset now by flr");
         expect_nothing_written();
         hotplug_bind(CARD2, "e1000e");
+        wait_until(has_driver(CARD2, "e1000e"));
         expect(UID_BOB, "$P doctor " CARD2, 5, "Take the driver e1000e off " CARD2);
         expect(UID_BOB, "$P doctor " CARD2, 5, "--in-use");
 }

@@ -18,6 +18,11 @@ def doctor(bed: Bed, user: str, address: str, rc: int) -> dict[str, Any]:
     return diagnosis
 
 
+def wait_driver(bed: Bed, address: str, driver: str) -> None:
+    """The daemon learns of it from udev, which takes its time."""
+    bed.wait_until(lambda: bed.property(address, "Driver") == driver, 15, f"{address} to have the driver '{driver}'")
+
+
 def advice(diagnosis: dict[str, Any]) -> str:
     assert diagnosis["next_steps"], diagnosis
     return " ".join(diagnosis["next_steps"])
@@ -33,10 +38,12 @@ def next_steps(bed: Bed) -> None:
 
     bed.defer(lambda: bed.unbind(address))
     bed.bind(address, "e1000e")
+    wait_driver(bed, address, "e1000e")
     bound = doctor(bed, "alice", address, NOT_NOW)
     assert bound["status"] == "not-now" and "driver-bound" in bound["why"], bound
     assert f"driver e1000e off {address}" in advice(bound) and "--in-use" in advice(bound), bound
     bed.unbind(address)
+    wait_driver(bed, address, "")
     assert doctor(bed, "alice", address, READY)["method"] == ready["method"]
 
     taken = bed.guest.start(["pcireset", "run", "--who", "the VM", address, "--", "sh", "-c", "echo up; sleep 600"],
