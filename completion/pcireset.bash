@@ -28,7 +28,7 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders doctor report history reset run inhibit jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders doctor report history reset run inhibit quarantine release jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -75,7 +75,7 @@ _pcireset() {
 
         case ${#typed[@]}:${typed[0]} in
         0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:report | 1:reset | *:run | *:inhibit)
+        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:report | 1:reset | 1:quarantine | 1:release | *:run | *:inhibit)
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;

@@ -329,7 +329,10 @@ int diagnosis_add_steps(const Findings *findings, json_object *rung, const char 
         int r = 0;
 
         if (strcmp(json_get_string(findings->properties, "State"), "quarantined") == 0)
-                r = add(steps, "An administrator has to release it from quarantine first.");
+                r = add(steps,
+                        "An administrator has to release it from quarantine first: `pcireset release %s "
+                        "REASON`; or he resets it, and if that is proved to have helped, it is out.",
+                        findings->address);
         if (r >= 0)
                 r = add_after_death(findings, steps);
         if (r < 0)

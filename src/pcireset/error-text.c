@@ -46,7 +46,8 @@ static const struct {
         {ERROR_PREFIX "Inhibited", EXIT_NOT_NOW,
          "`pcireset inhibitors` shows since when. It ends with the program that asked for it."},
         {ERROR_PREFIX "Quarantined", EXIT_NOT_NOW,
-         "An administrator has to release the device from quarantine first: see pciresetd(8)."},
+         "`pcireset show` tells why it is in quarantine. An administrator has to release it (`pcireset release "
+         "ADDRESS REASON`), or to reset it."},
         {ERROR_PREFIX "Recovering", EXIT_NOT_NOW,
          "Follow it with `pcireset monitor` and try again when the device is idle."},
         {ERROR_PREFIX "LimitsExceeded", EXIT_NOT_NOW,

@@ -64,6 +64,8 @@ static const Verb verbs[] = {
          OPTION_WHO | OPTION_WHY, verb_run},
         {"inhibit", " [ADDRESS...] -- COMMAND [ARGUMENT...]", 0, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY | OPTION_MODE, verb_inhibit},
+        {"quarantine", " ADDRESS REASON", 2, 2, ARGUMENTS_DEVICE, 0, verb_quarantine},
+        {"release", " ADDRESS REASON", 2, 2, ARGUMENTS_DEVICE, 0, verb_release},
         {"jobs", "", 0, 0, ARGUMENTS_OTHER, 0, verb_jobs},
         {"cancel", " JOB", 1, 1, ARGUMENTS_OTHER, 0, verb_cancel},
         {"leases", "", 0, 0, ARGUMENTS_OTHER, 0, verb_leases},
@@ -93,6 +95,9 @@ static void print_help(void)
                 "                           run a command that has the devices for itself\n"
                 "  inhibit [ADDRESS...] -- COMMAND [ARGUMENT...]\n"
                 "                           forbid or delay resets while a command runs\n"
+                "  quarantine ADDRESS REASON\n"
+                "                           give the device to nobody any more\n"
+                "  release ADDRESS REASON   let it out of quarantine\n"
                 "  jobs                     resets that are on their way\n"
                 "  cancel JOB               end a reset that has not begun\n"
                 "  leases                   who has taken devices for himself\n"
@@ -126,7 +131,8 @@ static void print_help(void)
                 "  2  usage                         8  timed out\n"
                 "  3  not authorised                9  cancelled or interrupted\n"
                 "  4  no such device, or it is gone 10  pciresetd unreachable or vanished\n"
-                "  5  not usable now: in use, leased, inhibited, not usable, invalid method, limits\n"
+                "  5  not usable now: in use, leased, inhibited, quarantined, not usable, invalid method,\n"
+                "     limits\n"
                 "run and inhibit exit as the command does; with 125 if it was not run, 126 if it could not\n"
                 "be executed, 127 if it was not found, 128 and more if a signal ended it.\n"
                 "\n"

@@ -102,6 +102,40 @@ static int print_methods(json_object *methods)
         return r;
 }
 
+/* What the checks of the reset that left it so have found. */
+static int print_failed_checks(json_object *checks)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < json_length(checks) && r >= 0; i++) {
+                json_object *check = json_object_array_get_idx(checks, i);
+
+                if (strcmp(json_get_string(check, "result"), "failed") == 0)
+                        r = text_print_line(stdout, "%*s  %s was '%s' and is '%s'", LABEL_WIDTH, "",
+                                            json_get_string(check, "check"),
+                                            json_get_string(check, "before"),
+                                            json_get_string(check, "after"));
+        }
+        return r;
+}
+
+static int print_quarantine(json_object *quarantine)
+{
+        _cleanup_free_ char *user = NULL;
+        char since[TEXT_TIME_MAX];
+        int r;
+
+        if (!quarantine || json_object_object_length(quarantine) == 0)
+                return 0;
+        user = uid_to_name(json_get_unsigned(quarantine, "uid"));
+        if (!user)
+                return -ENOMEM;
+        r = text_print_line(stdout, "%*s: %s: %s (since %s, user %s)", LABEL_WIDTH, "Quarantine",
+                            json_get_string(quarantine, "cause"), json_get_string(quarantine, "reason"),
+                            text_time(json_get_unsigned(quarantine, "since"), since), user);
+        return r < 0 ? r : print_failed_checks(json_get_array(quarantine, "checks"));
+}
+
 static int print_last_reset(json_object *last)
 {
         char took[TEXT_DURATION_MAX], finished[TEXT_TIME_MAX];
@@ -137,6 +171,8 @@ static int print_device(json_object *properties, json_object *methods)
                 r = print_field("IOMMU group", json_get_string(properties, "IommuGroup"), "none");
         if (r >= 0)
                 r = print_field("State", json_get_string(properties, "State"), "unknown");
+        if (r >= 0)
+                r = print_quarantine(json_get_dict(properties, "Quarantine"));
         if (r >= 0)
                 r = print_field("Error state", json_get_string(properties, "ErrorState"), NULL);
         if (r >= 0)

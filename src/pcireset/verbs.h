@@ -18,6 +18,8 @@ int verb_doctor(Client *client, char **arguments);
 int verb_report(Client *client, char **arguments);
 int verb_history(Client *client, char **arguments);
 int verb_reset(Client *client, char **arguments);
+int verb_quarantine(Client *client, char **arguments);
+int verb_release(Client *client, char **arguments);
 int verb_run(Client *client, char **arguments);
 int verb_inhibit(Client *client, char **arguments);
 int verb_jobs(Client *client, char **arguments);

@@ -304,6 +304,51 @@ static int on_cancel(sd_bus_message *call, void *userdata, sd_bus_error *error)
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static int on_quarantine(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        const FakeDevice *device = userdata;
+        const char *reason;
+        int r = sd_bus_message_read(call, "s", &reason);
+
+        if (r < 0)
+                return r;
+        if (strcmp(device->state, "quarantined") == 0)
+                return sd_bus_error_setf(error, BUS_NAME ".Error.Quarantined", "%s: it is in already",
+                                         device->address);
+        tell(reason);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+static int on_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        const FakeDevice *device = userdata;
+        const char *key, *reason;
+        int r = sd_bus_message_read(call, "a{sv}", 1, &key, "s", &reason);
+
+        if (r < 0)
+                return r;
+        if (strcmp(device->state, "quarantined") != 0)
+                return sd_bus_error_setf(error, BUS_NAME ".Error.NotUsable", "%s: it is in none",
+                                         device->address);
+        tell(reason);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+/* A reset has left it changed. */
+static int get_quarantine(sd_bus *bus, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        const FakeDevice *device = userdata;
+
+        if (strcmp(device->state, "quarantined") != 0)
+                return sd_bus_message_append(reply, "a{sv}", 0);
+        return sd_bus_message_append(
+                reply, "a{sv}", 6, "cause", "s", "degraded", "reason", "s", HOSTILE, "method", "s", "flr",
+                "since", "t", UINT64_C(1700000000000000), "uid", "u", UINT32_C(0), "checks", "aa{sv}", 2, 4,
+                "check", "s", "bars", "result", "s", "failed", "before", "s", "fe000000", "after", "s", "0",
+                4, "check", "s", "aer", "result", "s", "ok", "before", "s", "0", "after", "s", "0");
+}
+
 static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("ListDevices", NULL, "a(sossss)", on_list, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -322,6 +367,9 @@ static const sd_bus_vtable manager_vtable[] = {
 static const sd_bus_vtable device_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("GetHolders", "a{sv}", "aa{sv}", on_holders, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Quarantine", "sa{sv}", NULL, on_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("ReleaseQuarantine", "a{sv}", NULL, on_release, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_PROPERTY("Quarantine", "a{sv}", get_quarantine, 0, 0),
         SD_BUS_PROPERTY("Address", "s", get_device_property, 0, 0),
         SD_BUS_PROPERTY("InUse", "b", get_device_property, 0, 0),
         SD_BUS_PROPERTY("Lease", "s", get_device_property, 0, 0),

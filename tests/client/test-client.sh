@@ -204,6 +204,37 @@ test_plan() {
                 "json_is rungs.0.usable true" "json_is rungs.1.owners.0.lease L1"
 }
 
+test_quarantine() {
+        run quarantine 01:00.0 'it smokes'
+        check "quarantine" all "exits 0" err_empty "out_has '0000:01:00.0 is in quarantine from now on.'" \
+                "grep -qx 'it smokes' $work/daemon"
+        run quarantine 01:00.0 smokes --json
+        check "quarantine --json" all "exits 0" err_empty "json_is quarantined 0000:01:00.0"
+        run quarantine 10000:03:1f.7 again
+        check "quarantine: in already" all "exits 5" "err_has 'it is in already'" "err_has 'pcireset release'"
+        run quarantine 09:00.0 x
+        check "quarantine: no such device" all "exits 4"
+        run quarantine 01:00.0
+        check "quarantine: no reason" all "exits 2" "err_has 'pcireset quarantine ADDRESS REASON'"
+        run quarantine 01:00.0 it smokes
+        check "quarantine: a reason in several words" all "exits 2" "err_has 'one argument too many'"
+        run release 10000:03:1f.7 'new fan'
+        check "release" all "exits 0" err_empty "out_has '10000:03:1f.7 is in no quarantine any more.'" \
+                "grep -qx 'new fan' $work/daemon"
+        run release 10000:03:1f.7 x --json
+        check "release --json" all "exits 0" "json_is released 10000:03:1f.7"
+        run release 01:00.0 x
+        check "release: in none" all "exits 5" "err_has 'it is in none'"
+        run show 10000:03:1f.7
+        check "show: why it is in quarantine" all "exits 0" "harmless $work/out" "out_has 'Quarantine: degraded: '" \
+                "out_has \"bars was 'fe000000' and is '0'\"" "out_lacks 'aer was'"
+        run show 10000:03:1f.7 --json
+        check "show --json: why it is in quarantine" all "exits 0" \
+                "json_is properties.Quarantine.cause degraded" "json_is properties.Quarantine.checks.0.check bars"
+        run show 01:00.0
+        check "show: in none" all "exits 0" "out_lacks Quarantine"
+}
+
 test_jobs() {
         run jobs
         check "no jobs" all "exits 0" "out_has 'No reset'"
@@ -503,6 +534,7 @@ test_interrupt
 test_vanish
 test_monitor
 test_output
+test_quarantine
 test_jobs
 
 echo "1..$n"
