@@ -14,6 +14,7 @@
 
 #include "pcireset/holders.h"
 #include "pcireset/names.h"
+#include "pcireset/text.h"
 #include "pcireset/words.h"
 
 #define RULE_STEP "Rule %s says so: an administrator can change it, see POLICY in pciresetd(8)."
@@ -436,14 +437,30 @@ static int add_left_out(const Findings *findings, json_object *doubts)
         return r;
 }
 
+/* Nothing if it is in none. */
+static int add_quarantine(const Findings *findings, json_object *doubts)
+{
+        json_object *quarantine = json_get_dict(findings->properties, "Quarantine");
+        const char *cause = json_get_string(quarantine, "cause"),
+                   *reason = json_get_string(quarantine, "reason"),
+                   *method = json_get_string(quarantine, "method");
+        char since[TEXT_TIME_MAX];
+
+        if (!*cause)
+                return 0;
+        return add(doubts, "It is in quarantine (%s%s%s) since %s%s%s.", cause, *method ? " after " : "",
+                   method, text_time(json_get_unsigned(quarantine, "since"), since), *reason ? ": " : "",
+                   reason);
+}
+
 int diagnosis_add_doubts(const Findings *findings, json_object *rung, json_object *doubts)
 {
         const char *workaround = json_get_string(findings->plan, "workaround"),
                    *error = json_get_string(findings->properties, "ErrorState");
         json_object *method;
-        int r = 0;
+        int r = add_quarantine(findings, doubts);
 
-        if (*error && strcmp(error, "successful-recovery") != 0)
+        if (r >= 0 && *error && strcmp(error, "successful-recovery") != 0)
                 r = add(doubts, "The kernel has announced an error of the device's: %s.", error);
         if (r >= 0 && *workaround)
                 r = add(doubts, "The order of methods is a workaround, of rule %s.", workaround);

@@ -21,15 +21,21 @@ static int print_heading(const char *text)
         return text_print_line(stdout, "%s", "") < 0 ? -ENOMEM : text_print_line(stdout, "== %s", text);
 }
 
-/* Values that are no lists and no objects, and not empty. */
+/* Values that are no lists, and not empty; those of an object within as `LastReset.method`. */
 static int print_fields(json_object *object, const char *indent)
 {
         json_object_object_foreach(object, key, value)
         {
-                if (json_object_is_type(value, json_type_array) ||
-                    json_object_is_type(value, json_type_object) || !*json_object_get_string(value))
+                _cleanup_free_ char *deeper = NULL;
+
+                if (json_object_is_type(value, json_type_object)) {
+                        if (asprintf(&deeper, "%s%s.", indent, key) < 0 || print_fields(value, deeper) < 0)
+                                return -ENOMEM;
                         continue;
-                if (text_print_line(stdout, "%s%-*s %s", indent, LABEL_WIDTH, key,
+                }
+                if (json_object_is_type(value, json_type_array) || !*json_object_get_string(value))
+                        continue;
+                if (text_print_line(stdout, "%s%-*s %s", indent, LABEL_WIDTH - (int) strlen(indent), key,
                                     json_object_get_string(value)) < 0)
                         return -ENOMEM;
         }

@@ -224,7 +224,7 @@ static int add_serials(Report *report)
 static int add_daemons(Report *report)
 {
         static const char *const keys[] = {"VendorName", "DeviceName", "State",     "ErrorState",
-                                           "Methods",    "LastReset",  "Generation"};
+                                           "Methods",    "LastReset",  "Quarantine"};
         json_object *told = json_object_new_object(), *value;
         int r;
 
@@ -237,6 +237,7 @@ static int add_daemons(Report *report)
                 if (json_object_object_get_ex(report->properties, keys[i], &value))
                         r = json_add(told, keys[i], json_object_get(value));
         strip_row(json_get_dict(told, "LastReset"));
+        strip_row(json_get_dict(told, "Quarantine"));
         return r < 0 ? r : json_add(report->document, "methods", json_object_get(report->methods));
 }
 

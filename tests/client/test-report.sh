@@ -48,6 +48,8 @@ test_text() {
         check "methods, advertised and proven, and history" all "out_has 'reset_method           flr bus'" \
                 "out_has '5 tries, 2 ok, 3 dead, median 0.11 s, held, known to be bad'" \
                 "out_has '0000:01:00.0 flr: failed, dead in 0.11 s, kernel 6.1.0-evil\x1b[2J, ENOTTY'"
+        check "its last reset, and why it is in quarantine" all "grep -q '^LastReset.verdict  *dead' $work/out" \
+                "grep -q '^Quarantine.reason  *it smells' $work/out"
         check "the machine" all "out_has 'pci=noaer iommu=pt'" "grep -q 'parameters_left_out  *3' $work/out" \
                 "out_has \"\$(uname -r)\""
         check "nothing that identifies it" no_secrets
@@ -61,7 +63,8 @@ test_json() {
                 "json_is function.reset_method 'flr bus'" "json_is topology.0.address 0000:00:1c.0" \
                 "json_is topology.0.reset_subordinate true" "! json topology.1" "json_is config.bytes 4096" \
                 "json_is methods.0.proven.dead 3" "json_is history.0.errno 25" "json_is capabilities.0.name 'Power Management'" \
-                "json_is daemon.LastReset.verdict dead" "! json serials"
+                "json_is daemon.LastReset.verdict dead" \
+                "json_is daemon.Quarantine.reason 'it smells'" "! json serials"
 }
 
 test_with_serials() {
