@@ -33,7 +33,7 @@ static int print_fields(json_object *object, const char *indent)
                                 return -ENOMEM;
                         continue;
                 }
-                if (json_object_is_type(value, json_type_array) || !*json_object_get_string(value))
+                if (!value || json_object_is_type(value, json_type_array) || !*json_object_get_string(value))
                         continue;
                 if (text_print_line(stdout, "%s%-*s %s", indent, LABEL_WIDTH - (int) strlen(indent), key,
                                     json_object_get_string(value)) < 0)
