@@ -28,7 +28,7 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders doctor report history reset run inhibit quarantine release jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders doctor report history policy reset run inhibit quarantine release jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -52,6 +52,7 @@ _pcireset() {
         plan) options+=' --in-use --when-idle --lease=' ;;
         methods) options+=' --in-use' ;;
         report) options+=' --with-serials' ;;
+        policy) options+=' --runtime --why=' ;;
         history) options+=' --method= --verdict= --source= --hardware= --since= --limit= --signed-off-by=' ;;
         esac
 
@@ -84,6 +85,21 @@ _pcireset() {
                 __ltrim_colon_completions "$cur"
                 ;;
         2:history) [[ ${typed[1]} == import ]] && _filedir ;;
+        1:policy) COMPREPLY=($(compgen -W 'show set unset edit check' -- "$cur")) ;;
+        2:policy)
+                case ${typed[1]} in
+                show | set)
+                        COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
+                        __ltrim_colon_completions "$cur"
+                        ;;
+                edit | check) _filedir json ;;
+                esac
+                ;;
+        *:policy)
+                [[ ${typed[1]} == set ]] || return
+                COMPREPLY=($(compgen -W 'methods= forbid= allow_link= driver= kernel_order= settle_usec= timeout_usec=' -- "$cur"))
+                [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+                ;;
         2:plan | 2:reset) COMPREPLY=($(compgen -W "$(_pcireset_methods "${typed[1]}")" -- "$cur")) ;;
         1:cancel)
                 COMPREPLY=($(compgen -W "$(pcireset jobs 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1 }')" -- "$cur"))

@@ -42,6 +42,7 @@ enum {
         ARG_SINCE,
         ARG_LIMIT,
         ARG_SIGNED_OFF_BY,
+        ARG_RUNTIME,
         ARG_NO_ASK_PASSWORD,
         ARG_VERSION,
 };
@@ -64,6 +65,7 @@ static const struct option long_options[] = {
         {"since", required_argument, NULL, ARG_SINCE},
         {"limit", required_argument, NULL, ARG_LIMIT},
         {"signed-off-by", required_argument, NULL, ARG_SIGNED_OFF_BY},
+        {"runtime", no_argument, NULL, ARG_RUNTIME},
         {"no-ask-password", no_argument, NULL, ARG_NO_ASK_PASSWORD},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, ARG_VERSION},
@@ -289,6 +291,10 @@ static void take_option(Client *client, CommandLine *line, int c, char **argv)
                 client->with_serials = true;
                 line->given |= OPTION_WITH_SERIALS;
                 break;
+        case ARG_RUNTIME:
+                client->runtime = true;
+                line->given |= OPTION_RUNTIME;
+                break;
         case ARG_METHOD:
         case ARG_VERDICT:
         case ARG_SOURCE:
@@ -367,6 +373,7 @@ void command_line_check_options(CommandLine *line, const char *verb, unsigned al
                 {OPTION_SINCE, "--since"},
                 {OPTION_LIMIT, "--limit"},
                 {OPTION_SIGNED_OFF_BY, "--signed-off-by"},
+                {OPTION_RUNTIME, "--runtime"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)

@@ -26,6 +26,7 @@ typedef enum Option {
         OPTION_SINCE = 1 << 13,
         OPTION_LIMIT = 1 << 14,
         OPTION_SIGNED_OFF_BY = 1 << 15,
+        OPTION_RUNTIME = 1 << 16,
 } Option;
 
 typedef struct CommandLine {

@@ -50,6 +50,7 @@ typedef struct Client {
         bool no_wait;
         bool ask_password;
         bool with_serials;
+        bool runtime; /* until the next boot only */
         uint64_t timeout_usec; /* 0: the daemon's own */
         const char *lease; /* the id of one, NULL: not given */
         const char *who, *why; /* to be told to others, NULL: not given */

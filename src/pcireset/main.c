@@ -47,6 +47,7 @@ typedef struct Verb {
         Arguments arguments;
         unsigned options; /* of Option */
         int (*run)(Client *client, char **arguments);
+        bool connects; /* by itself, if it needs the bus */
 } Verb;
 
 static const Verb verbs[] = {
@@ -59,6 +60,8 @@ static const Verb verbs[] = {
         {"report", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_WITH_SERIALS, verb_report},
         {"history", " [ADDRESS | export [ADDRESS] | import [FILE]]", 0, 2, ARGUMENTS_OTHER, HISTORY_OPTIONS,
          verb_history},
+        {"policy", " [show [ADDRESS] | set MATCH KEY=VALUE... | unset RULE | edit [FILE] | check FILE]", 0,
+         INT_MAX, ARGUMENTS_OTHER, OPTION_RUNTIME | OPTION_WHY, verb_policy, .connects = true},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY, verb_run},
@@ -90,6 +93,11 @@ static void print_help(void)
                 "  history [ADDRESS]        what became of resets\n"
                 "  history export [ADDRESS], history import [FILE]\n"
                 "                           move that from machine to machine\n"
+                "  policy [show [ADDRESS]]  what rules say about resets, and which rule says it\n"
+                "  policy set MATCH KEY=VALUE..., policy unset RULE\n"
+                "                           set a rule for devices, or take one away\n"
+                "  policy edit [FILE], policy check FILE\n"
+                "                           change a policy file, and see whether it is right\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
                 "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
                 "                           run a command that has the devices for itself\n"
@@ -105,7 +113,7 @@ static void print_help(void)
                 "  monitor                  show what happens, until interrupted\n"
                 "\n"
                 "ADDRESS is written 0000:01:00.0 or 01:00.0. METHOD is a method's name, or any (the\n"
-                "default), function or link.\n"
+                "default), function or link. MATCH is an address or words such as 'class=0300*'.\n"
                 "\n"
                 "Options:\n"
                 "  --json                   one JSON document (monitor: one a line) instead of text\n"
@@ -117,6 +125,7 @@ static void print_help(void)
                 "  --lease=ID               plan, reset: under this lease of the caller's\n"
                 "  --with-serials           report: with serial numbers and MAC addresses\n"
                 "  --who=TEXT, --why=TEXT   run, inhibit: what others are told\n"
+                "  --runtime                policy set: until the next boot only (--why: its reason)\n"
                 "  --mode=MODE              inhibit: block (the default) or delay\n"
                 "  --method=METHOD, --verdict=VERDICT, --source=own|imported, --hardware=VVVV:DDDD,\n"
                 "  --since=AGE, --limit=N   history: only such resets, no older than 30min, 12h, 7d or 4w,\n"
@@ -296,7 +305,7 @@ static int run(Client *client, int argc, char **argv)
         if (!verb)
                 return -ENOMEM;
 
-        r = client_connect(client);
+        r = verb->connects ? EXIT_OK : client_connect(client);
         if (r != EXIT_OK)
                 return r < 0 ? r : (int) failure_code(client, (ExitCode) r);
         return verb->run(client, line.words + 1);

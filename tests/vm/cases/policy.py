@@ -144,3 +144,24 @@ def replugged(bed: Bed) -> None:
     assert len(told) == 2, told
     policy = root.call("GetPolicy", "sa{sv}", [address, {}])
     assert (policy["kernel_wanted"], policy["kernel_refused"]) == (["cxl_bus", "pm"], ["cxl_bus"]), policy
+
+
+@case("pcireset policy: set, show, edit and check, as people use them", timeout=60)
+def command_line(bed: Bed) -> None:
+    address = bed.addr("nic")
+    bed.defer(lambda: clear_policy(bed))
+
+    def run(words: str, rc: int = 0) -> str:
+        result = bed.guest.run(f"{words} 2>&1", timeout=30)
+        assert result.rc == rc, (words, result)
+        return result.stdout
+    assert "holds" in run(f"pcireset policy set {address} methods=pm --runtime")
+    shown = run(f"pcireset policy show {address}")
+    assert "/run/pciresetd/policy.json" in shown and "pm" in shown, shown
+    assert "1. pm" in run(f"pcireset plan {address}")
+    run("pcireset policy unset set-1")
+    edited = run("EDITOR='sed -i s/rules/edges/' pcireset policy edit /etc/pciresetd/policy.d/50-bed.json")
+    assert "in its place" in edited, edited
+    run(f"systemctl reload {UNIT}")
+    bed.guest.write("/run/wrong.json", '{"rules": 1}')
+    assert "line 1, column 11" in run("pcireset policy check /run/wrong.json", 1)
