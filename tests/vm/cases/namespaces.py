@@ -57,7 +57,8 @@ def container(bed: Bed) -> None:
     bed.guest.run("modprobe virtio_net", check=True)
     name = interface(bed, address, "virtio-pci")
     bed.wait_until(lambda: bob.property(address, "Driver") == "virtio-pci", 10, "the driver on the bus")
-    process = bed.guest.start(["systemd-run", "--quiet", "--pipe", "--unit=container", "unshare", "-n", "sh", "-c",
+    # Its network namespace belongs to a user namespace of its own, as those of rootless containers do.
+    process = bed.guest.start(["systemd-run", "--quiet", "--pipe", "--unit=container", "unshare", "-Urn", "sh", "-c",
                                "echo in; exec sleep 600"])
     bed.defer(lambda: bed.guest.run("systemctl stop container"))
     process.wait_output("in\n", 20)
