@@ -169,7 +169,8 @@ def impatience(bed: Bed) -> None:
     assert (first.address, second.address) == (one, two) and first.ended <= second.time, trace.events()
 
 
-@case("a worker stuck for 20 s: other lanes and all reads go on", timeout=90)
+# On a newer kernel locking.py shows that, and with the lock that such a kernel takes.
+@case("a worker stuck for 20 s: other lanes and all reads go on", timeout=90, kernel=False)
 def stuck(bed: Bed) -> None:
     address = bed.addr("slow2")
     caller, trace = Caller(bed), bed.trace()
