@@ -17,7 +17,7 @@
 #include "pcireset/text.h"
 #include "pcireset/words.h"
 
-#define RULE_STEP "Rule %s says so: an administrator can change it, see POLICY in pciresetd(8)."
+#define RULE_STEP "Rule %s says so: `pcireset policy show` shows it, and an administrator can change it."
 
 /* As many holders and drivers as are named in one list. */
 #define NAMED_MAX 4U
