@@ -232,6 +232,33 @@ END_TEST
 
 /* ---- the disk ---- */
 
+/* A yes was said: who leaves before the answer takes nothing back, and the journal tells of it. */
+START_TEST(caller_leaves)
+{
+        Call *calls[4];
+
+        start();
+        for (unsigned i = 0; i < ELEMENTSOF(calls); i++) {
+                _cleanup_free_ char *match = textf("driver=leaves-%u", i);
+
+                calls[i] = call_start(alice, MANAGER_PATH, MANAGER_INTERFACE, "SetPolicy", "sa{sv}a{sv}",
+                                      match, 1, "methods", "as", 1, "pm", 0);
+        }
+        wait_until(call_done(calls[0]));
+        alice = client_free(alice);
+        for (unsigned i = 0; i < ELEMENTSOF(calls); i++)
+                call_abandon(calls[i]);
+        daemon_settle();
+        ck_assert_uint_ge(count_rules(), 1);
+        for (size_t n = count_rules(); n > 0; n--) {
+                _cleanup_free_ char *id = textf("set-%zu", n);
+
+                wait_until(
+                        journal_find("MESSAGE_ID", MESSAGE_ID_POLICY_CHANGED, "PCIRESETD_RULE", id, NULL));
+        }
+}
+END_TEST
+
 /* So small that little more than the rule that is there fits. */
 START_TEST(disk_is_full)
 {
@@ -376,6 +403,7 @@ int main(void)
         program_add(&program, device_object_sets_its_own);
         program_add(&program, polkit_decides);
         program_add(&program, bad_arguments);
+        program_add(&program, caller_leaves);
         program_add(&program, disk_is_full);
         program_add(&program, killed_while_writing);
         program_add(&program, is_read_again);

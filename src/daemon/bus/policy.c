@@ -88,7 +88,6 @@ static void on_changed(void *userdata, const PolicyOutcome *outcome)
         int r;
 
         call->change = NULL;
-        journal_policy_changed(call->pending.uid, outcome->id, call->unsets, outcome->error);
         if (outcome->error != 0) {
                 r = explain(&error, call, outcome);
                 pending_fail(&call->pending, &error, r);
@@ -110,9 +109,10 @@ static void granted(PendingCall *pending)
         int r;
 
         if (call->unsets)
-                r = policy_store_unset(store, call->id, on_changed, call, &call->change);
+                r = policy_store_unset(store, pending->uid, call->id, on_changed, call, &call->change);
         else
-                r = policy_store_set(store, &call->rule, call->runtime, on_changed, call, &call->change);
+                r = policy_store_set(store, pending->uid, &call->rule, call->runtime, on_changed, call,
+                                     &call->change);
         if (r == -EBUSY)
                 pending_refuse(pending, BUS_ERROR_PREFIX "LimitsExceeded",
                                "Too many changes of the policy wait for the disk. Ask again.");

@@ -19,6 +19,7 @@
 #include "daemon/domain/policy-edit.h"
 #include "daemon/system/disk-task.h"
 #include "daemon/system/file-replace.h"
+#include "daemon/system/journal.h"
 #include "daemon/system/policy-write.h"
 #include "shared/cleanup.h"
 
@@ -33,6 +34,7 @@ typedef enum ChangeKind {
 struct PolicyChange {
         PolicyStore *store;
         ChangeKind kind;
+        uint32_t uid; /* who sets or takes away */
         PolicyRule rule; /* to set */
         char id[POLICY_ID_MAX];
         bool runtime;
@@ -189,6 +191,9 @@ static void end(PolicyStore *store, const Work *work, int error)
         DL_DELETE(store->changes, change);
         if (error >= 0 && store->listener)
                 store->listener(store->userdata);
+        /* Whether or not somebody still waits for it. */
+        if (change->kind != CHANGE_RELOAD)
+                journal_policy_changed(change->uid, change->id, change->kind == CHANGE_UNSET, error);
         if (change->handler)
                 change->handler(change->userdata, &outcome);
         change_free(change);
@@ -289,11 +294,12 @@ int policy_store_reload(PolicyStore *store, PolicyHandler handler, void *userdat
                        ret);
 }
 
-int policy_store_set(PolicyStore *store, PolicyRule *rule, bool runtime, PolicyHandler handler,
+int policy_store_set(PolicyStore *store, uint32_t uid, PolicyRule *rule, bool runtime, PolicyHandler handler,
                      void *userdata, PolicyChange **ret)
 {
         int r = enqueue(store,
                         &(PolicyChange){.kind = CHANGE_SET,
+                                        .uid = uid,
                                         .rule = *rule,
                                         .runtime = runtime,
                                         .handler = handler,
@@ -305,10 +311,10 @@ int policy_store_set(PolicyStore *store, PolicyRule *rule, bool runtime, PolicyH
         return r;
 }
 
-int policy_store_unset(PolicyStore *store, const char *id, PolicyHandler handler, void *userdata,
-                       PolicyChange **ret)
+int policy_store_unset(PolicyStore *store, uint32_t uid, const char *id, PolicyHandler handler,
+                       void *userdata, PolicyChange **ret)
 {
-        PolicyChange change = {.kind = CHANGE_UNSET, .handler = handler, .userdata = userdata};
+        PolicyChange change = {.kind = CHANGE_UNSET, .uid = uid, .handler = handler, .userdata = userdata};
 
         (void) snprintf(change.id, sizeof(change.id), "%s", id);
         return enqueue(store, &change, ret);

@@ -46,14 +46,15 @@ typedef void (*PolicyHandler)(void *userdata, const PolicyOutcome *outcome);
 int policy_store_reload(PolicyStore *store, PolicyHandler handler, void *userdata, PolicyChange **ret);
 
 /* Sets the keys of `rule` for the devices that it matches, until the next boot if `runtime`. A stored rule
- * about just these devices keeps what is not set now. The rule's id and file are not looked at; what it owns
- * is taken over if the call succeeds. The outcome may be -E2BIG: too many are stored. */
-int policy_store_set(PolicyStore *store, PolicyRule *rule, bool runtime, PolicyHandler handler,
+ * about just these devices keeps what is not set now. `uid`: who does it, for the journal. The rule's id and
+ * file are not looked at; what it owns is taken over if the call succeeds. The outcome may be -E2BIG: too
+ * many are stored. */
+int policy_store_set(PolicyStore *store, uint32_t uid, PolicyRule *rule, bool runtime, PolicyHandler handler,
                      void *userdata, PolicyChange **ret);
 
 /* Takes a stored rule away. The outcome is -ENOENT if there is none of this id. */
-int policy_store_unset(PolicyStore *store, const char *id, PolicyHandler handler, void *userdata,
-                       PolicyChange **ret);
+int policy_store_unset(PolicyStore *store, uint32_t uid, const char *id, PolicyHandler handler,
+                       void *userdata, PolicyChange **ret);
 
 /* The stored rule of this id, NULL: there is none. */
 const PolicyRule *policy_store_find(const PolicyStore *store, const char *id);
