@@ -129,6 +129,30 @@ START_TEST(merges_settings)
 }
 END_TEST
 
+START_TEST(versions)
+{
+        PolicyRule rule = make(STORED, "x", "0000:03:00.0");
+        char first[POLICY_VERSION_MAX], again[POLICY_VERSION_MAX], other[POLICY_VERSION_MAX];
+        Policy *edited, *empty = policy_new();
+
+        ck_assert_str_eq(policy_version(empty, other), "");
+        ck_assert_uint_eq(strlen(policy_version(policy, first)), POLICY_VERSION_MAX - 1);
+        ck_assert_int_eq(policy_edit(policy, NULL, NULL, RUNTIME, &edited), 0);
+        ck_assert_str_eq(policy_version(edited, again), first);
+        policy_free(edited);
+        ck_assert_int_eq(policy_edit(policy, NULL, &rule, RUNTIME, &edited), 0);
+        ck_assert_str_ne(policy_version(edited, other), first);
+        policy_free(edited);
+        rule.settings.set = 1U << POLICY_SETTLE_USEC;
+        rule.settings.settle_usec = 1;
+        ck_assert_int_eq(policy_edit(policy, NULL, &rule, RUNTIME, &edited), 0);
+        ck_assert_str_ne(policy_version(edited, again), other);
+        policy_free(edited);
+        policy_free(empty);
+        policy_rule_done(&rule);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("policy-edit");
@@ -139,6 +163,7 @@ int main(void)
         tcase_add_test(cases, takes_away_and_replaces);
         tcase_add_test(cases, finds);
         tcase_add_test(cases, merges_settings);
+        tcase_add_test(cases, versions);
         suite_add_tcase(suite, cases);
         return unit_run(suite);
 }

@@ -198,6 +198,11 @@ size_t policy_n_rules(const Policy *policy);
 /* In order. Valid as long as the policy. */
 const PolicyRule *policy_rule(const Policy *policy, size_t index);
 
+/* 16 digits that are others for other rules, texts for people aside; empty without rules. Returns `buffer`.
+ */
+#define POLICY_VERSION_MAX 17U
+const char *policy_version(const Policy *policy, char buffer[static POLICY_VERSION_MAX]);
+
 typedef struct PolicyFinding {
         const PolicyKnown *known;
         const PolicyRule *rule;

@@ -256,6 +256,7 @@ int attempt_log_make_row(const Registry *registry, const Job *job, const char *k
         memcpy(row.method, attempt->method, sizeof(row.method));
         (void) utf8_quote(attempt->rule[0] != '\0' ? attempt->rule : job->workaround, row.rule,
                           sizeof(row.rule));
+        (void) policy_version(registry_policy(registry), row.policy);
         attempt_why(attempt, row.why, sizeof(row.why));
         (void) snprintf(row.kernel, sizeof(row.kernel), "%s", kernel);
         (void) snprintf(row.boot_id, sizeof(row.boot_id), "%s", boot_id);
