@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "daemon/system/dropins.h"
@@ -55,10 +56,28 @@ void policy_checked_done(PolicyChecked *checked)
         free(checked->without_effect);
 }
 
+/* The folders above it, as a package would make them. */
+static int make_folders(const char *path)
+{
+        _cleanup_free_ char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                *slash = '/';
+        }
+        return 0;
+}
+
 int policy_put(const char *path, const char *text, size_t length)
 {
-        int r = file_replace(path, text, length);
+        int r = make_folders(path);
 
+        if (r >= 0)
+                r = file_replace(path, text, length);
         return r >= 0 && chmod(path, 0644) < 0 ? -errno : r;
 }
 

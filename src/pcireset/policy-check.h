@@ -22,7 +22,7 @@ typedef struct PolicyChecked {
 int policy_check(const char *path, PolicyChecked *ret);
 void policy_checked_done(PolicyChecked *checked);
 
-/* As file_replace(), and for everybody to read. */
+/* As file_replace(), with the folders above, and for everybody to read. */
 int policy_put(const char *path, const char *text, size_t length);
 
 /* The names of all settings, in the order in which they are shown. NULL at the end. */

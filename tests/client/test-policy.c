@@ -118,7 +118,6 @@ START_TEST(files_are_edited)
         struct stat st;
 
         start();
-        directory_make("%s", POLICY_ADMIN_DIR);
         expect(0,
                "EDITOR='sed -i "
                "s/\\\\[/"
@@ -126,6 +125,7 @@ START_TEST(files_are_edited)
                "/' "
                "$P policy edit",
                0, "is in its place");
+        expect(0, "EDITOR=true $P policy edit /run/one/two/file.json; stat -c %a /run/one/two", 0, "755");
         text = file_read(POLICY_ADMIN_DIR "/90-local.json", NULL);
         ck_assert_ptr_nonnull(text);
         ck_assert_ptr_nonnull(strstr(text, "\"forbid\":[\"flr\"]"));
