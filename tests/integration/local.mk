@@ -29,6 +29,7 @@ integration_programs = \
 	tests/integration/test-policy \
 	tests/integration/test-kernel-order \
 	tests/integration/test-set-policy \
+	tests/integration/test-proven \
 	tests/integration/test-quarantine \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
@@ -184,6 +185,11 @@ tests_integration_test_inhibit_SOURCES = tests/integration/test-inhibit.c
 tests_integration_test_inhibit_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_inhibit_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_inhibit_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_proven_SOURCES = tests/integration/test-proven.c
+tests_integration_test_proven_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_proven_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_proven_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_quarantine_SOURCES = tests/integration/test-quarantine.c
 tests_integration_test_quarantine_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

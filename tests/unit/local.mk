@@ -210,6 +210,7 @@ domain_unit_tests = \
 	tests/unit/test-policy-edit \
 	tests/unit/test-policy-match \
 	tests/unit/test-policy-order \
+	tests/unit/test-plan-proven \
 	tests/unit/test-quarantine \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
@@ -309,6 +310,11 @@ tests_unit_test_lobby_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lobby_LDADD = libbus.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_lost_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_plan_proven_SOURCES = tests/unit/test-plan-proven.c
+tests_unit_test_plan_proven_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_plan_proven_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_plan_proven_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_quarantine_SOURCES = tests/unit/test-quarantine.c
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -92,9 +92,10 @@ static int append_method(sd_bus_message *message, Bus *bus, const Device *device
         if (r >= 0)
                 r = append_policy(message, rung);
         if (r >= 0)
-                r = sd_bus_message_append(message, "{sv}", "proven", "a{sv}", 4, "tries", "t", proven.tries,
+                r = sd_bus_message_append(message, "{sv}", "proven", "a{sv}", 5, "tries", "t", proven.tries,
                                           "ok", "t", proven.ok, "dead", "t", proven.dead, "median_usec", "t",
-                                          proven.median_usec);
+                                          proven.median_usec, "failing", "b",
+                                          (int) proven_is_failing(&proven));
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r < 0 ? r : sd_bus_message_close_container(message);

@@ -87,6 +87,7 @@ int request_read(Bus *bus, sd_bus_message *message, const Option *more, size_t n
                 r = take_lease(bus, ret, lease, error);
         if (r >= 0 && lease_fd >= 0)
                 r = take_presented(bus, ret, lease_fd, error);
+        ret->plan.proven = bus->proven;
         return r < 0 ? r : identify_groups(ret, error);
 }
 

@@ -134,6 +134,7 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
         if (r < 0)
                 return r;
         job->request.plan.job = job->id;
+        job->request.plan.proven = jobs->proven;
         job->request.plan.asker.known = true;
         job->request.plan.asker.uid = request->uid;
         job->request.plan.aliased = reset_alias_from_string(request->method) != RESET_ALIAS_NONE;

@@ -74,7 +74,27 @@ static void add_name(PlanLadder *ladder, ResetAlias alias, const char *method)
                 (void) snprintf(ladder->names[ladder->n++], RESET_METHOD_NAME_MAX, "%s", method);
 }
 
-int plan_ladder(Device *target, ResetAlias alias, PlanLadder *ret)
+static bool is_failing(const Device *target, const Proven *proven, const char *method)
+{
+        ProvenFacts facts = proven_get(proven, target->facts.vendor, target->facts.device, method);
+
+        return proven_is_failing(&facts);
+}
+
+/* Methods that a reset may use. What the kernel advertises and has never worked is tried last, whatever its
+ * scope: nobody is helped by waiting for it once more. Whoever has written an order knows better. */
+static void add_steps(const Device *target, const EffectivePolicy *effective, const PolicyOrder *order,
+                      ResetAlias alias, const Proven *proven, PlanLadder *ladder)
+{
+        bool sorts = proven && effective->settings.methods.n == 0;
+
+        for (int failing = 0; failing <= sorts; failing++)
+                for (size_t i = 0; i < order->n_steps; i++)
+                        if (!sorts || is_failing(target, proven, order->steps[i].method) == failing)
+                                add_name(ladder, alias, order->steps[i].method);
+}
+
+int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadder *ret)
 {
         const EffectivePolicy *effective = registry_policy_of(target);
         PolicyOrder order;
@@ -91,8 +111,7 @@ int plan_ladder(Device *target, ResetAlias alias, PlanLadder *ret)
         offer_kernels(target, RESET_SCOPE_FUNCTION, true, &offer);
 
         policy_order(effective, offer.names, offer.n, &order);
-        for (size_t i = 0; i < order.n_steps; i++)
-                add_name(ret, alias, order.steps[i].method);
+        add_steps(target, effective, &order, alias, proven, ret);
         for (size_t i = 0; i < order.n_left_out; i++)
                 if (reset_method_scope(order.left_out[i].method) != RESET_SCOPE_POWER ||
                     reset_method_list_contains(&effective->settings.methods, order.left_out[i].method))

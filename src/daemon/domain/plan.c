@@ -491,7 +491,7 @@ static int add_alias(Plan *plan, Device *target, ResetAlias alias, const PlanOpt
 {
         PlanOptions aliased = *options;
         PlanLadder ladder;
-        int r = plan_ladder(target, alias, &ladder);
+        int r = plan_ladder(target, alias, options->proven, &ladder);
 
         aliased.aliased = true;
         for (size_t i = 0; i < ladder.n && r >= 0; i++)

@@ -13,6 +13,7 @@
 #include "daemon/domain/claim.h"
 #include "daemon/domain/device.h"
 #include "daemon/domain/policy.h"
+#include "daemon/domain/proven.h"
 #include "shared/worker-protocol.h"
 
 /* Why a method cannot be used now. Several may hold; WHY_NAMES in plan.c has the codes shown to clients. */
@@ -86,6 +87,7 @@ typedef struct PlanOptions {
         bool when_idle; /* the caller waits until the holders have let go */
         bool aliased; /* the method is taken because of an alias, and nobody has named it */
         bool prepared; /* those who asked to be told before have been told */
+        const Proven *proven; /* what became of methods on this hardware; NULL: nothing is known */
         uint32_t job; /* that asks; what it has found out itself does not stand in its way. 0: none */
         PlanAsker asker;
 } PlanOptions;

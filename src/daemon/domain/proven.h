@@ -25,6 +25,12 @@ typedef struct ProvenFacts {
         uint64_t median_usec; /* of the last PROVEN_DURATIONS good ones, 0: none */
 } ProvenFacts;
 
+/* It was tried on this hardware and has never worked. */
+static inline bool proven_is_failing(const ProvenFacts *facts)
+{
+        return facts->tries > 0 && facts->ok == 0;
+}
+
 #define PROVEN_DURATIONS 15U
 /* Kinds of device times methods; further ones are not remembered. */
 #define PROVEN_MAX 4096U

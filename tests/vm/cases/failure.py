@@ -84,6 +84,8 @@ def degraded(bed: Bed) -> None:
     address, caller, trace = bed.addr("slow2"), Caller(bed), bed.trace()
     before = int(bed.guest.run(["setpci", "-s", address, "COMMAND"], check=True).stdout, 16)
     bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"COMMAND={before:04x}"], check=True))
+    # What has never worked would be tried last.
+    assert caller.reset(address, "acpi")["verdict"] == "ok"
     for method in ("acpi", "any"):
         trace.clear()
         pending, worker = begin_slow(bed, caller, trace, address, method)
@@ -112,25 +114,36 @@ def degraded(bed: Bed) -> None:
             assert [e.what for e in trace.resets(address)] == ["acpi", "pm"], trace.events()
 
 
-@case("a method that fails is told with its errno, and the next one is tried only when that was asked for")
+@case("a method that fails is told with its errno, the next one is tried only when that was asked for; and what has never "
+      "worked is tried last from then on", fresh=True)
 def fails(bed: Bed) -> None:
     address, caller, trace, journal = bed.addr("slow2"), Caller(bed), bed.trace(), Journal(bed)
     listed = bed.reset_methods(address)
     bed.defer(lambda: bed.set_slow_reset(0))
     bed.fail_slow_reset()
-    error = caller.reset_refused(address, "acpi")
-    assert error.name == FAILED and address in error.text, error
-    attempt, = error.evidence["attempts"]
-    assert (attempt["outcome"], attempt["errno"], attempt["verdict"]) == ("failed", errno.ENOTTY, "unverified"), attempt
-    assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", -errno.ENOTTY)], trace.events()
-    assert journal.wait("finished")["ERRNO"] == str(errno.ENOTTY)
-    trace.clear()
     result = caller.reset(address, "any")
     assert [(a["method"], a["outcome"], a["errno"]) for a in result["attempts"]] == [
         ("acpi", "failed", errno.ENOTTY), ("pm", "done", 0)], result
     assert (result["method"], result["verdict"]) == ("pm", "ok"), result
     assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", -errno.ENOTTY), ("pm", 0)], trace.events()
-    assert bed.reset_methods(address) == listed
+    trace.clear()
+    error = caller.reset_refused(address, "acpi")
+    assert error.name == FAILED and address in error.text, error
+    attempt, = error.evidence["attempts"]
+    assert (attempt["outcome"], attempt["errno"], attempt["verdict"]) == ("failed", errno.ENOTTY, "unverified"), attempt
+    assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", -errno.ENOTTY)], trace.events()
+    assert journal.wait("finished", PCIRESETD_RESULT="ResetFailed")["ERRNO"] == str(errno.ENOTTY)
+    trace.clear()
+    # The kernel still lists it first.
+    result = caller.reset(address, "any")
+    assert [a["method"] for a in result["attempts"]] == ["pm"], result
+    assert [(e.what, e.returned) for e in trace.resets(address)] == [("pm", 0)], trace.events()
+    assert bed.reset_methods(address) == listed and listed[0] == "acpi", listed
+    proven = {name: facts["proven"] for name, facts in caller.methods(address).items()}
+    assert (proven["acpi"]["failing"], proven["acpi"]["tries"], proven["pm"]["failing"]) == (True, 2, False), proven
+    bed.set_slow_reset(0)
+    assert caller.reset(address, "acpi")["verdict"] == "ok"
+    assert caller.plan(address)[0]["method"] == "acpi" and not caller.methods(address)["acpi"]["proven"]["failing"]
 
 
 @case("a worker that is killed in the middle: ResetFailed, and the lane is taken until the kernel lets go")
