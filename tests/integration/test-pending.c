@@ -343,6 +343,15 @@ static const struct {
         {"a host driver goes", "e1000e", NULL, 0, true, NULL, "org.pciresetd1.reset"},
 };
 
+/* The daemon learns of it by an event. */
+static bool has_driver(const char *driver)
+{
+        _cleanup_free_ char *text = get_property_string(observer, device_path(CARD), DEVICE_INTERFACE,
+                                                        "Driver");
+
+        return strcmp(text, driver) == 0;
+}
+
 static void change_driver(const char *before, const char *after, unsigned enable)
 {
         if (before && (!after || strcmp(before, after) != 0))
@@ -366,7 +375,7 @@ START_TEST(use_changes_under_the_question)
         asked = reset_start(alice, CARD, "flr", "in_use", "b", use_cases[_i].in_use, NULL);
         (void) mock_polkit_request(0);
         change_driver(use_cases[_i].before, use_cases[_i].after, use_cases[_i].enable);
-        client_barrier(bob);
+        wait_until(has_driver(use_cases[_i].after ? use_cases[_i].after : ""));
         mock_polkit_answer(0, true, false);
         if (use_cases[_i].error) {
                 finish_with_error(asked, use_cases[_i].error, CARD);
