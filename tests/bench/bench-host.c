@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "bench-history.h"
 #include "bench-holders.h"
 #include "harness/fixture.h"
 
@@ -82,15 +83,34 @@ START_TEST(idle)
 }
 END_TEST
 
-START_TEST(holders)
+/* For what measures itself. */
+static void write_result(const char *name, const char *output)
 {
         const char *directory = getenv("PCIRESETD_BENCH_OUTPUT");
-        _cleanup_free_ char *output = NULL, *path = textf("%s/holders.json", directory);
+        _cleanup_free_ char *path = textf("%s/%s.json", directory, name);
 
         ck_assert_msg(directory, "PCIRESETD_BENCH_OUTPUT is not set");
+        file_write(path, output, strlen(output));
+}
+
+START_TEST(holders)
+{
+        _cleanup_free_ char *output = NULL;
+
         fixture_devices();
         output = holders_measure();
-        file_write(path, output, strlen(output));
+        write_result("holders", output);
+}
+END_TEST
+
+START_TEST(history)
+{
+        _cleanup_free_ char *output = NULL;
+
+        world_start();
+        measure("warm-up", (const char *const[]){"reset", CARD, "flr", "1001", "1", NULL});
+        output = history_measure();
+        write_result("history", output);
 }
 END_TEST
 
@@ -102,5 +122,6 @@ int main(void)
         program_add(&program, reset_overhead);
         program_add(&program, idle);
         program_add(&program, holders);
+        program_add(&program, history);
         return program_run(&program);
 }

@@ -8,7 +8,10 @@ tests_bench_bench_client_SOURCES = tests/bench/bench-client.c
 tests_bench_bench_client_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_bench_bench_client_LDADD = $(SYSTEMD_LIBS)
 
-tests_bench_bench_host_SOURCES = tests/bench/bench-host.c tests/bench/bench-holders.c tests/bench/bench-holders.h
+tests_bench_bench_host_SOURCES = \
+	tests/bench/bench-history.c tests/bench/bench-history.h \
+	tests/bench/bench-holders.c tests/bench/bench-holders.h \
+	tests/bench/bench-host.c
 tests_bench_bench_host_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_bench_bench_host_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_bench_bench_host_LDADD = libharness.a libshared.a $(INTEGRATION_LIBS)

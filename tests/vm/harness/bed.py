@@ -278,6 +278,11 @@ class Bed:
         """Do this when the case has ended, last first."""
         self._cleanups.append(action)
 
+    def lose_power(self) -> None:
+        """Nothing can be asked of this machine any more, nor put right in it: for cases with a machine of their own."""
+        self.machine.lose_power()
+        self._cleanups.clear()
+
     def clean_up(self) -> None:
         while self._cleanups:
             self._cleanups.pop()()

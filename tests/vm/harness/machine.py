@@ -148,7 +148,7 @@ class Machine:
 
     def plug_nvme(self, role: str = "nvme", port: str = topology.NVME_PORT) -> None:
         """An NVMe controller with an empty medium, which keeps what is written to it."""
-        medium = self.dir / f"{role}.img"
+        medium = self.medium(role)
         with open(medium, "wb") as file:
             file.truncate(16 << 20)
         self.qmp("blockdev-add", driver="file", filename=str(medium), **{"node-name": f"medium-{role}"})
@@ -190,6 +190,15 @@ class Machine:
     def surprise_remove(self, role: str) -> None:
         """The device vanishes without a word: every read gives all-ones."""
         self.qmp("qom-set", path=f"/machine/peripheral/{role}", property="realized", value=False)
+
+    def medium(self, role: str) -> Path:
+        """What is on the medium of an NVMe controller that was plugged in; here as long as the machine is."""
+        return self.dir / f"{role}.img"
+
+    def lose_power(self) -> None:
+        """Pull the plug: what the guest has not written to a medium is gone with its memory."""
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         if self.running() and hasattr(self, "_qmp"):

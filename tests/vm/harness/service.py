@@ -34,6 +34,9 @@ MESSAGE_IDS = {
     "policy-loaded": "b3c7c31ad43a4c4a9f3a8b6f2d1f0c57",
     "quarantined": "71d08b3a45da4e729c6f8bc464b028a1",
     "unquarantined": "ab6719a45dad47eeb13913bec72cf86b",
+    "history-aside": "99a522d433ba401fbbc44ce5aa07a259",
+    "history-unwritable": "c5eccfce8cac471898ec7112c8c5f7b0",
+    "history-writable": "5f4f1e20ad1248e48f8e83e789b6b2f5",
 }
 
 
