@@ -197,7 +197,7 @@ typedef enum ListRestored {
 
 typedef struct WorkerCheck {
         PciAddress device;
-        char check[RESET_METHOD_NAME_MAX]; /* answers ids header command bars link aer driver */
+        char check[RESET_METHOD_NAME_MAX]; /* answers ids header command bars link aer driver probe */
         CheckResult result;
         char before[WORKER_VALUE_MAX];
         char after[WORKER_VALUE_MAX];

@@ -124,6 +124,7 @@ void health_read_device(const Device *device, DeviceHealth *ret)
         ret->has_port_fatal_count = attribute_read_unsigned(device->fd, "aer_rootport_total_err_fatal",
                                                             UINT64_MAX, &ret->port_fatal_count) == 0;
         ret->has_driver = device_read_driver(device, ret->driver, sizeof(ret->driver)) == 0;
+        ret->probe = probe_read(device, ret->probe_text);
 }
 
 bool health_answers(const DeviceHealth *health)
@@ -304,6 +305,25 @@ static void compare_driver(const Comparison *c)
                 add(c, "driver", CHECK_FAILED, c->before->driver, "unreadable");
 }
 
+/* Whether the probe of a device can be compared: it worked before, and its driver is still there. */
+static bool has_probe(const DeviceHealth *before, const DeviceHealth *after)
+{
+        return before->probe == PROBE_WORKS && !before->driver_is_off && !after->driver_is_off &&
+               !after->is_stranger;
+}
+
+/* An interface that was set down or renamed since has nothing to tell any more. */
+static void compare_probe(const Comparison *c)
+{
+        if (c->before->probe != PROBE_WORKS)
+                return;
+        if (!has_probe(c->before, c->after) || c->after->probe == PROBE_NONE)
+                add(c, "probe", CHECK_SKIPPED, c->before->probe_text, "not to be asked");
+        else
+                add(c, "probe", c->after->probe == PROBE_WORKS ? CHECK_OK : CHECK_FAILED,
+                    c->before->probe_text, c->after->probe_text);
+}
+
 static void compare_ids(const Comparison *c, const WorkerMember *member)
 {
         Value before, after;
@@ -410,6 +430,25 @@ static void compare_member(const Comparison *c, const WorkerMember *member)
         }
         compare_aer(c);
         compare_driver(c);
+        compare_probe(c);
+}
+
+bool health_is_pending(const Health *before, const Health *after, const WorkerResult *result)
+{
+        bool pending = false;
+
+        for (size_t i = 0; i < result->n_checks; i++)
+                if (result->checks[i].result == CHECK_FAILED &&
+                    strcmp(result->checks[i].check, "probe") != 0)
+                        return false;
+        for (size_t i = 0; i < after->n_members; i++) {
+                if (!has_probe(&before->members[i], &after->members[i]))
+                        continue;
+                if (after->members[i].probe == PROBE_FAILED)
+                        return false;
+                pending |= after->members[i].probe == PROBE_PENDING;
+        }
+        return pending;
 }
 
 static Verdict judge(const WorkerResult *result)

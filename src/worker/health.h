@@ -17,9 +17,10 @@
  *   link     the link is up if it was, and no narrower; its speed is shown and may change
  *   aer      no fatal error was counted or noted since
  *   driver   the same driver is bound
- * A member that does not answer has only answers, aer and driver; one that another device has taken the
- * place of only answers and ids. Of the bridge there are link and aer. A device that was removed and found
- * again was set up from nothing, so that its command and bars may differ.
+ *   probe    the driver finds the device working, if it did before (probe.h)
+ * A member that does not answer has only answers, aer, driver and probe; one that another device has taken
+ * the place of only answers and ids. Of the bridge there are link and aer. A device that was removed and
+ * found again was set up from nothing, so that its command and bars may differ.
  */
 
 #include <stdbool.h>
@@ -29,9 +30,10 @@
 #include "shared/worker-protocol.h"
 #include "worker/config-space.h"
 #include "worker/device.h"
+#include "worker/probe.h"
 
 /* For each member; the bridge has fewer. */
-#define HEALTH_CHECKS_PER_MEMBER 8U
+#define HEALTH_CHECKS_PER_MEMBER 9U
 
 typedef struct DeviceHealth {
         int error; /* configuration space could not be read: -ENODEV if the device is gone, or another errno
@@ -66,6 +68,9 @@ typedef struct DeviceHealth {
         uint64_t port_fatal_count;
         bool has_driver; /* whether it could be read, not whether one is bound */
         char driver[WORKER_DRIVER_MAX];
+
+        ProbeResult probe;
+        char probe_text[WORKER_VALUE_MAX];
 } DeviceHealth;
 
 typedef struct Health {
@@ -91,6 +96,10 @@ const char *health_answer_to_string(const DeviceHealth *health);
 
 /* Makes an empty list of checks with room for all that health_compare() can add. 0 or -ENOMEM. */
 int health_prepare_result(const WorkerRequest *request, WorkerResult *result);
+
+/* True if all that is wrong is that drivers are still at setting their devices up again: then it is worth
+ * while to look once more. */
+bool health_is_pending(const Health *before, const Health *after, const WorkerResult *result);
 
 /* Adds a check to a prepared result. */
 void health_add_check(WorkerResult *result, const PciAddress *device, const char *check, CheckResult outcome,

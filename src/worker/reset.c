@@ -28,7 +28,10 @@
 #include "worker/way.h"
 
 /* How long a device may take to be as it was, after its settling time, and how often it is looked at. */
-#define VERIFY_USEC          (1 * USEC_PER_SEC)
+#define VERIFY_USEC (1 * USEC_PER_SEC)
+/* And how long a driver that sets it up again: a controller tells itself how long it takes (CAP.TO), tens of
+ * seconds maybe, and a link is negotiated for some. */
+#define PROBE_USEC           (30 * USEC_PER_SEC)
 #define VERIFY_STEP_USEC     UINT64_C(10000)
 #define VERIFY_STEP_MAX_USEC UINT64_C(100000)
 
@@ -308,12 +311,17 @@ static void explain_checks(Reset *reset)
 static void verify(Reset *reset)
 {
         WorkerResult *result = reset->result;
-        uint64_t deadline, step = VERIFY_STEP_USEC;
+        uint64_t begun = now_usec(), step = VERIFY_STEP_USEC;
 
-        for (deadline = now_usec() + VERIFY_USEC;;) {
+        for (;;) {
+                uint64_t passed;
+                bool pending;
+
                 read_health(reset, reset->after);
                 health_compare(reset->request, reset->before, reset->after, result);
-                if (result->verdict == VERDICT_OK || now_usec() >= deadline)
+                pending = health_is_pending(reset->before, reset->after, result);
+                passed = now_usec() - begun;
+                if (result->verdict == VERDICT_OK || passed >= (pending ? PROBE_USEC : VERIFY_USEC))
                         break;
                 sleep_usec(step);
                 step = step * 2 < VERIFY_STEP_MAX_USEC ? step * 2 : VERIFY_STEP_MAX_USEC;

@@ -173,6 +173,37 @@ START_TEST(damage_is_seen)
 }
 END_TEST
 
+/* It answers with everything as before, and its driver has given it up. */
+START_TEST(a_driver_that_gave_up)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        MockDevice card = mock_card;
+        json_object *check;
+        Call *running;
+        int hold;
+
+        card.class = 0x010802;
+        card.driver = "nvme";
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        directory_make("%s/nvme/nvme0", sysfs_path(CARD));
+        sysfs_set(CARD, "nvme/nvme0/state", "live");
+        fixture_start();
+        hold = model_hold(CARD);
+        running = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        sysfs_set(CARD, "nvme/nvme0/state", "dead");
+        model_release(&hold);
+        reply = call_finish(running);
+        expect_error(reply, "ResetFailed", CARD);
+        ck_assert_str_eq(reply_string(reply, "1.verdict"), "degraded");
+        check = find_check(reply, "1", "probe");
+        ck_assert_str_eq(json_object_get_string(json_at(check, "result")), "failed");
+        ck_assert_str_eq(json_object_get_string(json_at(check, "before")), "nvme0 live");
+        ck_assert_str_eq(json_object_get_string(json_at(check, "after")), "nvme0 dead");
+}
+END_TEST
+
 START_TEST(degraded_makes_the_ladder_climb)
 {
         _cleanup_reply_ Reply *reply = NULL;
@@ -358,6 +389,7 @@ int main(void)
         program_add_table(&program, dead_before, function_methods);
         program_add(&program, link_reset_may_revive);
         program_add_table(&program, damage_is_seen, damage_cases);
+        program_add(&program, a_driver_that_gave_up);
         program_add(&program, degraded_makes_the_ladder_climb);
         program_add(&program, slower_link_is_no_damage);
         program_add(&program, conventional_device_has_less_to_check);

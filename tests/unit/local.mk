@@ -12,6 +12,7 @@ worker_unit_tests = \
 	tests/unit/test-config-space \
 	tests/unit/test-device \
 	tests/unit/test-health \
+	tests/unit/test-probe \
 	tests/unit/test-holders \
 	tests/unit/test-holders-elsewhere \
 	tests/unit/test-holders-netns \
@@ -52,6 +53,11 @@ tests_unit_test_device_SOURCES = tests/unit/test-device.c
 tests_unit_test_device_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_device_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_device_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_probe_SOURCES = tests/unit/test-probe.c
+tests_unit_test_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_probe_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_probe_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_health_SOURCES = tests/unit/test-health.c
 tests_unit_test_health_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -65,7 +65,7 @@ def kept(bed: Bed) -> None:
     assert plan[0]["expected_usec"] == after["median_usec"] > 0, (plan, after)
 
 
-@case("the firmware of a device whose driver tells it, and the driver that stays", timeout=90)
+@case("a device with its driver: its firmware is told, and the driver finds it at work again", timeout=90)
 def firmware(bed: Bed) -> None:
     address = bed.addr("nvme") if bed.present("nvme") else bed.plug_nvme()
     if bed.driver(address) != "nvme":
@@ -79,6 +79,10 @@ def firmware(bed: Bed) -> None:
     row, = [row for row in rows(caller, address=address) if row["id"] == result["history_id"]]
     assert told and row["firmware"] == told, (told, row)
     assert row["driver_before"] == row["driver_after"] == "nvme", row
+    # The reply came once the driver had the controller at work again.
+    probe, = [check for check in result["checks"] if check["check"] == "probe"]
+    assert probe["result"] == "ok" and probe["after"] == f"{controller} live", probe
+    assert bed.attribute(address, f"nvme/{controller}/state") == "live"
 
 
 @case("a file that is damaged is put aside, loudly, and a new one is begun", timeout=90)
