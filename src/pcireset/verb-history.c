@@ -133,9 +133,10 @@ static void sum_row(Table *table, Sum *sum)
 {
         char took[TEXT_DURATION_MAX] = "";
 
-        qsort(sum->durations, sum->n_durations, sizeof(uint64_t), compare);
-        if (sum->n_durations > 0)
+        if (sum->n_durations > 0) {
+                qsort(sum->durations, sum->n_durations, sizeof(uint64_t), compare);
                 (void) text_duration(sum->durations[sum->n_durations / 2], took);
+        }
         table_cell(table, COLOUR_NONE, "%04" PRIx64 ":%04" PRIx64, sum->vendor, sum->device);
         table_text(table, sum->method);
         table_cell(table, COLOUR_NONE, "%" PRIu64, sum->tries);
