@@ -3,7 +3,7 @@
 
 from harness.bed import Bed
 from harness.caller import Caller
-from harness.dead import check_died, check_kept_away, cut_off, kill_tree, rows
+from harness.dead import check_died, check_kept_away, cut_off, deaths, kill_tree
 from harness.registry import case
 
 
@@ -16,11 +16,11 @@ def subordinate(bed: Bed) -> None:
     kill_tree(bed, "sw-up")
     calls = {address: alice.reset_start(address, "subordinate") for address in (nic, below)}
     # Everything else goes on meanwhile.
-    assert alice.reset(bed.addr("slow2"), "pm")["verdict"] == "ok"
+    assert alice.reset(bed.addr("slow2"))["verdict"] == "ok"
     for address, call in calls.items():
         check_died(call.error(400), address)
         check_kept_away(bed, alice, address)
-        row, = rows(alice, address)
-        assert (row["verdict"], row["method"]) == ("dead", "subordinate"), row
+        row, = deaths(alice, address)
+        assert row["method"] == "subordinate", row
     asked = [e for e in trace.events() if e.what == "subordinate"]
-    assert len(asked) == 2, trace.events()
+    assert len(asked) >= 2, trace.events()

@@ -47,8 +47,9 @@ def release(bed: Bed, *addresses: str) -> None:
     root.leave()
 
 
-def rows(caller: Caller, address: str) -> list[dict[str, Any]]:
-    return caller.call("GetHistory", "a{sv}", [{"address": ["s", address]}])
+def deaths(caller: Caller, address: str) -> list[dict[str, Any]]:
+    """The rows of the history about attempts that have found the device dead, the last one first."""
+    return caller.call("GetHistory", "a{sv}", [{"address": ["s", address], "verdict": ["s", "dead"]}])
 
 
 def check_died(error: DBusError, address: str) -> None:
