@@ -5,6 +5,7 @@
 #include "daemon/system/journal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
@@ -508,13 +509,15 @@ void journal_history_news(const HistoryNews *news)
         const char *reason = news->text[0] != '\0' ? news->text
                              : news->error < 0     ? strerror(-news->error)
                                                    : "";
+        char count[32] = "";
 
-        (void) sd_journal_send("MESSAGE=%s%s%s%s%s%s (%" PRIu64 " rows).", words[news->type].before,
-                               reason[0] != '\0' ? ": " : "", reason, words[news->type].after,
-                               news->file[0] != '\0' ? "; the old file is " : "", news->file, news->count,
-                               "PRIORITY=%i", words[news->type].priority, "MESSAGE_ID=%s",
-                               words[news->type].id, "PCIRESETD_FILE=%s", news->file, "ERRNO=%i",
-                               -news->error, NULL);
+        if (news->count > 0)
+                (void) snprintf(count, sizeof(count), " (%" PRIu64 " rows)", news->count);
+        (void) sd_journal_send(
+                "MESSAGE=%s%s%s%s%s%s%s.", words[news->type].before, reason[0] != '\0' ? ": " : "", reason,
+                words[news->type].after, news->file[0] != '\0' ? "; the old file is " : "", news->file,
+                count, "PRIORITY=%i", words[news->type].priority, "MESSAGE_ID=%s", words[news->type].id,
+                "PCIRESETD_FILE=%s", news->file, "ERRNO=%i", -news->error, NULL);
 }
 
 void journal_history_imported(const HistoryImport *import, uint32_t uid)
