@@ -393,6 +393,50 @@ START_TEST(stored_rules_stay)
 }
 END_TEST
 
+/* Who was asked about one rule has not allowed that another one is taken away, even if the dialog was open
+ * for long and the other one looks the same from outside. */
+START_TEST(the_rule_that_was_asked_about)
+{
+        _cleanup_reply_ Reply *set = NULL, *gone = NULL, *other = NULL, *late = NULL, *changed = NULL;
+        Call *first, *second, *unset;
+
+        mock_polkit_start(MOCK_POLKIT_YES);
+        fixture_devices();
+        fixture_start();
+        set = set_methods(bob, CARD, "pm", false);
+        expect_success(set);
+        mock_polkit_mode(MOCK_POLKIT_HANG);
+        first = call_start(alice, MANAGER_PATH, MANAGER_INTERFACE, "UnsetPolicy", "sa{sv}",
+                           reply_string(set, "0"), 0);
+        (void) mock_polkit_request(1);
+        mock_polkit_mode(MOCK_POLKIT_YES);
+        gone = manager_call(bob, "UnsetPolicy", "sa{sv}", reply_string(set, "0"), 0);
+        expect_success(gone);
+        other = set_methods(bob, CARD2, "pm", false);
+        expect_success(other);
+        ck_assert_str_ne(reply_string(other, "0"), reply_string(set, "0"));
+        mock_polkit_answer(1, true, false);
+        late = call_finish(first);
+        expect_error(late, ERROR_INVALID_ARGS, "no rule");
+        ck_assert_uint_eq(count_rules(), 1);
+
+        mock_polkit_mode(MOCK_POLKIT_HANG);
+        unset = call_start(alice, MANAGER_PATH, MANAGER_INTERFACE, "UnsetPolicy", "sa{sv}",
+                           reply_string(other, "0"), 0);
+        (void) mock_polkit_request(4);
+        mock_polkit_mode(MOCK_POLKIT_YES);
+        second = call_start(bob, MANAGER_PATH, MANAGER_INTERFACE, "SetPolicy", "sa{sv}a{sv}", CARD2, 1,
+                            "allow_link", "b", 0, 0);
+        changed = call_finish(second);
+        expect_success(changed);
+        mock_polkit_answer(4, true, false);
+        reply_free(late);
+        late = call_finish(unset);
+        expect_error(late, ERROR_INVALID_ARGS, "has changed");
+        ck_assert_uint_eq(count_rules(), 1);
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("set-policy");
@@ -408,5 +452,6 @@ int main(void)
         program_add(&program, killed_while_writing);
         program_add(&program, is_read_again);
         program_add(&program, stored_rules_stay);
+        program_add(&program, the_rule_that_was_asked_about);
         return program_run(&program);
 }

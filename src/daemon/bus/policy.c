@@ -31,7 +31,8 @@ typedef struct PolicyCall {
         PendingCall pending;
         PolicyRule rule; /* to set */
         bool unsets, runtime;
-        char id[POLICY_ID_MAX]; /* to take away */
+        char id[POLICY_ID_MAX]; /* to take away, */
+        char *asked; /* and what polkit was told of that rule */
         PolicyChange *change; /* under way */
 } PolicyCall;
 
@@ -44,6 +45,7 @@ static void release(PendingCall *pending)
 
         call->change = policy_change_forget(call->change);
         policy_rule_done(&call->rule);
+        free(call->asked);
 }
 
 /* ---- the end ---- */
@@ -102,26 +104,6 @@ static void on_changed(void *userdata, const PolicyOutcome *outcome)
         pending_end(&call->pending);
 }
 
-static void granted(PendingCall *pending)
-{
-        PolicyCall *call = (PolicyCall *) pending;
-        PolicyStore *store = pending->bus->policies;
-        int r;
-
-        if (call->unsets)
-                r = policy_store_unset(store, pending->uid, call->id, on_changed, call, &call->change);
-        else
-                r = policy_store_set(store, pending->uid, &call->rule, call->runtime, on_changed, call,
-                                     &call->change);
-        if (r == -EBUSY)
-                pending_refuse(pending, BUS_ERROR_PREFIX "LimitsExceeded",
-                               "Too many changes of the policy wait for the disk. Ask again.");
-        else if (r < 0)
-                pending_fail(pending, NULL, r);
-}
-
-/* ---- the question ---- */
-
 /* The rule in the words of a policy file, for polkit's rules to look into. */
 static int describe_rule(const PolicyRule *rule, char **ret)
 {
@@ -140,6 +122,54 @@ static int describe_rule(const PolicyRule *rule, char **ret)
         return r < 0 ? r : policy_write(policy, NULL, ret);
 }
 
+/* Is the rule still the one that polkit was asked about? A dialog may be open for hours. */
+static int is_as_asked(const PolicyCall *call)
+{
+        const PolicyRule *rule = policy_store_find(call->pending.bus->policies, call->id);
+        _cleanup_free_ char *text = NULL;
+        int r = rule ? describe_rule(rule, &text) : -ENOENT;
+
+        return r < 0 ? r : strcmp(text, call->asked) == 0;
+}
+
+static int unset(PolicyCall *call)
+{
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        PendingCall *pending = &call->pending;
+        int r = is_as_asked(call);
+
+        if (r > 0)
+                return policy_store_unset(pending->bus->policies, pending->uid, call->id, on_changed, call,
+                                          &call->change);
+        if (r == 0)
+                r = sd_bus_error_setf(&error, SD_BUS_ERROR_INVALID_ARGS,
+                                      "Rule '%s' has changed meanwhile. Look at it and ask again.",
+                                      call->id);
+        else if (r == -ENOENT)
+                r = no_such_rule(&error, pending->bus, call->id);
+        pending_fail(pending, &error, r);
+        return 0;
+}
+
+static void granted(PendingCall *pending)
+{
+        PolicyCall *call = (PolicyCall *) pending;
+        int r;
+
+        if (call->unsets)
+                r = unset(call);
+        else
+                r = policy_store_set(pending->bus->policies, pending->uid, &call->rule, call->runtime,
+                                     on_changed, call, &call->change);
+        if (r == -EBUSY)
+                pending_refuse(pending, BUS_ERROR_PREFIX "LimitsExceeded",
+                               "Too many changes of the policy wait for the disk. Ask again.");
+        else if (r < 0)
+                pending_fail(pending, NULL, r);
+}
+
+/* ---- the question ---- */
+
 /* The device, if the rule is about just one that is there. */
 static const Device *device_of(const Bus *bus, const PolicyMatch *match)
 {
@@ -154,8 +184,7 @@ static const Device *device_of(const Bus *bus, const PolicyMatch *match)
 static int ask(PolicyCall *call)
 {
         const PolicyRule *rule = &call->rule;
-        _cleanup_free_ char *settings = NULL;
-        char match[POLICY_MATCH_TEXT_MAX];
+        char match[POLICY_MATCH_TEXT_MAX], *settings;
         PolkitDetail details[DETAILS];
         DeviceDetails texts;
         int r;
@@ -169,6 +198,7 @@ static int ask(PolicyCall *call)
         r = describe_rule(rule, &settings);
         if (r < 0)
                 return r;
+        call->asked = settings;
         fill_device_details(device_of(call->pending.bus, &rule->match), &texts, details);
         details[DEVICE_DETAILS] = (PolkitDetail){"match", policy_match_format(&rule->match, match)};
         details[DEVICE_DETAILS + 1] = (PolkitDetail){"change", call->unsets ? "unset" : "set"};

@@ -52,6 +52,7 @@ struct PolicyStore {
         PolicyChange *changes;
         DiskTask *task; /* of the first one */
         bool running;
+        unsigned last_id; /* the highest number that was given to a rule */
 };
 
 /* What the thread works on: nothing of the store's. */
@@ -111,14 +112,13 @@ const PolicyRule *policy_store_find(const PolicyStore *store, const char *id)
 
 /* ---- one change ---- */
 
-/* In no stored rule yet. A number that was in use may come again once its rule is gone. */
-static void new_id(const PolicyStore *store, char id[static POLICY_ID_MAX])
+/* In no stored rule yet, nor in one that is gone: whoever was allowed to take that one away, and was slow
+ * about it, must not take away another one. */
+static void new_id(PolicyStore *store, char id[static POLICY_ID_MAX])
 {
-        for (unsigned n = 1;; n++) {
-                (void) snprintf(id, POLICY_ID_MAX, ID_PREFIX "%u", n);
-                if (!policy_store_find(store, id))
-                        return;
-        }
+        do {
+                (void) snprintf(id, POLICY_ID_MAX, ID_PREFIX "%u", ++store->last_id);
+        } while (policy_store_find(store, id));
 }
 
 /* What the devices have already, and over that what is set now. */
