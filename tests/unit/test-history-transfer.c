@@ -128,7 +128,7 @@ static int import_bytes(const char *text, size_t length)
 
         ck_assert_ptr_nonnull(copy);
         memcpy(copy, text, length);
-        ck_assert_int_eq(history_import(hw.history, copy, length, on_imported, &error, NULL), 0);
+        ck_assert_int_eq(history_import(hw.history, copy, length, 1000, on_imported, &error, NULL), 0);
         await(error != 1);
         return error;
 }
@@ -353,13 +353,20 @@ static void on_never(void *userdata, int error, const HistoryImport *import)
         ck_abort_msg("this was refused");
 }
 
+static void on_never_found(void *userdata, int error, const HistoryRow *rows, size_t n)
+{
+        ck_abort_msg("this was cancelled");
+}
+
 START_TEST(too_much_is_refused)
 {
         char origin[HISTORY_ORIGIN_MAX + 1] = "", *text = malloc(1);
+        HistoryCall *calls[HISTORY_TRANSFERS_MAX];
         int error = 1;
 
-        ck_assert_int_eq(history_import(hw.history, text, HISTORY_IMPORT_MAX + 1, on_never, NULL, NULL),
-                         -EINVAL);
+        ck_assert_int_eq(
+                history_import(hw.history, text, HISTORY_IMPORT_MAX + 1, 1000, on_never, NULL, NULL),
+                -EINVAL);
         memset(origin, 'o', HISTORY_ORIGIN_MAX);
         ck_assert_int_eq(history_export(hw.history, &everything, origin, on_exported, &error, NULL),
                          -EINVAL);
@@ -373,11 +380,42 @@ START_TEST(too_much_is_refused)
         fault_vfs_await_blocked();
         for (unsigned i = 0; i < HISTORY_TRANSFERS_MAX; i++)
                 ck_assert_int_eq(history_export(hw.history, &everything, "", on_exported, &error, NULL), 0);
-        ck_assert_int_eq(history_import(hw.history, text, 1, on_never, NULL, NULL), -ENOBUFS);
+        ck_assert_int_eq(history_export(hw.history, &everything, "", on_exported, &error, NULL), -ENOBUFS);
+        /* Which anybody may do; imports are others' business. */
+        for (unsigned i = 0; i < HISTORY_TRANSFERS_MAX; i++)
+                ck_assert_int_eq(history_import(hw.history, strdup(""), 0, 1000, NULL, NULL, &calls[i]), 0);
+        ck_assert_int_eq(history_import(hw.history, text, 1, 1000, on_never, NULL, NULL), -ENOBUFS);
+        for (unsigned i = 0; i < HISTORY_TRANSFERS_MAX; i++)
+                history_cancel(calls[i]);
         atomic_store(&fault_vfs.blocked, false);
         free(text); /* it was not taken */
         history_stop();
         history_start();
+}
+END_TEST
+
+/* Who asks and leaves takes no place from others, however often; and what he has asked for is not made. */
+START_TEST(places_of_those_who_left)
+{
+        HistoryRow row = row_of(0);
+        HistoryCall *call;
+        int error = 1;
+
+        atomic_store(&fault_vfs.blocked, true);
+        ck_assert_int_eq(history_add(hw.history, &row, NULL, NULL, NULL), 0);
+        fault_vfs_await_blocked();
+        for (unsigned i = 0; i < 2 * HISTORY_CALLS_MAX; i++) {
+                ck_assert_int_eq(history_query(hw.history, &everything, on_never_found, NULL, &call), 0);
+                ck_assert_ptr_null(history_cancel(call));
+                ck_assert_int_eq(history_export(hw.history, &everything, "", on_exported, &error, &call), 0);
+                ck_assert_ptr_null(history_cancel(call));
+                /* The loop has to hear of it, while the disk still hangs. */
+                history_run_once();
+        }
+        atomic_store(&fault_vfs.blocked, false);
+        ck_assert_int_eq(ask(&everything), 0);
+        ck_assert_uint_eq(hw.n_found, 1);
+        ck_assert_int_eq(error, 1);
 }
 END_TEST
 
@@ -443,6 +481,7 @@ static Suite *history_transfer_suite(void)
         tcase_add_test(tcase, an_empty_history_is_a_history);
         tcase_add_test(tcase, a_nul_is_no_end);
         tcase_add_test(tcase, too_much_is_refused);
+        tcase_add_test(tcase, places_of_those_who_left);
         tcase_add_test(tcase, an_import_that_fails_leaves_nothing);
         tcase_add_test(tcase, imports_keep_to_the_bounds);
         suite_add_tcase(suite, tcase);

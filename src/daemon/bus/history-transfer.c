@@ -23,7 +23,6 @@
 #include "daemon/bus/path.h"
 #include "daemon/bus/pending.h"
 #include "daemon/system/history.h"
-#include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
@@ -176,7 +175,6 @@ static void on_imported(void *userdata, int error, const HistoryImport *import)
                 refuse(transfer, error, "imported");
                 return;
         }
-        journal_history_imported(import, transfer->pending.uid);
         (void) reply_imported(transfer, import);
         pending_end(&transfer->pending);
 }
@@ -217,7 +215,8 @@ static void import_granted(PendingCall *pending)
 
         r = history ? read_all(transfer->fd, &text, &length) : -ENODATA;
         if (r >= 0)
-                r = history_import(history, text, length, on_imported, transfer, &transfer->call);
+                r = history_import(history, text, length, pending->uid, on_imported, transfer,
+                                   &transfer->call);
         if (r < 0)
                 refuse(transfer, r, "imported");
         else

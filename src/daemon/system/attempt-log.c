@@ -90,6 +90,11 @@ static void on_news(void *userdata, const HistoryNews *news)
         journal_history_news(news);
 }
 
+static void on_imported(void *userdata, const HistoryImport *import, uint32_t uid)
+{
+        journal_history_imported(import, uid);
+}
+
 static void on_ready(void *userdata, int error)
 {
         ((AttemptLog *) userdata)->ready = true;
@@ -116,6 +121,7 @@ int attempt_log_new(sd_event *event, const HistoryConfig *config, Proven *proven
                 .learned = on_learned,
                 .forgotten = on_forgotten,
                 .news = on_news,
+                .imported = on_imported,
                 .ready = on_ready,
                 .userdata = log,
         };

@@ -336,7 +336,7 @@ static void serve(HistoryThread *thread, HistoryCall *call)
                 call->error = store_export(thread->store, &call->export);
 
         (void) pthread_mutex_lock(&thread->lock);
-        if (call->type == ITEM_EXPORT && call->error == 1)
+        if (call->type == ITEM_EXPORT && call->error == 1 && !call->abandoned)
                 DL_APPEND(thread->queue, call);
         else
                 add_done(thread, call);
@@ -580,6 +580,22 @@ int history_thread_put(HistoryThread *thread, HistoryCall *call)
         }
         (void) pthread_mutex_unlock(&thread->lock);
         return r;
+}
+
+void history_thread_abandon(HistoryThread *thread, HistoryCall *call)
+{
+        HistoryCall *queued;
+
+        (void) pthread_mutex_lock(&thread->lock);
+        call->abandoned = true;
+        DL_FOREACH (thread->queue, queued) {
+                if (queued != call)
+                        continue;
+                DL_DELETE(thread->queue, call);
+                add_done(thread, call);
+                break;
+        }
+        (void) pthread_mutex_unlock(&thread->lock);
 }
 
 HistoryCall *history_thread_take(HistoryThread *thread)

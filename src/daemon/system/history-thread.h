@@ -20,6 +20,8 @@ typedef enum HistoryItem {
         ITEM_READY,
 } HistoryItem;
 
+typedef struct HistoryThread HistoryThread;
+
 /* A request on its way there and back. It belongs to one side at a time; the last part is the main loop's
  * always. */
 struct HistoryCall {
@@ -38,6 +40,7 @@ struct HistoryCall {
         Proven *tries;
         HistoryNews news;
         HistoryCall *prev, *next;
+        bool abandoned; /* under the thread's lock: it need not be done */
 
         union {
                 HistoryAdded added;
@@ -47,11 +50,11 @@ struct HistoryCall {
         } handler;
         bool wanted; /* the handler is to be called */
         void *userdata;
+        uint32_t uid; /* of an import: whose */
+        HistoryThread *thread; /* that has it */
 };
 
 HistoryCall *history_call_free(HistoryCall *call);
-
-typedef struct HistoryThread HistoryThread;
 
 int history_thread_new(const HistoryConfig *config, HistoryThread **ret);
 /* Waits until all rows are on disk, at most HISTORY_FLUSH_USEC, and gives up the thread, which ends when it
@@ -62,5 +65,7 @@ uint64_t history_thread_stop(HistoryThread *thread);
 int history_thread_fd(const HistoryThread *thread);
 /* Takes the call over: 0, or -ENOBUFS for a row over HISTORY_ROWS_MAX, and then it is not taken. */
 int history_thread_put(HistoryThread *thread, HistoryCall *call);
+/* Nobody waits for it: it comes back without an answer, at once if it has not begun. */
+void history_thread_abandon(HistoryThread *thread, HistoryCall *call);
 /* All that was done meanwhile, in its order. */
 HistoryCall *history_thread_take(HistoryThread *thread);

@@ -17,15 +17,10 @@ struct History {
         HistoryThread *thread;
         sd_event_source *io;
         HistoryHandler handler;
-        size_t n_calls, n_transfers;
+        size_t n_calls, n_exports, n_imports;
 };
 
 DEFINE_CLEANUP(HistoryCall *, history_call_free);
-
-static bool is_transfer(const HistoryCall *call)
-{
-        return call->type == ITEM_EXPORT || call->type == ITEM_IMPORT;
-}
 
 static void hand_out_answer(HistoryCall *call)
 {
@@ -71,8 +66,11 @@ static void hand_out(History *history, HistoryCall *call)
                         handler->ready(handler->userdata, call->error);
                 break;
         default:
-                history->n_transfers -= is_transfer(call);
+                history->n_exports -= call->type == ITEM_EXPORT;
+                history->n_imports -= call->type == ITEM_IMPORT;
                 history->n_calls -= call->type != ITEM_ADD;
+                if (call->type == ITEM_IMPORT && call->error >= 0 && handler->imported)
+                        handler->imported(handler->userdata, &call->import, call->uid);
                 if (call->wanted)
                         hand_out_answer(call);
         }
@@ -141,13 +139,16 @@ static HistoryCall *new_call(HistoryItem type, void *userdata)
 /* Takes the call over, if it is accepted. */
 static int put(History *history, HistoryCall **call, HistoryCall **ret)
 {
-        bool transfer = is_transfer(*call), add = (*call)->type == ITEM_ADD;
+        bool exports = (*call)->type == ITEM_EXPORT, imports = (*call)->type == ITEM_IMPORT,
+             add = (*call)->type == ITEM_ADD;
         int r;
 
         if (!add && history->n_calls >= HISTORY_CALLS_MAX)
                 return -ENOBUFS;
-        if (transfer && history->n_transfers >= HISTORY_TRANSFERS_MAX)
+        if ((exports && history->n_exports >= HISTORY_TRANSFERS_MAX) ||
+            (imports && history->n_imports >= HISTORY_TRANSFERS_MAX))
                 return -ENOBUFS;
+        (*call)->thread = history->thread;
         r = history_thread_put(history->thread, *call);
         if (r < 0)
                 return r;
@@ -155,7 +156,8 @@ static int put(History *history, HistoryCall **call, HistoryCall **ret)
                 *ret = *call;
         (void) steal_pointer(*call);
         history->n_calls += !add;
-        history->n_transfers += transfer;
+        history->n_exports += exports;
+        history->n_imports += imports;
         return 0;
 }
 
@@ -223,8 +225,8 @@ int history_export(History *history, const HistoryFilter *filter, const char *si
         return put(history, &call, ret);
 }
 
-int history_import(History *history, char *text, size_t length, HistoryImported handler, void *userdata,
-                   HistoryCall **ret)
+int history_import(History *history, char *text, size_t length, uint32_t uid, HistoryImported handler,
+                   void *userdata, HistoryCall **ret)
 {
         _cleanup_(cleanup_history_call_free) HistoryCall *call = NULL;
         int r;
@@ -236,6 +238,7 @@ int history_import(History *history, char *text, size_t length, HistoryImported 
                 return -ENOMEM;
         call->text = text;
         call->length = length;
+        call->uid = uid;
         call->import.culprit = "";
         call->handler.imported = handler;
         r = put(history, &call, ret);
@@ -246,7 +249,10 @@ int history_import(History *history, char *text, size_t length, HistoryImported 
 
 HistoryCall *history_cancel(HistoryCall *call)
 {
-        if (call)
-                call->wanted = false;
+        if (!call)
+                return NULL;
+        call->wanted = false;
+        if (call->type == ITEM_QUERY || call->type == ITEM_EXPORT)
+                history_thread_abandon(call->thread, call);
         return NULL;
 }

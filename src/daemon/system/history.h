@@ -34,7 +34,7 @@
 
 #define HISTORY_ROWS_MAX      1024U /* on their way to the disk */
 #define HISTORY_CALLS_MAX     64U /* questions, exports and imports under way */
-#define HISTORY_TRANSFERS_MAX 2U /* of those, exports and imports */
+#define HISTORY_TRANSFERS_MAX 2U /* of those, exports, and imports likewise */
 #define HISTORY_LIMIT_DEFAULT 100U
 #define HISTORY_LIMIT_MAX     1000U /* rows of one answer */
 #define HISTORY_ASIDE_MAX     3U
@@ -68,6 +68,8 @@ typedef enum HistoryNewsType {
         HISTORY_ROWS_LOST, /* `count` rows found no room, or could not be written before the end */
 } HistoryNewsType;
 
+struct HistoryImport;
+
 typedef struct HistoryNews {
         HistoryNewsType type;
         int error; /* negative errno; of a file put aside -EBADMSG: damaged or not ours, -EOPNOTSUPP: too new
@@ -84,6 +86,8 @@ typedef struct HistoryHandler {
         /* Tries that were the oldest and are gone: proven_subtract(). */
         void (*forgotten)(void *userdata, const Proven *tries);
         void (*news)(void *userdata, const HistoryNews *news);
+        /* For each import that went well, whether somebody waits for its answer or not. */
+        void (*imported)(void *userdata, const struct HistoryImport *import, uint32_t uid);
         /* Once: the file was opened, and `learned` has told all of the past; or it could not be, negative
          * errno, and `learned` tells the past when it can. */
         void (*ready)(void *userdata, int error);
@@ -148,9 +152,11 @@ int history_query(History *history, const HistoryFilter *filter, HistoryFound ha
  *   {"format":"pciresetd-history","version":1,"signed_off_by":"Ann Admin <ann@example.org>"} */
 int history_export(History *history, const HistoryFilter *filter, const char *signed_off_by,
                    HistoryExported handler, void *userdata, HistoryCall **ret);
-/* What history_export() has written somewhere. `text` is taken, unless an error is returned. */
-int history_import(History *history, char *text, size_t length, HistoryImported handler, void *userdata,
-                   HistoryCall **ret);
+/* What history_export() has written somewhere, brought by `uid`. `text` is taken, unless an error is
+ * returned. */
+int history_import(History *history, char *text, size_t length, uint32_t uid, HistoryImported handler,
+                   void *userdata, HistoryCall **ret);
 
-/* The handler of this call will not be called. Accepts NULL, returns NULL. */
+/* The handler of this call will not be called. What is only asked for is not looked for any more, and leaves
+ * its place to others; what is to be stored will be. Accepts NULL, returns NULL. */
 HistoryCall *history_cancel(HistoryCall *call);
