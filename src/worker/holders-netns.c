@@ -145,7 +145,12 @@ static int judge(Look *look, const Namespace *namespace, NetLinks *links, const 
         return look_add(look, member, carrier ? HOLDER_NETWORK : HOLDER_INTERFACE, &holder, what);
 }
 
-static int visit(Look *look, const Namespace *namespace)
+static bool is_of_member(void *userdata, const NetLink *link)
+{
+        return find_member(userdata, link) != SIZE_MAX;
+}
+
+static int visit(Look *look, const Namespace *namespace, uint64_t end)
 {
         _cleanup_(net_links_done) NetLinks links = {};
         _cleanup_close_ int fd = net_links_socket(namespace->fd);
@@ -153,7 +158,7 @@ static int visit(Look *look, const Namespace *namespace)
 
         if (fd < 0)
                 return 0;
-        r = net_links_read(fd, &links);
+        r = net_links_read(fd, end, is_of_member, look, &links);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         for (size_t i = 0; i < links.n && r >= 0; i++) {
@@ -171,7 +176,7 @@ static void *visit_all(void *data)
         uint64_t end = now_usec() + VISITS_USEC;
 
         for (size_t i = 0; i < visits->namespaces.n && visits->result >= 0 && now_usec() < end; i++)
-                visits->result = visit(visits->look, &visits->namespaces.all[i]);
+                visits->result = visit(visits->look, &visits->namespaces.all[i], end);
         return NULL;
 }
 

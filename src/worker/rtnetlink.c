@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * Two dumps of rtnetlink(7), links and addresses. A dump that was torn by a change says so
- * (NLM_F_DUMP_INTR), and both are made again.
+ * Two dumps of rtnetlink(7), links and, if any is of interest, addresses. A dump that was torn by a change
+ * says so (NLM_F_DUMP_INTR), and both are made again.
  */
 
 #include "worker/rtnetlink.h"
@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 
 #include <linux/rtnetlink.h>
+
+#include "worker/clock.h"
 
 #define LINKS_MAX   8192U
 #define TRIES_MAX   3U
@@ -203,12 +205,16 @@ static int request_dump(int fd, uint16_t type)
         return send(fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int dump(int fd, uint16_t type, NetLinks *links, void *buffer, bool *torn)
+static int dump(int fd, uint64_t end_usec, uint16_t type, NetLinks *links, void *buffer, bool *torn)
 {
         int r = request_dump(fd, type);
 
         while (r == 0) {
-                ssize_t n = recv(fd, buffer, BUFFER_SIZE, MSG_TRUNC);
+                ssize_t n;
+
+                if (now_usec() >= end_usec)
+                        return -ETIMEDOUT;
+                n = recv(fd, buffer, BUFFER_SIZE, MSG_TRUNC);
 
                 if (n < 0)
                         return -errno;
@@ -221,7 +227,15 @@ static int dump(int fd, uint16_t type, NetLinks *links, void *buffer, bool *torn
         return r < 0 ? r : 0;
 }
 
-int net_links_read(int fd, NetLinks *ret)
+static bool any_of_interest(const NetLinks *links, NetLinkFilter filter, void *userdata)
+{
+        for (size_t i = 0; i < links->n; i++)
+                if (filter(userdata, &links->all[i]))
+                        return true;
+        return false;
+}
+
+int net_links_read(int fd, uint64_t end_usec, NetLinkFilter filter, void *userdata, NetLinks *ret)
 {
         _cleanup_free_ void *buffer = malloc(BUFFER_SIZE);
         bool torn = true;
@@ -232,9 +246,9 @@ int net_links_read(int fd, NetLinks *ret)
         for (unsigned i = 0; torn && r >= 0 && i < TRIES_MAX; i++) {
                 torn = false;
                 ret->n = 0;
-                r = dump(fd, RTM_GETLINK, ret, buffer, &torn);
-                if (r >= 0)
-                        r = dump(fd, RTM_GETADDR, ret, buffer, &torn);
+                r = dump(fd, end_usec, RTM_GETLINK, ret, buffer, &torn);
+                if (r >= 0 && any_of_interest(ret, filter, userdata))
+                        r = dump(fd, end_usec, RTM_GETADDR, ret, buffer, &torn);
         }
         return r < 0 ? r : torn ? -EAGAIN : 0;
 }

@@ -41,11 +41,16 @@ typedef struct NetLinks {
  * errno. */
 int net_links_socket(int namespace);
 
-/* Asks for all links and addresses. Waits for the kernel's rtnl lock, without bound.
+/* Is it a link of interest? */
+typedef bool (*NetLinkFilter)(void *userdata, const NetLink *link);
+
+/* Asks for all links, and for the addresses if one of the links is of interest. Of addresses anybody can
+ * make as many as he likes, in a namespace of his own, and the others shall not have to wait for them.
+ * Waits for the kernel's rtnl lock, without bound; and else until `end_usec` on the clock of now_usec().
  *
- * Returns 0; -EAGAIN if they change all the time; -E2BIG if they are too many; or what the kernel answered.
- * Links from before Linux 5.14 name no device (IFLA_PARENT_DEV_NAME). */
-int net_links_read(int socket, NetLinks *ret);
+ * Returns 0; -EAGAIN if they change all the time; -E2BIG if they are too many; -ETIMEDOUT; or what the
+ * kernel answered. Links from before Linux 5.14 name no device (IFLA_PARENT_DEV_NAME). */
+int net_links_read(int socket, uint64_t end_usec, NetLinkFilter filter, void *userdata, NetLinks *ret);
 void net_links_done(NetLinks *links);
 
 /* Finds the link itself, or one above it that is up, with an address. 1, 0 if there is none, or -ENOMEM. */

@@ -19,6 +19,7 @@
 
 #include "shared/cleanup.h"
 #include "unit.h"
+#include "worker/clock.h"
 #include "worker/holders-look.h"
 #include "worker/rtnetlink.h"
 
@@ -557,6 +558,57 @@ START_TEST(messages_that_are_cut)
 }
 END_TEST
 
+static unsigned count_requests(int peer)
+{
+        char request[256];
+        unsigned n = 0;
+
+        ssize_t length;
+
+        /* ECONNRESET, once: the answer was not read to its end. */
+        while ((length = recv(peer, request, sizeof(request), MSG_DONTWAIT)) > 0 ||
+               (length < 0 && errno == ECONNRESET))
+                n += length > 0;
+        return n;
+}
+
+/* Anybody can have a namespace, and in there as many addresses as he likes: nobody wants to hear of them. */
+START_TEST(addresses_of_strangers)
+{
+        const Link stranger = {"eth7", 2, true, "pci", "0000:07:00.0"}, link = {"eth1", 2, true, "pci", A};
+
+        add_link(answer_of(add_process("812", NULL)), &stranger);
+        add_link(answer_of(add_process("813", NULL)), &link);
+        ck_assert_int_eq(look_at_other_networks(&look), 0);
+        ck_assert_uint_eq(n_peers, 2);
+        ck_assert_uint_eq(count_requests(peers[0]) + count_requests(peers[1]), 3);
+        ck_assert_uint_eq(members[0].n_holders, 1);
+}
+END_TEST
+
+static bool all_are(void *userdata, const NetLink *link)
+{
+        return true;
+}
+
+/* It is not waited for longer than there is time. */
+START_TEST(no_time_is_left)
+{
+        const Link link = {"eth1", 2, true, "pci", A};
+        NetLinks links = {};
+        int fds[2];
+        Answer answer = {};
+
+        add_link(&answer, &link);
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+        send_all(fds[1], &answer.links, 0, 0);
+        ck_assert_int_eq(net_links_read(fds[0], now_usec(), all_are, NULL, &links), -ETIMEDOUT);
+        net_links_done(&links);
+        (void) close(fds[0]);
+        (void) close(fds[1]);
+}
+END_TEST
+
 START_TEST(more_than_anybody_has)
 {
         char path[64];
@@ -587,6 +639,8 @@ int main(void)
         tcase_add_loop_test(tcase, only_for_those_that_may_have_some, 0, (int) ELEMENTSOF(visited));
         tcase_add_loop_test(tcase, what_the_kernel_does_not_tell, 0, (int) ELEMENTSOF(troubles));
         tcase_add_test(tcase, messages_that_are_cut);
+        tcase_add_test(tcase, addresses_of_strangers);
+        tcase_add_test(tcase, no_time_is_left);
         tcase_add_checked_fixture(many, setup, teardown);
         tcase_set_timeout(many, 60);
         tcase_add_test(many, more_than_anybody_has);
