@@ -198,6 +198,32 @@ START_TEST(scans_may_overlap)
 }
 END_TEST
 
+/* The one that looked first answers last, and has not seen who came between the two looks. */
+START_TEST(an_answer_may_be_overtaken)
+{
+        WorkerMember member = {.address = device};
+        unsigned before;
+
+        begin_machine();
+        scan_once();
+        check_machine();
+        before = n_scans;
+        watch_scan_begun(watch, 1, &member, 1);
+        watch_scan_begun(watch, 2, &member, 1);
+        raise_fence(1);
+        user_opens();
+        raise_fence(2);
+        settle();
+        watch_scan_ended(watch, 2);
+        settle();
+        ck_assert_uint_eq(n_scans, before);
+        watch_scan_ended(watch, 1);
+        seen_user = false;
+        check_machine();
+        ck_assert_uint_gt(n_scans, before);
+}
+END_TEST
+
 /* A worker that was given up has no say any more, nor have others' fences. */
 START_TEST(a_scan_without_a_fence_ends_all_the_same)
 {
@@ -226,6 +252,7 @@ static Suite *watch_suite(void)
         tcase_add_test(tcase, a_quiet_machine_is_quiet);
         tcase_add_loop_test(tcase, nothing_is_missed_during_a_scan, 0, MACHINES);
         tcase_add_test(tcase, scans_may_overlap);
+        tcase_add_test(tcase, an_answer_may_be_overtaken);
         tcase_add_test(tcase, a_scan_without_a_fence_ends_all_the_same);
         suite_add_tcase(suite, tcase);
         return suite;

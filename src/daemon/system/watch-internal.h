@@ -22,6 +22,7 @@ struct Watched {
         bool has_block, has_network;
         bool is_partial; /* it has more nodes than are listened to, and that was told */
         unsigned n_looking; /* scans of it whose fence has not been seen yet */
+        uint64_t answered; /* the latest fence of the scans of it that have ended */
         bool skipped; /* events were, since the last watch_set() */
         uint64_t holders_hash; /* of those that the last scan told of */
         bool is_pending, is_pending_owners;
@@ -52,6 +53,7 @@ struct Link {
 typedef struct Window {
         uint32_t job;
         bool is_fenced;
+        uint64_t fence; /* its place among all fences */
         PciAddress *devices;
         size_t n_devices;
         UT_hash_handle hh;
@@ -65,6 +67,7 @@ struct Watch {
         sd_event_source *timer;
         Watched *devices;
         Window *windows;
+        uint64_t n_fences;
 
         Cause *causes, *causes_by_wd;
         unsigned n_nodes, n_processes;

@@ -184,6 +184,7 @@ static void fence(Watch *watch, Window *window)
         if (window->is_fenced)
                 return;
         window->is_fenced = true;
+        window->fence = ++watch->n_fences;
         for (size_t i = 0; i < window->n_devices; i++) {
                 Watched *device = find(watch, &window->devices[i]);
 
@@ -207,6 +208,23 @@ static void window_free(Watch *watch, Window *window)
         free(window);
 }
 
+/* Two scans of a device may go on at once, one of them for its owners. The answer that comes last stays,
+ * and may be the one that looked first: what happened between the two fences was skipped, and is not in it.
+ */
+static void look_again_if_overtaken(Watch *watch, const Window *window)
+{
+        for (size_t i = 0; i < window->n_devices; i++) {
+                Watched *device = find(watch, &window->devices[i]);
+
+                if (!device)
+                        continue;
+                if (window->fence < device->answered)
+                        watch_touch(watch, device, false);
+                else
+                        device->answered = window->fence;
+        }
+}
+
 void watch_scan_ended(Watch *watch, uint32_t job)
 {
         Window *window = find_window(watch, job);
@@ -216,6 +234,7 @@ void watch_scan_ended(Watch *watch, uint32_t job)
         /* All that the worker did to nodes is in the queue. */
         watch_causes_drain(watch);
         fence(watch, window);
+        look_again_if_overtaken(watch, window);
         window_free(watch, window);
 }
 
