@@ -229,7 +229,7 @@ void add_range(unsigned from, unsigned to)
                 note_row(&row);
                 hw.n_waiting++;
                 ck_assert_int_eq(history_add(hw.history, &row, on_added, &id, NULL), 0);
-                if (hw.n_waiting >= HISTORY_ROWS_MAX)
+                if (hw.n_waiting >= HISTORY_UNWRITTEN_MAX)
                         await(hw.n_waiting == 0);
         }
         await(hw.n_waiting == 0);

@@ -81,6 +81,26 @@ START_TEST(rows_wait_until_the_disk_is_well)
 }
 END_TEST
 
+/* Anybody can have resets refused, as many as he likes. That keeps no row of a real one out. */
+START_TEST(refusals_leave_room)
+{
+        HistoryRow refused = row_of(0), real = row_of(1);
+        unsigned n_refused = 0, n_real = 0;
+
+        refused.written = false;
+        real.written = true;
+        atomic_store(&fault_vfs.blocked, true);
+        while (try_one(&refused) == 0)
+                n_refused++;
+        ck_assert_uint_eq(n_refused, HISTORY_UNWRITTEN_MAX);
+        while (try_one(&real) == 0)
+                n_real++;
+        ck_assert_uint_eq(n_real, HISTORY_ROWS_MAX - HISTORY_UNWRITTEN_MAX);
+        atomic_store(&fault_vfs.blocked, false);
+        await(hw.n_stored == n_refused + n_real);
+}
+END_TEST
+
 START_TEST(what_waits_has_a_bound)
 {
         HistoryRow row = row_of(0);
@@ -90,8 +110,11 @@ START_TEST(what_waits_has_a_bound)
         hw.config.retry_usec = 20000;
         history_start();
         atomic_store(&fault_vfs.write_error, SQLITE_FULL);
-        while (try_one(&row) == 0)
+        row.written = true;
+        while (try_one(&row) == 0) {
                 row = row_of(++n);
+                row.written = true;
+        }
         ck_assert_uint_eq(n, HISTORY_ROWS_MAX);
         await(hw.n_told == n);
         ck_assert_int_eq(try_one(&row), -ENOBUFS);
@@ -431,6 +454,7 @@ static Suite *history_faults_suite(void)
         tcase_set_timeout(tcase, 120);
         tcase_add_loop_test(tcase, rows_wait_until_the_disk_is_well, 0, (int) ELEMENTSOF(faults));
         tcase_add_test(tcase, what_waits_has_a_bound);
+        tcase_add_test(tcase, refusals_leave_room);
         tcase_add_test(tcase, the_last_try_is_at_the_end);
         tcase_add_test(tcase, somebody_elses_lock_is_waited_for);
         tcase_add_loop_test(tcase, a_place_that_cannot_be_used, 0, (int) ELEMENTSOF(places));

@@ -564,12 +564,18 @@ int history_thread_fd(const HistoryThread *thread)
         return thread->fd;
 }
 
+static bool has_room(const HistoryThread *thread, const HistoryCall *call)
+{
+        return call->type != ITEM_ADD ||
+               thread->n_rows < (call->row->written ? HISTORY_ROWS_MAX : HISTORY_UNWRITTEN_MAX);
+}
+
 int history_thread_put(HistoryThread *thread, HistoryCall *call)
 {
         int r = 0;
 
         (void) pthread_mutex_lock(&thread->lock);
-        if (call->type == ITEM_ADD && thread->n_rows >= HISTORY_ROWS_MAX) {
+        if (!has_room(thread, call)) {
                 if (thread->n_refused++ == 0)
                         tell_lost(thread, 1);
                 r = -ENOBUFS;

@@ -63,7 +63,7 @@ uint64_t history_thread_stop(HistoryThread *thread);
 
 /* Readable when there is something to take. */
 int history_thread_fd(const HistoryThread *thread);
-/* Takes the call over: 0, or -ENOBUFS for a row over HISTORY_ROWS_MAX, and then it is not taken. */
+/* Takes the call over: 0, or -ENOBUFS for a row that is too many (history.h), and then it is not taken. */
 int history_thread_put(HistoryThread *thread, HistoryCall *call);
 /* Nobody waits for it: it comes back without an answer, at once if it has not begun. */
 void history_thread_abandon(HistoryThread *thread, HistoryCall *call);

@@ -11,7 +11,8 @@
  *   - A row that was told to be stored is on disk: it survives kill -9 and power loss (history-file.c says
  * how).
  *   - Rows that cannot be written now (disk full, read-only, locked by somebody) are kept in memory and
- * tried again; this is told once. Over HISTORY_ROWS_MAX of them, further ones are refused.
+ * tried again; this is told once. Over HISTORY_ROWS_MAX of them, further ones are refused, and such that
+ * touched no device earlier: nobody can crowd out what says something about the hardware.
  *   - A file that is damaged, or not ours, or made by a newer version, is put aside under another name and a
  * new one begun; this is told each time. Of files put aside HISTORY_ASIDE_MAX of each kind are kept.
  *   - Rows are bounded by age, count and bytes, and what touched no device, which anybody can cause, has a
@@ -32,7 +33,8 @@
 #define HISTORY_DIR  "/var/lib/pciresetd"
 #define HISTORY_FILE "history.db"
 
-#define HISTORY_ROWS_MAX      1024U /* on their way to the disk */
+#define HISTORY_ROWS_MAX      1024U /* on their way to the disk; */
+#define HISTORY_UNWRITTEN_MAX 768U /* as many, and none that touched no device comes in any more */
 #define HISTORY_CALLS_MAX     64U /* questions, exports and imports under way */
 #define HISTORY_TRANSFERS_MAX 2U /* of those, exports, and imports likewise */
 #define HISTORY_LIMIT_DEFAULT 100U
@@ -138,7 +140,8 @@ int history_new(sd_event *event, const HistoryConfig *config, const HistoryHandl
 History *history_free(History *history);
 
 /* Stores a copy of the row. `handler` and `ret` may be NULL. 0; -EINVAL for a row that cannot be stored;
- * -ENOBUFS if HISTORY_ROWS_MAX are waiting; -ENOMEM. */
+ * -ENOBUFS if HISTORY_ROWS_MAX are waiting, or HISTORY_UNWRITTEN_MAX and this one touched no device;
+ * -ENOMEM. */
 int history_add(History *history, const HistoryRow *row, HistoryAdded handler, void *userdata,
                 HistoryCall **ret);
 
