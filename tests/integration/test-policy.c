@@ -110,6 +110,43 @@ START_TEST(forbidden_names_its_rule)
 END_TEST
 
 /* With polkit's own action, beside the usual one; and never by itself. */
+/* How the name begins, and how many characters of two bytes follow. */
+static const struct {
+        const char *name;
+        unsigned n_long;
+} odd_names[] = {
+        {"50-b\xfcro", 0}, /* not UTF-8 */
+        {"50-", 80}, /* so long that it is not told in full, whichever byte it would be cut at */
+        {"50-a", 80},
+};
+
+/* Whatever the file is called whose rule it is, there is an answer. */
+START_TEST(odd_files_are_named)
+{
+        _cleanup_reply_ Reply *rules = NULL, *methods = NULL, *refused = NULL, *rows = NULL;
+        char name[256];
+        size_t n = strlen(odd_names[_i].name);
+
+        memcpy(name, odd_names[_i].name, n);
+        for (unsigned i = 0; i < odd_names[_i].n_long; i++, n += 2)
+                memcpy(name + n, "\xc3\xbc", 2);
+        memcpy(name + n, ".json", sizeof(".json"));
+        put(POLICY_ADMIN_DIR, name, RULE("\"address\": \"" CARD "\"", "\"forbid\": [\"flr\"]"));
+        polkit_start(polkit_rules_everybody);
+        fixture_devices();
+        fixture_start();
+        rules = manager_call(bob, "ListPolicies", "a{sv}", 0);
+        expect_success(rules);
+        ck_assert_uint_eq(reply_length(rules, "0"), 1);
+        methods = manager_call(bob, "GetMethods", "sa{sv}", CARD, 0);
+        expect_success(methods);
+        refused = reset(bob, CARD, "flr", NULL);
+        expect_error(refused, "PolicyDenied", "one (");
+        rows = manager_call(bob, "GetHistory", "a{sv}", 0);
+        expect_success(rows);
+}
+END_TEST
+
 START_TEST(known_bad_is_asked_for)
 {
         static const char rules[] =
@@ -249,6 +286,7 @@ int main(void)
 
         program_add(&program, order_is_followed);
         program_add(&program, forbidden_names_its_rule);
+        program_add_table(&program, odd_files_are_named, odd_names);
         program_add(&program, known_bad_is_asked_for);
         program_add(&program, folders_have_ranks);
         program_add(&program, no_effect_is_told);

@@ -130,8 +130,9 @@ static void reply_when_stored(ResetCall *call, const Job *job)
 
         call->job = NULL;
         if (r < 0) {
+                /* Whatever is wrong with what it says, somebody waits for it. */
                 journal_bus_failed("A reply", r);
-                pending_end(&call->pending);
+                pending_fail(&call->pending, NULL, r);
                 return;
         }
         r = attempt_log_ask(call->pending.bus->log, job, on_stored, call, &call->question, &id);

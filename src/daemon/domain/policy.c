@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "shared/cleanup.h"
+#include "shared/utf8.h"
 
 struct Policy {
         PolicyRule **rules; /* each by itself: their addresses are handed out */
@@ -104,9 +105,13 @@ void policy_rule_done(PolicyRule *rule)
 
 const char *policy_rule_text(const PolicyRule *rule, char buffer[static POLICY_RULE_TEXT_MAX])
 {
+        char file[POLICY_RULE_TEXT_MAX - POLICY_ID_MAX - sizeof(" ()")];
+
         buffer[0] = '\0';
+        /* The name of a file may be longer, and is not cut within a character. */
         if (rule)
-                (void) snprintf(buffer, POLICY_RULE_TEXT_MAX, "%s (%s)", rule->id, rule->file);
+                (void) snprintf(buffer, POLICY_RULE_TEXT_MAX, "%s (%s)", rule->id,
+                                utf8_quote(rule->file, file, sizeof(file)));
         return buffer;
 }
 

@@ -347,6 +347,8 @@ static int read_rule(const PolicyText *text, json_object *array, size_t index, P
         context.rule.file = strdup(text->path);
         if (!context.rule.file)
                 return -ENOMEM;
+        /* It is told on the bus, which carries UTF-8 alone, and a file may be called anything. */
+        (void) utf8_sanitize(context.rule.file);
         r = read_members(&context, rule);
         if (r < 0)
                 return r;
