@@ -363,7 +363,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
                 if (r >= 0)
                         send_reply(call, 0);
                 else
-                        pending_end(&call->pending);
+                        pending_fail(&call->pending, NULL, r);
         }
         return 0;
 }
