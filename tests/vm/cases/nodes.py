@@ -12,8 +12,9 @@ from harness.registry import case
 
 IN_USE = "org.pciresetd1.Error.InUse"
 
-# Opens a node, and closes it when there is something in the pipe; it goes on then.
-USER = """exec 9<"$0" && echo open && read line <"$1" && exec 9<&- && echo closed && read line <"$1\""""
+# Opens a node, and closes it when there is something in the pipe; it goes on then. (A pipe that is open for writing too
+# has no end that could be read.)
+USER = """exec 8<>"$1" 9<"$0" && echo open && read line <&8 && exec 9<&- && echo closed && read line <&8"""
 
 
 @dataclass
