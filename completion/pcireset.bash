@@ -28,7 +28,7 @@ _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders doctor report history policy reset run inhibit quarantine release jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders doctor report history policy reset qualify run inhibit quarantine release jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -47,6 +47,7 @@ _pcireset() {
 
         case ${typed[0]} in
         reset) options+=' --in-use --when-idle --timeout= --no-wait --lease=' ;;
+        qualify) options+=' --yes --count= --known-bad --output= --method= --in-use --timeout= --lease=' ;;
         run) options+=' --who= --why=' ;;
         inhibit) options+=' --who= --why= --mode=' ;;
         plan) options+=' --in-use --when-idle --lease=' ;;
@@ -68,6 +69,11 @@ _pcireset() {
                 COMPREPLY=($(compgen -W 'own imported' -- "${cur#*=}"))
                 return
         fi
+        if [[ $cur == --output=* ]]; then
+                cur=${cur#*=}
+                _filedir
+                return
+        fi
         if [[ $cur == -* ]]; then
                 COMPREPLY=($(compgen -W "$options" -- "$cur"))
                 [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
@@ -76,7 +82,7 @@ _pcireset() {
 
         case ${#typed[@]}:${typed[0]} in
         0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:report | 1:reset | 1:quarantine | 1:release | *:run | *:inhibit)
+        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:report | 1:reset | 1:qualify | 1:quarantine | 1:release | *:run | *:inhibit)
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;

@@ -22,6 +22,8 @@
 /* What the daemon accepts as limit, and how many minutes to weeks are enough for everybody. */
 #define LIMIT_MAX 1000U
 #define SINCE_MAX 100000U
+/* More resets by one method in a row tell nothing more. */
+#define COUNT_MAX 100U
 
 enum {
         ARG_WORD = 1, /* getopt's, for what is no option */
@@ -43,6 +45,10 @@ enum {
         ARG_LIMIT,
         ARG_SIGNED_OFF_BY,
         ARG_RUNTIME,
+        ARG_YES,
+        ARG_COUNT,
+        ARG_KNOWN_BAD,
+        ARG_OUTPUT,
         ARG_NO_ASK_PASSWORD,
         ARG_VERSION,
 };
@@ -66,6 +72,10 @@ static const struct option long_options[] = {
         {"limit", required_argument, NULL, ARG_LIMIT},
         {"signed-off-by", required_argument, NULL, ARG_SIGNED_OFF_BY},
         {"runtime", no_argument, NULL, ARG_RUNTIME},
+        {"yes", no_argument, NULL, ARG_YES},
+        {"count", required_argument, NULL, ARG_COUNT},
+        {"known-bad", no_argument, NULL, ARG_KNOWN_BAD},
+        {"output", required_argument, NULL, ARG_OUTPUT},
         {"no-ask-password", no_argument, NULL, ARG_NO_ASK_PASSWORD},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, ARG_VERSION},
@@ -130,6 +140,34 @@ static void parse_limit(Client *client, CommandLine *line)
                 command_line_complain(line, "--limit=%s: not a whole number from 1 to %u", optarg,
                                       LIMIT_MAX);
         line->given |= OPTION_LIMIT;
+}
+
+/* What only `qualify` knows. */
+static void take_qualify_option(Client *client, CommandLine *line, int c)
+{
+        char *end;
+
+        switch (c) {
+        case ARG_YES:
+                client->yes = true;
+                line->given |= OPTION_YES;
+                break;
+        case ARG_KNOWN_BAD:
+                client->known_bad = true;
+                line->given |= OPTION_KNOWN_BAD;
+                break;
+        case ARG_OUTPUT:
+                if (!*optarg)
+                        command_line_complain(line, "--output= needs the name of a file");
+                client->output = optarg;
+                line->given |= OPTION_OUTPUT;
+                break;
+        default:
+                if (!parse_number(optarg, COUNT_MAX, &end, &client->count) || *end)
+                        command_line_complain(line, "--count=%s: not a whole number from 1 to %u", optarg,
+                                              COUNT_MAX);
+                line->given |= OPTION_COUNT;
+        }
 }
 
 static void parse_since(Client *client, CommandLine *line)
@@ -295,6 +333,12 @@ static void take_option(Client *client, CommandLine *line, int c, char **argv)
                 client->runtime = true;
                 line->given |= OPTION_RUNTIME;
                 break;
+        case ARG_YES:
+        case ARG_COUNT:
+        case ARG_KNOWN_BAD:
+        case ARG_OUTPUT:
+                take_qualify_option(client, line, c);
+                break;
         case ARG_METHOD:
         case ARG_VERDICT:
         case ARG_SOURCE:
@@ -374,6 +418,10 @@ void command_line_check_options(CommandLine *line, const char *verb, unsigned al
                 {OPTION_LIMIT, "--limit"},
                 {OPTION_SIGNED_OFF_BY, "--signed-off-by"},
                 {OPTION_RUNTIME, "--runtime"},
+                {OPTION_YES, "--yes"},
+                {OPTION_COUNT, "--count"},
+                {OPTION_KNOWN_BAD, "--known-bad"},
+                {OPTION_OUTPUT, "--output"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)

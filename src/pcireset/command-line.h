@@ -27,6 +27,10 @@ typedef enum Option {
         OPTION_LIMIT = 1 << 14,
         OPTION_SIGNED_OFF_BY = 1 << 15,
         OPTION_RUNTIME = 1 << 16,
+        OPTION_YES = 1 << 17,
+        OPTION_COUNT = 1 << 18,
+        OPTION_KNOWN_BAD = 1 << 19,
+        OPTION_OUTPUT = 1 << 20,
 } Option;
 
 typedef struct CommandLine {

@@ -51,6 +51,10 @@ typedef struct Client {
         bool ask_password;
         bool with_serials;
         bool runtime; /* until the next boot only */
+        bool yes; /* do not ask first */
+        bool known_bad; /* also methods that are known to do harm */
+        uint64_t count; /* how often, 0: not given */
+        const char *output; /* a file, NULL: none */
         uint64_t timeout_usec; /* 0: the daemon's own */
         const char *lease; /* the id of one, NULL: not given */
         const char *who, *why; /* to be told to others, NULL: not given */

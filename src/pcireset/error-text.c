@@ -411,6 +411,18 @@ ExitCode report_failure(const Client *client, ExitCode code, const char *name, c
         return code;
 }
 
+ExitCode report_kept(const Client *client, ExitCode code, struct json_object *failure, const char *next_step)
+{
+        json_object *error = json_get_dict(failure, "error");
+        const char *kept = json_get_string(error, "next_step");
+
+        return report_failure(client, code, json_get_string(error, "name"),
+                              next_step ? next_step
+                              : *kept   ? kept
+                                        : NULL,
+                              "%s", json_get_string(error, "message"));
+}
+
 ExitCode report_disconnected(const Client *client, int error)
 {
         return report_failure(client, EXIT_UNREACHABLE, CLIENT_ERROR("Unreachable"), UNREACHABLE_ADVICE,

@@ -19,5 +19,9 @@ ExitCode report_reply(const Client *client, sd_bus_message *reply, bool timed_ou
 ExitCode report_failure(const Client *client, ExitCode code, const char *name, const char *next_step,
                         const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Reports what was put into client->failure instead of being told. `next_step` NULL: the one in there. Returns
+ * `code`. */
+ExitCode report_kept(const Client *client, ExitCode code, struct json_object *failure, const char *next_step);
+
 /* Reports that a call could not be sent or its answer not received; `error` is a negative errno. */
 ExitCode report_disconnected(const Client *client, int error);

@@ -28,6 +28,10 @@
 #define PLAN_OPTIONS  (OPTION_IN_USE | OPTION_WHEN_IDLE | OPTION_LEASE)
 #define RESET_OPTIONS (OPTION_IN_USE | OPTION_WHEN_IDLE | OPTION_TIMEOUT | OPTION_NO_WAIT | OPTION_LEASE)
 
+#define QUALIFY_OPTIONS                                                                                     \
+        (OPTION_IN_USE | OPTION_TIMEOUT | OPTION_LEASE | OPTION_METHOD | OPTION_YES | OPTION_COUNT |        \
+         OPTION_KNOWN_BAD | OPTION_OUTPUT)
+
 #define HISTORY_OPTIONS                                                                                     \
         (OPTION_METHOD | OPTION_VERDICT | OPTION_SOURCE | OPTION_HARDWARE | OPTION_SINCE | OPTION_LIMIT |   \
          OPTION_SIGNED_OFF_BY)
@@ -63,6 +67,7 @@ static const Verb verbs[] = {
         {"policy", " [show [ADDRESS] | set MATCH KEY=VALUE... | unset RULE | edit [FILE] | check FILE]", 0,
          INT_MAX, ARGUMENTS_OTHER, OPTION_RUNTIME | OPTION_WHY, verb_policy, .connects = true},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
+        {"qualify", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, QUALIFY_OPTIONS, verb_qualify},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY, verb_run},
         {"inhibit", " [ADDRESS...] -- COMMAND [ARGUMENT...]", 0, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
@@ -99,6 +104,7 @@ static void print_help(void)
                 "  policy edit [FILE], policy check FILE\n"
                 "                           change a policy file, and see whether it is right\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
+                "  qualify ADDRESS          try every method of the device, several times\n"
                 "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
                 "                           run a command that has the devices for itself\n"
                 "  inhibit [ADDRESS...] -- COMMAND [ARGUMENT...]\n"
@@ -117,12 +123,18 @@ static void print_help(void)
                 "\n"
                 "Options:\n"
                 "  --json                   one JSON document (monitor: one a line) instead of text\n"
-                "  --in-use                 methods, plan, reset: also if a program or a driver uses the "
+                "  --in-use                 methods, plan, reset, qualify: also if a program or a driver "
+                "uses the "
                 "device\n"
                 "  --when-idle              plan, reset: wait until nobody uses the device\n"
-                "  --timeout=SECONDS        reset: give up waiting after so long (1 to 3600; else 900)\n"
+                "  --timeout=SECONDS        reset, qualify: give up waiting after so long (1 to 3600; else "
+                "900)\n"
                 "  --no-wait                reset: fail instead of queueing behind another reset\n"
-                "  --lease=ID               plan, reset: under this lease of the caller's\n"
+                "  --lease=ID               plan, reset, qualify: under this lease of the caller's\n"
+                "  --yes                    qualify: do not ask first\n"
+                "  --count=N                qualify: so often each (1 to 100; else 3)\n"
+                "  --known-bad              qualify: also methods that are known to do harm\n"
+                "  --output=FILE            qualify: write what was found out there, as JSON\n"
                 "  --with-serials           report: with serial numbers and MAC addresses\n"
                 "  --who=TEXT, --why=TEXT   run, inhibit: what others are told\n"
                 "  --runtime                policy set: until the next boot only (--why: its reason)\n"
@@ -130,6 +142,7 @@ static void print_help(void)
                 "  --method=METHOD, --verdict=VERDICT, --source=own|imported, --hardware=VVVV:DDDD,\n"
                 "  --since=AGE, --limit=N   history: only such resets, no older than 30min, 12h, 7d or 4w,\n"
                 "                           so many of them (1 to 1000; else 100)\n"
+                "                           (--method also: qualify, only by that one)\n"
                 "  --signed-off-by=TEXT     history export: who vouches for it\n"
                 "  --no-ask-password        never ask for a password\n"
                 "  --help, --version\n"

@@ -27,6 +27,11 @@ static int append_inherited_lease(sd_bus_message *call)
                                getenv(LEASE_FD_VARIABLE));
 }
 
+bool request_has_lease(void)
+{
+        return lease_fd_inherited() >= 0;
+}
+
 int request_append(const Client *client, sd_bus_message *call)
 {
         int r = 0;

@@ -12,3 +12,6 @@
  * options that is open in the call. An inherited lease that is none is told on stderr and left out. 0 or a
  * negative errno. */
 int request_append(const Client *client, sd_bus_message *call);
+
+/* Has the process inherited a lease? */
+bool request_has_lease(void);

@@ -18,6 +18,7 @@ int verb_doctor(Client *client, char **arguments);
 int verb_report(Client *client, char **arguments);
 int verb_history(Client *client, char **arguments);
 int verb_policy(Client *client, char **arguments);
+int verb_qualify(Client *client, char **arguments);
 int verb_reset(Client *client, char **arguments);
 int verb_quarantine(Client *client, char **arguments);
 int verb_release(Client *client, char **arguments);

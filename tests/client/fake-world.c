@@ -5,21 +5,25 @@
  * is a JSON object:
  *
  *   devices      by address: an object with `properties`, `methods` (rows with `name`), `plan` and
- *                `plan_in_use`, or `error`, the name and text of the error that Plan gets
- *   inhibitors   rows
- *   history      rows of GetHistory; without it there is no such method
- *   polkit       by action: yes, password or no; without it there is no polkit
+ *                `plan_in_use` or, by method, `plans`; or `error`, the name and text of the error that Plan
+ * gets `acquire`, the same for Acquire, which else gives a descriptor; and `resets`: by method an array with
+ * what each reset in turn gets, and the last one all that follow: `result`, and `error` and `text` if it is
+ * an error, or `hangs` if there is no answer inhibitors   rows history      rows of GetHistory; without it
+ * there is no such method polkit       by action: yes, password or no; without it there is no polkit
  *
  * Values become D-Bus values of the nearest type, addresses stay texts where the daemon has object paths:
- * the client takes both. Prints `ready` when it has its names.
+ * the client takes both. Prints `ready` when it has its names, and later what is taken and reset.
  */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #define BUS_NAME "org.pciresetd1"
 #define ROOT     "/org/pciresetd1"
@@ -237,7 +241,93 @@ static int on_plan(sd_bus_message *call)
                 return sd_bus_reply_method_errorf(call, get_text(error, "name"), "%s",
                                                   get_text(error, "text"));
         plan = get(device, wants_in_use(call) ? "plan_in_use" : "plan");
+        if (get(device, "plans"))
+                plan = get(get(device, "plans"), method);
         return plan ? reply_value(call, plan) : sd_bus_reply_method_return(call, "a{sv}", 0);
+}
+
+static void tell(const char *what, const char *address, const char *method)
+{
+        (void) printf("%s %s %s\n", what, address, method);
+        (void) fflush(stdout);
+}
+
+static int on_acquire(sd_bus_message *call)
+{
+        const char *address = "";
+        int fds[2], r = sd_bus_message_enter_container(call, 'a', "s");
+        json_object *error;
+
+        if (r >= 0)
+                r = sd_bus_message_read(call, "s", &address);
+        if (r < 0)
+                return r;
+        error = get(find_device(address), "acquire");
+        tell(error ? "refused" : "acquired", address, "");
+        if (error)
+                return sd_bus_reply_method_errorf(call, get_text(error, "name"), "%s",
+                                                  get_text(error, "text"));
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        r = sd_bus_reply_method_return(call, "hs", fds[1], "L1");
+        (void) close(fds[0]);
+        (void) close(fds[1]);
+        return r;
+}
+
+/* Has the caller given the descriptor of his lease? */
+static bool has_lease_fd(sd_bus_message *call)
+{
+        const char *key;
+        bool found = false;
+
+        if (sd_bus_message_enter_container(call, 'a', "{sv}") < 0)
+                return false;
+        while (sd_bus_message_enter_container(call, 'e', "sv") > 0) {
+                if (sd_bus_message_read(call, "s", &key) < 0 || sd_bus_message_skip(call, "v") < 0)
+                        return false;
+                found = found || strcmp(key, "lease_fd") == 0;
+                (void) sd_bus_message_exit_container(call);
+        }
+        return found;
+}
+
+static int on_reset(sd_bus_message *call)
+{
+        static unsigned n_calls;
+        static char last[128];
+        char now[sizeof(last)];
+        const char *address, *method;
+        json_object *scenes, *scene;
+        sd_bus_message *reply;
+        int r = sd_bus_message_read(call, "ss", &address, &method);
+
+        if (r < 0)
+                return r;
+        (void) snprintf(now, sizeof(now), "%s %s", sd_bus_message_get_sender(call), method);
+        if (strcmp(last, now) != 0)
+                n_calls = 0;
+        memcpy(last, now, sizeof(last));
+        tell(has_lease_fd(call) ? "reset-leased" : "reset", address, method);
+        scenes = get(get(find_device(address), "resets"), method);
+        if (!scenes)
+                return sd_bus_reply_method_errorf(call, BUS_NAME ".Error.InvalidMethod", "no such method");
+        if (n_calls + 1 < json_object_array_length(scenes))
+                scene = json_object_array_get_idx(scenes, n_calls++);
+        else
+                scene = json_object_array_get_idx(scenes, json_object_array_length(scenes) - 1);
+        if (get(scene, "hangs"))
+                return 1;
+        if (get(scene, "error")) {
+                sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(get_text(scene, "error"),
+                                                             get_text(scene, "text"));
+
+                r = sd_bus_message_new_method_error(call, &reply, &error);
+        } else
+                r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0 && get(scene, "result"))
+                r = append_dict(reply, get(scene, "result"), NULL);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
 static int on_check(sd_bus_message *call)
@@ -276,6 +366,10 @@ static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 return on_plan(call);
         if (sd_bus_message_is_method_call(call, NULL, "CheckAuthorization") > 0)
                 return on_check(call);
+        if (sd_bus_message_is_method_call(call, NULL, "Acquire") > 0)
+                return on_acquire(call);
+        if (sd_bus_message_is_method_call(call, NULL, "Reset") > 0)
+                return on_reset(call);
         if (member && strcmp(member, "ListInhibitors") == 0)
                 return reply_value(call, get(world, "inhibitors"));
         if (member && strcmp(member, "GetHistory") == 0 && get(world, "history"))

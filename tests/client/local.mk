@@ -25,6 +25,10 @@ EXTRA_DIST += tests/client/claims.sh tests/client/run.sh tests/client/tap.sh
 EXTRA_DIST += tests/client/world.sh tests/client/doctor.json tests/client/history.json
 integration_tests += tests/client/test-client.sh tests/client/test-doctor.sh tests/client/test-history.sh
 
+dist_check_SCRIPTS += tests/client/test-qualify.sh
+EXTRA_DIST += tests/client/qualify.json
+integration_tests += tests/client/test-qualify.sh
+
 dist_check_SCRIPTS += tests/client/test-report.sh tests/client/make-sysfs.py
 EXTRA_DIST += tests/client/report.json
 integration_tests += tests/client/test-report.sh
