@@ -54,3 +54,11 @@ tests_client_test_policy_SOURCES = tests/client/test-policy.c
 tests_client_test_policy_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_client_test_policy_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_client_test_policy_LDADD = $(INTEGRATION_LIBS)
+
+check_PROGRAMS += tests/client/test-qualify-daemon
+integration_tests += tests/client/test-qualify-daemon
+
+tests_client_test_qualify_daemon_SOURCES = tests/client/test-qualify-daemon.c
+tests_client_test_qualify_daemon_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_client_test_qualify_daemon_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_client_test_qualify_daemon_LDADD = $(INTEGRATION_LIBS)
