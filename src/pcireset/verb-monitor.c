@@ -225,6 +225,8 @@ static int show_device(Monitor *monitor, bool added, const char *path, json_obje
                         return -ENOMEM;
                 }
                 r = print_text(address, added ? "added" : "removed", details);
+                if (r >= 0 && added)
+                        r = remember(monitor, path, "Owner", json_get_string(properties, "Owner"));
                 return r < 0 ? r : flush();
         }
 

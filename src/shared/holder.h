@@ -37,7 +37,8 @@ typedef enum HolderKind {
         HOLDER_NETWORK, /* an interface of it is up and has addresses, its own or those of a bond, bridge or
                          * VLAN above it; what: "eth0 192.0.2.1/24", and " in netns /run/netns/blue" if it is
                          * in another network namespace: where that is bound, or its number */
-        HOLDER_GUEST, /* a Xen guest has it; what: the domain, or "unknown" if nobody can be asked */
+        HOLDER_GUEST, /* a Xen guest has it; what: the domain, "name (domid 3)", or HOLDER_GUEST_UNKNOWN if
+                       * nobody can be asked */
 
         /* Soft. */
         HOLDER_PROCESS, /* a process has a device node of it open; what: the node */
@@ -52,6 +53,8 @@ typedef enum HolderKind {
 } HolderKind;
 
 #define HOLDER_KINDS 10U
+
+#define HOLDER_GUEST_UNKNOWN "unknown" /* no domain is told like this: there is always a domid */
 
 typedef struct Holder {
         PciAddress device;

@@ -244,7 +244,7 @@ static int look_at_guest(Look *look, size_t member)
         r = xen_guest_of(&look->members[member].expected->address, domain, sizeof(domain));
         if (r == 0)
                 return 0;
-        return look_add(look, member, HOLDER_GUEST, &silent, r > 0 ? domain : "unknown");
+        return look_add(look, member, HOLDER_GUEST, &silent, r > 0 ? domain : HOLDER_GUEST_UNKNOWN);
 }
 
 /* What a device's binding alone says. */

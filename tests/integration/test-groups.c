@@ -79,6 +79,89 @@ START_TEST(owner_of_the_node)
 }
 END_TEST
 
+/* A look at the device, and the signal that follows it. */
+static void expect_owner(const char *owner)
+{
+        _cleanup_free_ char *part = textf("\"Owner\":\"%s\"", owner), *found = NULL;
+        _cleanup_reply_ Reply *holders = get_holders(observer, CARD), *plan = NULL;
+
+        (void) signal_wait("PropertiesChanged", device_path(CARD), part);
+        found = get_property_string(observer, device_path(CARD), DEVICE_INTERFACE, "Owner");
+        ck_assert_str_eq(found, owner);
+        plan = manager_call(observer, "Plan", "ssa{sv}", CARD, "flr", 0);
+        expect_success(plan);
+        ck_assert_uint_eq(reply_length(plan, "0.rungs.0.owners"), *owner ? 1 : 0);
+        if (*owner) {
+                ck_assert_str_eq(reply_string(plan, "0.rungs.0.owners.0.device"), device_path(CARD));
+                ck_assert_str_eq(reply_string(plan, "0.rungs.0.owners.0.owner"), owner);
+        }
+        signals_forget();
+}
+
+/* polkit says no. */
+static void expect_question(Client *client, size_t index, const char *action, const char *owner)
+{
+        _cleanup_reply_ Reply *reply = reset(client, CARD, "flr", NULL);
+
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        ck_assert_str_eq(mock_polkit_request(index)->action, action);
+        ck_assert_str_eq(mock_polkit_detail(mock_polkit_request(index), "owner"), owner);
+}
+
+/* Whose node it is can be seen by all, and it gives nobody else a right. */
+START_TEST(owner_of_the_node_is_told)
+{
+        _cleanup_free_ char *id = NULL;
+        int lease;
+
+        add_vfio_card(0);
+        mock_polkit_start(MOCK_POLKIT_NO);
+        signals_watch(observer);
+        fixture_start();
+        expect_owner("uid:1002");
+        expect_question(alice, 0, "org.pciresetd1.reset", "uid:1002");
+        expect_question(bob, 1, "org.pciresetd1.reset-owned", "uid:1002");
+
+        ck_assert_int_eq(chown("/dev/vfio/" GROUP, UID_ALICE, 0), 0);
+        expect_owner("uid:1001");
+        expect_question(bob, 2, "org.pciresetd1.reset", "uid:1001");
+
+        /* Who has a lease goes before him. */
+        mock_polkit_mode(MOCK_POLKIT_YES);
+        lease = lease_take(bob, CARD, &id);
+        (void) signal_wait("PropertiesChanged", device_path(CARD), "\"Owner\":\"uid:1002\"");
+        claim_release(&lease);
+        (void) signal_wait("PropertiesChanged", device_path(CARD), "\"Owner\":\"uid:1001\"");
+        signals_forget();
+
+        /* All nodes are root's at first. */
+        mock_polkit_mode(MOCK_POLKIT_NO);
+        ck_assert_int_eq(chown("/dev/vfio/" GROUP, 0, 0), 0);
+        expect_owner("");
+        expect_question(alice, 4, "org.pciresetd1.reset", "");
+        expect_nothing_written();
+}
+END_TEST
+
+/* What another driver has is not given away with the group, and the signal for that needs no look. */
+START_TEST(owner_goes_with_the_driver)
+{
+        static const char *const drivers[] = {"pci-stub", "e1000e", "vfio-pci", "pciback"};
+        static const char *const owners[] = {"uid:1002", "", "uid:1002", ""};
+
+        add_vfio_card(0);
+        signals_watch(observer);
+        fixture_start();
+        expect_owner("uid:1002");
+        for (size_t i = 0; i < ELEMENTSOF(drivers); i++) {
+                sysfs_unbind(CARD);
+                sysfs_bind(CARD, drivers[i]);
+                uevent("change", CARD, NULL);
+                expect_owner(owners[i]);
+        }
+}
+END_TEST
+
 static Call *call_with_fds(Client *client, const char *member, const char *method, const int fds[], size_t n)
 {
         sd_bus_message *message = call_message(client, MANAGER_PATH, MANAGER_INTERFACE, member, "ss", CARD,
@@ -258,6 +341,8 @@ int main(void)
 
         program_add(&program, an_open_group_is_named);
         program_add(&program, owner_of_the_node);
+        program_add(&program, owner_of_the_node_is_told);
+        program_add(&program, owner_goes_with_the_driver);
         program_add(&program, presented_groups);
         program_add(&program, a_group_that_is_not_presented);
         program_add_table(&program, other_descriptors_are_no_groups, bad_fds);

@@ -202,6 +202,7 @@ domain_unit_tests = \
 	tests/unit/test-worker-order \
 	tests/unit/test-jobs-lost \
 	tests/unit/test-lobby \
+	tests/unit/test-owner \
 	tests/unit/test-jobs-looked \
 	tests/unit/test-jobs-random \
 	tests/unit/test-jobs-silent \
@@ -314,6 +315,10 @@ tests_unit_test_lobby_SOURCES = tests/unit/test-lobby.c
 tests_unit_test_lobby_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_lobby_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_lobby_LDADD = libbus.a $(UNIT_LIBS)
+tests_unit_test_owner_SOURCES = tests/unit/test-owner.c
+tests_unit_test_owner_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_owner_CFLAGS = $(UNIT_CFLAGS) $(SYSTEM_CFLAGS)
+tests_unit_test_owner_LDADD = libbus.a libdomain.a $(SYSTEMD_LIBS) $(UNIT_LIBS)
 
 tests_unit_test_jobs_lost_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 

@@ -221,6 +221,22 @@ START_TEST(fingerprints)
         free(before);
         before = after;
 
+        /* Another user of the target's VFIO node: it was he who was told to polkit. */
+        world_bind(&world, "0000:06:00.0", "vfio-pci");
+        free(before);
+        before = fingerprint("0000:06:00.0", true);
+        world_find(&world, "0000:06:00.0")->use.has_vfio_uid = true;
+        world_find(&world, "0000:06:00.0")->use.vfio_uid = 1001;
+        after = fingerprint("0000:06:00.0", true);
+        ck_assert_str_ne(before, after);
+        free(before);
+        before = after;
+        world_find(&world, "0000:06:00.0")->use.vfio_uid = 1002;
+        after = fingerprint("0000:06:00.0", true);
+        ck_assert_str_ne(before, after);
+        free(before);
+        before = after;
+
         world_replace(&world, "0000:06:00.2");
         after = fingerprint("0000:06:00.0", true);
         ck_assert_str_ne(before, after);

@@ -299,7 +299,9 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
                 {DEVICE_CHANGED_PHYSFN, "PhysicalFunction"},
                 {DEVICE_CHANGED_USE, "InUse"},
                 {DEVICE_CHANGED_CLAIMS, "Lease"},
-                {DEVICE_CHANGED_OWNER | DEVICE_CHANGED_CLAIMS, "Owner"},
+                /* A look may find another guest or user, and with the driver goes what it found. */
+                {DEVICE_CHANGED_OWNER | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_USE | DEVICE_CHANGED_DRIVER,
+                 "Owner"},
         };
         char *names[ELEMENTSOF(properties) + 1] = {};
         Bus *bus = userdata;

@@ -2,8 +2,11 @@
 
 #include "daemon/bus/holders.h"
 
+#include <string.h>
+
 #include "daemon/bus/message.h"
 #include "daemon/bus/path.h"
+#include "daemon/domain/plan.h"
 
 /* A text with hundreds of holders helps nobody: the machine-readable list has them all. */
 #define PRINTED_MAX 8U
@@ -165,12 +168,33 @@ void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid
                 fprintf(f, "; and %s%u more", truncated ? "at least " : "", n_left_out);
 }
 
+/* The guest that has the device, NULL: none, or nobody can tell which. */
+static const char *find_guest(const Device *device)
+{
+        for (size_t i = 0; i < device->use.n_holders; i++) {
+                const Holder *holder = &device->use.holders[i];
+
+                if (holder->kind == HOLDER_GUEST && strcmp(holder->what, HOLDER_GUEST_UNKNOWN) != 0)
+                        return holder->what;
+        }
+        return NULL;
+}
+
+/* No user's and no group's name has a colon, so nobody can call a guest like somebody whom a rule of
+ * polkit's trusts. */
 const char *device_owner(const Device *device, char buffer[static OWNER_TEXT_MAX])
 {
+        const char *guest = find_guest(device);
+        uint32_t uid;
+
         if (device->owner[0] != '\0')
                 (void) snprintf(buffer, OWNER_TEXT_MAX, "%s", device->owner);
         else if (device->lease)
                 (void) snprintf(buffer, OWNER_TEXT_MAX, "uid:%u", device->lease->record.uid);
+        else if (guest)
+                (void) snprintf(buffer, OWNER_TEXT_MAX, "domain:%s", guest);
+        else if (plan_vfio_user(device, &uid))
+                (void) snprintf(buffer, OWNER_TEXT_MAX, "uid:%u", uid);
         else
                 buffer[0] = '\0';
         return buffer;

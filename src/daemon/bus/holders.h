@@ -20,10 +20,11 @@ int append_holders(sd_bus_message *message, const Holder *holders, size_t n, uin
  * devices that are not `target`. Prints nothing if there is no holder. */
 void print_holders(FILE *f, const Holder *holders, size_t n, uint32_t viewer_uid, const PciAddress *target);
 
-#define OWNER_TEXT_MAX (WORKER_OWNER_MAX + 8U)
+#define OWNER_TEXT_MAX (HOLDER_WHAT_MAX + 8U)
 
 /* Whose device it is: the owner that a udev rule or the seat names, else "uid:N" with the one who made its
- * lease, else "". */
+ * lease, else "domain:" and the Xen guest that has it, else "uid:N" with the user of its VFIO node, else "".
+ * The last two as the last look found them. This is only told: what it permits is plan.h's. */
 const char *device_owner(const Device *device, char buffer[static OWNER_TEXT_MAX]);
 
 /* One a{sv} that says so, also if nobody is known: `device`, `owner`, and of a leased one `lease`, `uid` and

@@ -267,6 +267,15 @@ static bool may_be_owned_by_group(const Device *member)
         return kind == DRIVER_ASSIGNABLE || kind == DRIVER_NONE;
 }
 
+bool plan_vfio_user(const Device *member, uint32_t *ret_uid)
+{
+        if (!plan_needs_scan(member) || !may_be_owned_by_group(member) || !member->use.has_vfio_uid ||
+            member->use.vfio_uid == 0)
+                return false;
+        *ret_uid = member->use.vfio_uid;
+        return true;
+}
+
 /* Whether the caller has taken the member for himself: this selects the action, and lifts no refusal. */
 static bool is_owned(const Device *member, const PlanAsker *asker)
 {
@@ -546,11 +555,15 @@ char *rung_fingerprint(const Rung *rung)
         _cleanup_free_ char *text = NULL;
         size_t size;
         FILE *f = open_memstream(&text, &size);
+        uint32_t uid;
 
         if (!f)
                 return NULL;
         fprintf(f, "%s %#x %d \"%s\"", rung->method, rung->actions, rung->rebind,
                 rung->n_set > 0 ? rung->set[0]->owner : "");
+        /* polkit was told of him. Of a guest it was, too, but with one there is no reset. */
+        if (rung->n_set > 0 && plan_vfio_user(rung->set[0], &uid))
+                fprintf(f, " of %u", uid);
         for (size_t i = 0; i < rung->n_set; i++)
                 fprintf(f, " %llx=%s", (unsigned long long) rung->set[i]->generation,
                         rung->set[i]->facts.driver);

@@ -160,6 +160,11 @@ bool plan_is_kept_by_host(const Device *member);
 /* True if the asker has shown VFIO groups, but not that of this member, which `vfio_hot` would need. */
 bool plan_misses_group(const PlanAsker *asker, const Device *member);
 
+/* The user to whom a VFIO node gives the member: root, who owns every node at first, is none, and nobody is
+ * if the driver is not one of those that the groups speak for, or there is none: no look would find out that
+ * the node has gone. To be told, as the last look found it. */
+bool plan_vfio_user(const Device *member, uint32_t *ret_uid);
+
 /* The next code in a set of Why or Action bits: `*cursor` starts at 0. NULL at the end. */
 const char *why_next(unsigned why, unsigned *cursor);
 const char *action_next(unsigned actions, unsigned *cursor); /* with the prefix */

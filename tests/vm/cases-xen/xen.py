@@ -23,13 +23,23 @@ def holders(bed: Bed, caller: Caller, address: str) -> list[dict[str, Any]]:
     return caller.call("GetHolders", "a{sv}", [{}], path=bed.device_path(address), interface=DEVICE)
 
 
+def check_owner(caller: Caller, address: str, owner: str) -> None:
+    """As the last look found it."""
+    assert (found := caller.property(address, "Owner")) == owner, found
+
+
 def check_held(bed: Bed, caller: Caller, address: str, domain: str) -> None:
     """It is told that this guest has the device."""
     held = {"device": bed.device_path(address), "kind": "guest", "hard": True, "what": domain}
     assert (found := holders(bed, caller, address)) == [held], found
     rungs = caller.call("Plan", "ssa{sv}", [address, "any", {}])["rungs"]
     assert rungs, rungs
+    # Nobody known is no owner.
+    owner = "" if domain == UNKNOWN else f"domain:{domain}"
+    owners = [{"device": bed.device_path(address), "owner": owner}] if owner else []
+    check_owner(caller, address, owner)
     for rung in rungs:
+        assert [o for o in rung["owners"] if o["device"] == bed.device_path(address)] == owners, rung
         assert not rung["usable"] and "guest" in rung["why"] and held in rung["holders"], rung
 
 
@@ -113,6 +123,7 @@ def detached(bed: Bed) -> None:
     check_held(bed, caller, address, domain)
     xen.detach(bed, address)
     assert (found := holders(bed, caller, address)) == [], found
+    check_owner(caller, address, "")
     check_resets(bed, caller, address)
 
 
