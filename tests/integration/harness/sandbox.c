@@ -155,6 +155,16 @@ static void cover(const char *path)
                 mount_or_fail("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV);
 }
 
+/*
+ * The same for a folder that tests write to, which therefore has to be there: all that is left behind is an
+ * empty folder. It is not removed, because other tests may have their own mount on it just now.
+ */
+static void cover_own(const char *path)
+{
+        directory_make("%s", path);
+        mount_or_fail("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV);
+}
+
 /* Puts lines in front of a file of the system: first, since a real user of the same number may exist. */
 static void prepend(const char *file, const char *lines)
 {
@@ -216,8 +226,8 @@ static void furnish(void)
         cover("/usr/share/polkit-1/rules.d");
         cover("/usr/local/share/polkit-1/rules.d");
         cover("/etc/polkit-1/rules.d");
-        cover(POLICY_VENDOR_DIR);
-        cover(POLICY_ADMIN_DIR);
+        cover_own(POLICY_VENDOR_DIR);
+        cover_own(POLICY_ADMIN_DIR);
         furnish_state();
         add_users();
 }
