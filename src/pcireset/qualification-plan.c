@@ -40,7 +40,8 @@ static const char *reason_to_leave_out(const Client *client, json_object *method
         if (!client->known_bad &&
             (strcmp(json_get_string(method, "known"), "bad") == 0 || has_code(left_out, "known-bad")))
                 return "known-bad";
-        if (!only && has_code(left_out, "last-resort"))
+        /* No code for that: the daemon's `any` has no place for them at all. */
+        if (!only && strcmp(json_get_string(method, "scope"), "power") == 0)
                 return "last-resort";
         return NULL;
 }

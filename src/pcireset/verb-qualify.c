@@ -241,13 +241,19 @@ static int try_method(Run *run, json_object *method)
 /* The daemon is believed to have done so, but it is looked. */
 static int look_at_quarantine(Run *run)
 {
-        _cleanup_json_ json_object *properties = NULL;
+        _cleanup_json_ json_object *properties = NULL, *failure = NULL;
         json_object *quarantine;
         const char *cause;
-        int r = client_get_properties(run->client, run->path, &properties);
+        int r;
 
+        run->client->failure = &failure;
+        r = client_get_properties(run->client, run->path, &properties);
+        run->client->failure = NULL;
         if (r != EXIT_OK)
-                return r < 0 ? r : 0;
+                return r < 0 ? r
+                             : text_print_line(stderr, "%s: whether it is in quarantine cannot be seen: %s",
+                                               run->client->address,
+                                               json_get_string(json_get_dict(failure, "error"), "message"));
         quarantine = json_get_dict(properties, "Quarantine");
         cause = json_get_string(quarantine, "cause");
         r = *cause ? text_print_line(stderr,

@@ -4,12 +4,17 @@
  * A stand-in for pciresetd, and for polkit, that says what is written in a file: fake-world FILE. The file
  * is a JSON object:
  *
- *   devices      by address: an object with `properties`, `methods` (rows with `name`), `plan` and
- *                `plan_in_use` or, by method, `plans`; or `error`, the name and text of the error that Plan
- * gets `acquire`, the same for Acquire, which else gives a descriptor; and `resets`: by method an array with
- * what each reset in turn gets, and the last one all that follow: `result`, and `error` and `text` if it is
- * an error, or `hangs` if there is no answer inhibitors   rows history      rows of GetHistory; without it
- * there is no such method polkit       by action: yes, password or no; without it there is no polkit
+ *   devices      by address: an object with
+ *                  properties, methods (rows with `name`)
+ *                  plan and plan_in_use; or plans, by method
+ *                  error    the name and text of what Plan gets instead
+ *                  acquire  the same for Acquire, which else gives a descriptor
+ *                  resets   by method an array with what each reset in turn gets, the last one for all that
+ *                           follow: `result`, and `error` and `text` if it is an error; `hangs`: no answer;
+ *                           `vanishes`: the device has no properties any more
+ *   inhibitors   rows
+ *   history      rows of GetHistory; without it there is no such method
+ *   polkit       by action: yes, password or no; without it there is no polkit
  *
  * Values become D-Bus values of the nearest type, addresses stay texts where the daemon has object paths:
  * the client takes both. Prints `ready` when it has its names, and later what is taken and reset.
@@ -118,6 +123,8 @@ static int append_value(sd_bus_message *m, json_object *value)
         }
 }
 
+static char vanished[32]; /* an address */
+
 static json_object *find_device(const char *address)
 {
         return get(get(world, "devices"), address);
@@ -178,6 +185,8 @@ static int on_get_all(sd_bus_message *call)
         int r = sd_bus_path_decode(sd_bus_message_get_path(call), DEVICES, &address);
         json_object *properties = r > 0 ? get(find_device(address), "properties") : NULL;
 
+        if (address && strcmp(address, vanished) == 0)
+                properties = NULL;
         r = properties ? reply_value(call, properties) : reply_no_device(call, address ? address : "");
         free(address);
         return r;
@@ -316,6 +325,8 @@ static int on_reset(sd_bus_message *call)
                 scene = json_object_array_get_idx(scenes, n_calls++);
         else
                 scene = json_object_array_get_idx(scenes, json_object_array_length(scenes) - 1);
+        if (get(scene, "vanishes"))
+                (void) snprintf(vanished, sizeof(vanished), "%s", address);
         if (get(scene, "hangs"))
                 return 1;
         if (get(scene, "error")) {

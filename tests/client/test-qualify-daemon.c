@@ -57,6 +57,7 @@ START_TEST(test_all_well)
         expect(UID_ALICE, "$P qualify --yes --count 2 " CARD, 0, "flr     2   0         0     0       0 ");
         expect(UID_ALICE, "$P history --json " CARD " | grep -c '\"method\": \"flr\"'", 0, "2\n");
         expect(UID_ALICE, "$P history --json " CARD " | grep -c '\"method\": \"bus\"'", 0, "2\n");
+        expect(UID_ALICE, "$P history --json " CARD " | grep -c '\"method\": \"rescan\"'", 1, "0\n");
         wait_until(n_leases() == 0);
         expect(UID_ALICE, "$P qualify --yes --count 1 --json " CARD " 2>/dev/null | grep -c '\"lease\": \"'",
                0, "1\n");

@@ -66,6 +66,9 @@ test_not_well() {
                 "json_is methods.0.runs.1.outcome dead"
         qualify 09:00.0
         check "death without quarantine is told" all "exits 7" "err_has 'NOT in quarantine'" "row flr 0 0 1 0 0 - -"
+        qualify 0b:00.0 --json
+        check "death that takes the device away" all "exits 7" "err_has 'cannot be seen: '" "json_is stopped dead" \
+                "[ \$(grep -c '^{' $work/out) = 1 ]"
         qualify 03:00.0
         check "polkit ends it" all "exits 3" "row flr 1 0 0 0 1 '1.*ms|1000 us' -" "row pm 0 0 0 0 0 - -" "[ \$(resets) = 2 ]" \
                 "err_has 'stopped before the end (refused)'" "harmless $work/err"
