@@ -252,6 +252,94 @@ START_TEST(news_cancel_their_own_question)
 }
 END_TEST
 
+/* ---- looks that are older than what they are about ---- */
+
+static unsigned n_ended;
+
+static void on_ended(void *userdata, uint32_t job)
+{
+        n_ended++;
+}
+
+/* Another driver, of which nobody knows yet who uses the device through it. */
+static void rebind(const char *driver)
+{
+        world_bind(&world, A, driver);
+        device_forget_use(world_find(&world, A));
+}
+
+/* Those for holders and those for owners do not wait for each other. */
+START_TEST(what_was_seen_before_the_driver_came_tells_nothing)
+{
+        const ScansListener listener = {.ended = on_ended};
+
+        n_ended = 0;
+        scans_set_listener(scans, &listener);
+        script("gate", A);
+        survey_hint(survey, &world_find(&world, A)->facts.address, true);
+        while (said("begin") < 2)
+                ck_assert_int_ge(sd_event_run(event, 10000), 0);
+        rebind("pciback");
+        open_gate(A);
+        while (n_ended < 2)
+                ck_assert_int_ge(sd_event_run(event, UINT64_MAX), 0);
+        ck_assert(!world_find(&world, A)->use.known);
+        ck_assert_uint_eq(world_find(&world, A)->use.n_holders, 0);
+        scans_set_listener(scans, NULL);
+}
+END_TEST
+
+START_TEST(who_asked_before_the_driver_came_is_told_of_it)
+{
+        Asked asked = {};
+
+        script("gate", A);
+        ck_assert_int_gt(ask(&asked, A), 0);
+        settle();
+        await("begin");
+        rebind("pciback");
+        open_gate(A);
+        until_answered(&asked);
+        ck_assert_int_eq(asked.error, 0);
+        ck_assert_uint_eq(asked.n_answers, 1);
+        ck_assert(world_find(&world, A)->use.known);
+        ck_assert_uint_eq(said("begin"), 2);
+}
+END_TEST
+
+static unsigned n_rebound;
+
+static void rebind_under_it(void *userdata, uint32_t job, const WorkerMember *members, size_t n)
+{
+        rebind(n_rebound++ % 2 == 0 ? "igb" : "e1000e");
+}
+
+START_TEST(drivers_that_change_at_every_look_have_an_end)
+{
+        const ScansListener listener = {.begun = rebind_under_it};
+        Asked asked = {};
+
+        n_rebound = 0;
+        scans_set_listener(scans, &listener);
+        ck_assert_int_gt(ask(&asked, A), 0);
+        until_answered(&asked);
+        ck_assert(!world_find(&world, A)->use.known);
+        ck_assert_uint_eq(n_rebound, 4);
+        scans_set_listener(scans, NULL);
+}
+END_TEST
+
+START_TEST(an_older_look_does_not_hide_a_newer_one)
+{
+        Device *device = world_find(&world, A);
+        uint64_t older = registry_begin_look(world.registry), newer = registry_begin_look(world.registry);
+
+        ck_assert(device_take_look(device, newer));
+        ck_assert(!device_take_look(device, older));
+        ck_assert(device_take_look(device, registry_begin_look(world.registry)));
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("survey");
@@ -265,6 +353,10 @@ int main(void)
         tcase_add_test(tcase, answers_cancel_other_questions);
         tcase_add_loop_test(tcase, what_was_read_for_a_plan_is_read_again, 0, 2);
         tcase_add_test(tcase, news_cancel_their_own_question);
+        tcase_add_test(tcase, what_was_seen_before_the_driver_came_tells_nothing);
+        tcase_add_test(tcase, who_asked_before_the_driver_came_is_told_of_it);
+        tcase_add_test(tcase, drivers_that_change_at_every_look_have_an_end);
+        tcase_add_test(tcase, an_older_look_does_not_hide_a_newer_one);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);
 }

@@ -82,6 +82,14 @@ int device_set_use(Device *device, const WorkerScan *scan)
         return is_news;
 }
 
+bool device_take_look(Device *device, uint64_t look)
+{
+        if (look < device->look)
+                return false;
+        device->look = look;
+        return true;
+}
+
 bool device_is_in_use(const Device *device)
 {
         /* Whoever has looked has counted too, and later than the count was read for a plan. */

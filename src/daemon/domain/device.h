@@ -113,6 +113,7 @@ struct Device {
         char owner[WORKER_OWNER_MAX]; /* named by a udev rule, or the user of the active seat; empty: nobody
                                        */
         uint64_t generation;
+        uint64_t look; /* the last one taken, or from when its driver changed; see device_take_look() */
         ErrorState error_state;
         LastReset last_reset;
 
@@ -148,6 +149,11 @@ struct Device {
  * which its use is unknown. */
 int device_set_use(Device *device, const WorkerScan *scan);
 void device_forget_use(Device *device);
+
+/* True if what a look with this number (registry_begin_look()) found out, or that it failed, is to be taken
+ * over. Looks overtake each other, and what an older one saw is not what a newer one saw, nor is it about a
+ * driver that was bound after it began: then false. */
+bool device_take_look(Device *device, uint64_t look);
 
 /* True if somebody or something uses the device, as far as is known: holders, a VFIO user, or a confidential
  * guest. A bound driver alone is no use. */

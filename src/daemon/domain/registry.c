@@ -26,6 +26,7 @@ struct Registry {
         size_t n_orphans;
         uint64_t last_generation;
         uint64_t scan;
+        uint64_t last_look;
         RegistryListener listener;
         Edge *edges; /* each of them once */
         size_t n_edges;
@@ -214,6 +215,11 @@ static bool is_same_device(const DeviceFacts *a, const DeviceFacts *b)
                (!a->has_parent || pci_address_equal(&a->parent, &b->parent));
 }
 
+uint64_t registry_begin_look(Registry *registry)
+{
+        return ++registry->last_look;
+}
+
 /* Takes over what may change during a device's life. Returns what did. */
 static unsigned update(Registry *registry, Device *device, const DeviceFacts *facts)
 {
@@ -226,6 +232,8 @@ static unsigned update(Registry *registry, Device *device, const DeviceFacts *fa
                 changes |= DEVICE_CHANGED_DRIVER;
                 /* Other nodes, other interfaces: what was found says nothing about them. */
                 device_forget_use(device);
+                /* And what a look that has begun will find may be about the driver before. */
+                device->look = registry_begin_look(registry);
         }
         if (strcmp(device->facts.iommu_group, facts->iommu_group) != 0)
                 changes |= DEVICE_CHANGED_IOMMU_GROUP;

@@ -65,6 +65,10 @@ int registry_add_edge(Registry *registry, const PciAddress *a, const PciAddress 
 /* The next device that an edge ties to this one; `*cursor` starts at 0. NULL at the end. */
 Device *registry_next_edge(const Registry *registry, const Device *device, size_t *cursor);
 
+/* Numbers a look at who uses devices, before it begins: a higher number than all that were given before, and
+ * than those of all changes of driver until now (device_take_look()). */
+uint64_t registry_begin_look(Registry *registry);
+
 /* The rules that hold from now on, which are taken over. `kernel`: the release that
  * uname() reports, which some of them look at. */
 void registry_set_policy(Registry *registry, Policy *policy, const char *kernel);

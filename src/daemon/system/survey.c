@@ -4,6 +4,10 @@
  * A question is split into as many queries as it takes and answered after the last of them. Hints are
  * gathered until the loop has nothing else to do, so that a card with hundreds of functions is one scan and
  * not hundreds.
+ *
+ * Each question is a look with a number of its own: an answer that is older than what is known of a device,
+ * or than its driver, is not taken over. Where it leaves the use of a device unknown to somebody who waits,
+ * the question is asked again, a few times: drivers do not change for long.
  */
 
 #include "daemon/system/survey.h"
@@ -18,6 +22,9 @@
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
+
+/* After so many the use of a device whose driver changes all the time stays unknown. */
+#define REPEATS_MAX 3U
 
 typedef struct Hint {
         uint64_t key; /* pci_address_key() */
@@ -45,7 +52,9 @@ typedef struct Part {
 
 struct SurveyQuestion {
         Survey *survey;
+        uint64_t look; /* registry_begin_look(), before its queries */
         bool owners;
+        unsigned n_repeats;
         int error;
         SurveyHandler handler; /* NULL: nobody waits for the answer any more */
         void *userdata;
@@ -54,14 +63,21 @@ struct SurveyQuestion {
         SurveyQuestion *prev, *next;
 };
 
-static void question_free(SurveyQuestion *question)
+static void drop_parts(SurveyQuestion *question)
 {
-        DL_DELETE(question->survey->questions, question);
         for (size_t i = 0; i < question->n_parts; i++) {
                 scan_query_cancel(question->parts[i].query);
                 free(question->parts[i].targets);
         }
         free(question->parts);
+        question->parts = NULL;
+        question->n_parts = question->n_open = 0;
+}
+
+static void question_free(SurveyQuestion *question)
+{
+        DL_DELETE(question->survey->questions, question);
+        drop_parts(question);
         free(question);
 }
 
@@ -78,14 +94,27 @@ static void take_owner(Registry *registry, Device *device, const WorkerScan *sca
         }
 }
 
-/* Takes over what was found out about one device; without a scan nothing is known of it. */
-static void apply(const Survey *survey, const ScanTarget *target, const WorkerScan *scan, bool owners)
+static Device *find_target(const Survey *survey, const ScanTarget *target)
 {
         Device *device = registry_find(survey->registry, &target->address);
+
+        return device && device->facts.inode == target->inode ? device : NULL;
+}
+
+/* Takes over what was found out about one device; without a scan nothing is known of it. */
+static void apply(const SurveyQuestion *question, const ScanTarget *target, const WorkerScan *scan)
+{
+        const Survey *survey = question->survey;
+        Device *device = find_target(survey, target);
         bool was_in_use;
         int news = 1;
 
-        if (!device || device->facts.inode != target->inode)
+        if (!device)
+                return;
+        /* Another driver makes nobody else its owner. */
+        if (scan && question->owners)
+                take_owner(survey->registry, device, scan);
+        if (!device_take_look(device, question->look))
                 return;
         was_in_use = device_is_in_use(device);
         /* Whether VFIO has it open is told by its live facts as well, and what they were is old. */
@@ -94,29 +123,10 @@ static void apply(const Survey *survey, const ScanTarget *target, const WorkerSc
                 device_forget_use(device);
         else
                 news = device_set_use(device, scan);
-        if (scan && owners)
-                take_owner(survey->registry, device, scan);
         if (scan && survey->listener.looked)
                 survey->listener.looked(survey->listener.userdata, device, scan);
         if (news != 0 || device_is_in_use(device) != was_in_use)
                 registry_notify(survey->registry, device, DEVICE_CHANGED_USE);
-}
-
-static void on_scan(void *userdata, const WorkerScan *scan, int error)
-{
-        Part *part = userdata;
-        SurveyQuestion *question = part->question;
-
-        part->query = NULL;
-        for (size_t i = 0; i < part->n_targets; i++)
-                apply(question->survey, &part->targets[i], scan, question->owners);
-        if (error < 0)
-                question->error = error;
-        if (--question->n_open > 0)
-                return;
-        if (question->handler)
-                question->handler(question->userdata, question->error);
-        question_free(question);
 }
 
 static ScanTarget target_of(const Device *device)
@@ -154,6 +164,85 @@ static int divide(SurveyQuestion *question, Device **devices, size_t n)
         return 0;
 }
 
+static void on_scan(void *userdata, const WorkerScan *scan, int error);
+
+/* Asks for as many scans as it takes. The number of them, or a negative errno. */
+static int send_out(SurveyQuestion *question, Device **devices, size_t n)
+{
+        int r;
+
+        question->look = registry_begin_look(question->survey->registry);
+        r = divide(question, devices, n);
+        for (size_t i = 0; i < question->n_parts && r >= 0; i++) {
+                Part *part = &question->parts[i];
+
+                r = scans_query(question->survey->scans, part->targets, part->n_targets, question->owners,
+                                on_scan, part, &part->query);
+                if (r >= 0)
+                        question->n_open++;
+        }
+        return r < 0 ? r : (int) question->n_open;
+}
+
+/* Those of which the answers tell nothing because they are about another driver. */
+static int find_missed(const SurveyQuestion *question, Device ***ret, size_t *ret_n)
+{
+        Device **missed = calloc(question->n_parts * WORKER_MEMBERS_MAX, sizeof(Device *));
+        size_t n = 0;
+
+        if (!missed)
+                return -ENOMEM;
+        for (size_t i = 0; i < question->n_parts; i++)
+                for (size_t k = 0; k < question->parts[i].n_targets; k++) {
+                        Device *device = find_target(question->survey, &question->parts[i].targets[k]);
+
+                        if (device && device->look > question->look && !device->use.known)
+                                missed[n++] = device;
+                }
+        *ret = missed;
+        *ret_n = n;
+        return 0;
+}
+
+/* True if it goes on. */
+static bool ask_again(SurveyQuestion *question)
+{
+        _cleanup_free_ Device **missed = NULL;
+        size_t n;
+        int r;
+
+        if (!question->handler || question->error < 0 || question->n_repeats == REPEATS_MAX)
+                return false;
+        r = find_missed(question, &missed, &n);
+        if (r >= 0 && n > 0) {
+                question->n_repeats++;
+                drop_parts(question);
+                r = send_out(question, missed, n);
+        }
+        if (r < 0) {
+                drop_parts(question);
+                question->error = r;
+        }
+        return question->n_open > 0;
+}
+
+static void on_scan(void *userdata, const WorkerScan *scan, int error)
+{
+        Part *part = userdata;
+        SurveyQuestion *question = part->question;
+
+        part->query = NULL;
+        for (size_t i = 0; i < part->n_targets; i++)
+                apply(question, &part->targets[i], scan);
+        if (error < 0)
+                question->error = error;
+        if (--question->n_open > 0 || ask_again(question))
+                return;
+        if (question->handler)
+                question->handler(question->userdata, question->error);
+        question_free(question);
+}
+
 static int ask(Survey *survey, Device **devices, size_t n, bool owners, SurveyHandler handler,
                void *userdata, SurveyQuestion **ret)
 {
@@ -168,18 +257,10 @@ static int ask(Survey *survey, Device **devices, size_t n, bool owners, SurveyHa
         question->userdata = userdata;
         DL_APPEND(survey->questions, question);
 
-        r = divide(question, devices, n);
-        for (size_t i = 0; i < question->n_parts && r >= 0; i++) {
-                Part *part = &question->parts[i];
-
-                r = scans_query(survey->scans, part->targets, part->n_targets, owners, on_scan, part,
-                                &part->query);
-                if (r >= 0)
-                        question->n_open++;
-        }
-        if (r < 0 || question->n_open == 0) {
+        r = send_out(question, devices, n);
+        if (r <= 0) {
                 question_free(question);
-                return r < 0 ? r : 0;
+                return r;
         }
         if (ret)
                 *ret = question;
