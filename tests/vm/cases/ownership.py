@@ -69,7 +69,9 @@ def hidden_use(bed: Bed) -> None:
     inside.kill()
     inside.wait(10)
 
-    bed.guest.run("mkswap -q /dev/nvme0n1 && swapon /dev/nvme0n1", timeout=30, check=True)
+    # A namespace outlives its last process for a moment, and the look that its end brings about has the disk for another.
+    bed.guest.run("until mkswap -q /dev/nvme0n1; do sleep 0.2; done; until swapon /dev/nvme0n1; do sleep 0.2; done", timeout=30,
+                  check=True)
     refused_for(root, address, "swap", "nvme0n1", in_use=True)
     bed.guest.run("swapoff /dev/nvme0n1", timeout=30, check=True)
     assert trace.writes() == [], trace.events()
