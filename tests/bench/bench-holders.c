@@ -155,8 +155,9 @@ static uint64_t scan(const char *request)
         _cleanup_free_ char *said = NULL;
         uint64_t usec = run(argv, request, &said);
 
-        ck_assert_msg(count(said, "\"kind\":\"process\"") == USERS && count(said, NODE "\"}") == USERS, "%s",
-                      said);
+        ck_assert_msg(count(said, "\"kind\":\"process\"") == USERS &&
+                              count(said, "\"what\":\"" NODE "\"") == USERS,
+                      "%s", said);
         return usec;
 }
 
