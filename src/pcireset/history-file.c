@@ -16,26 +16,11 @@
 #include "pcireset/error-text.h"
 #include "pcireset/history.h"
 #include "pcireset/text.h"
+#include "shared/write-all.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 /* What the daemon takes at once. */
 #define IMPORT_MAX (16U * 1024U * 1024U)
-
-/* Writes all of it. 0 or a negative errno. */
-static int write_all(int fd, const char *data, size_t size)
-{
-        while (size > 0) {
-                ssize_t n = write(fd, data, size);
-
-                if (n < 0 && errno != EINTR)
-                        return -errno;
-                if (n > 0) {
-                        data += n;
-                        size -= (size_t) n;
-                }
-        }
-        return 0;
-}
 
 /* At most `max` bytes; -EFBIG if there are more. */
 static int copy_file(int from, int to, size_t max)

@@ -387,3 +387,46 @@ int json_text_format(json_object *object, size_t max, char **ret)
         *ret = line;
         return 0;
 }
+
+/* Arrays */
+
+int json_array_write(const void *elements, size_t n, size_t size, JsonWriteElement write, json_object **ret)
+{
+        _cleanup_json_ json_object *array = json_object_new_array();
+        json_object *object;
+        int r;
+
+        if (!array)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                r = write((const char *) elements + i * size, &object);
+                if (r < 0)
+                        return r;
+                if (json_object_array_add(array, object) < 0) {
+                        json_object_put(object);
+                        return -ENOMEM;
+                }
+        }
+        *ret = steal_pointer(array);
+        return 0;
+}
+
+int json_array_read(json_object *array, size_t size, JsonReadElement read, void **ret, size_t *ret_n)
+{
+        size_t n = json_object_array_length(array);
+        int r;
+
+        *ret_n = n;
+        *ret = NULL;
+        if (n == 0)
+                return 0;
+        *ret = calloc(n, size);
+        if (!*ret)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                r = read(json_object_array_get_idx(array, i), (char *) *ret + i * size);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}

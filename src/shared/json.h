@@ -110,3 +110,14 @@ void json_writer_done(JsonWriter *writer);
 /* The object as one line with its newline, in a new string. 0, -ENOMEM, or -EMSGSIZE if it is longer than
  * `max` bytes (newline included, NUL not). */
 int json_text_format(json_object *object, size_t max, char **ret);
+
+/* A new array of what `write` makes of `n` elements, which are `size` bytes each, at `elements`. 0 or what
+ * `write` returned, -ENOMEM. */
+typedef int (*JsonWriteElement)(const void *element, json_object **ret);
+int json_array_write(const void *elements, size_t n, size_t size, JsonWriteElement write, json_object **ret);
+
+/* The elements of an array, each as `read` takes it, in one allocation that the caller frees; NULL for an
+ * empty one. After a failure, which is what `read` returned or -ENOMEM, it is set too: what was read so
+ * far, the rest zero. */
+typedef int (*JsonReadElement)(json_object *object, void *ret);
+int json_array_read(json_object *array, size_t size, JsonReadElement read, void **ret, size_t *ret_n);

@@ -33,7 +33,7 @@ static const char *const verdict_names[] = {
         [VERDICT_DEAD] = "dead",
 };
 
-static const char *const check_result_names[] = {
+const char *const check_result_names[CHECK_RESULTS] = {
         [CHECK_OK] = "ok",
         [CHECK_FAILED] = "failed",
         [CHECK_SKIPPED] = "skipped",
@@ -99,48 +99,6 @@ WorkerResult *worker_result_free(WorkerResult *result)
 
 DEFINE_CLEANUP(WorkerRequest *, worker_request_free);
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
-int worker_array_write(const void *elements, size_t n, size_t size, WorkerWriteElement write,
-                       json_object **ret)
-{
-        _cleanup_json_ json_object *array = json_object_new_array();
-        json_object *object;
-        int r;
-
-        if (!array)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                r = write((const char *) elements + i * size, &object);
-                if (r < 0)
-                        return r;
-                if (json_object_array_add(array, object) < 0) {
-                        json_object_put(object);
-                        return -ENOMEM;
-                }
-        }
-        *ret = steal_pointer(array);
-        return 0;
-}
-
-int worker_array_read(json_object *array, size_t size, WorkerReadElement read, void **ret, size_t *ret_n)
-{
-        size_t n = json_object_array_length(array);
-        int r;
-
-        *ret_n = n;
-        *ret = NULL;
-        if (n == 0)
-                return 0;
-        *ret = calloc(n, size);
-        if (!*ret)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                r = read(json_object_array_get_idx(array, i), (char *) *ret + i * size);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 static void write_address(JsonWriter *writer, const char *key, const PciAddress *address)
 {
         char text[PCI_ADDRESS_STRING_MAX];
@@ -267,8 +225,8 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
         if (request->operation == WORKER_ORDER)
                 json_write_text(&writer, "list", reset_method_list_format(&request->list, list));
 
-        r = worker_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
-                               &object);
+        r = json_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
+                             &object);
         if (r < 0)
                 return r;
         json_write_value(&writer, "members", object);
@@ -334,7 +292,7 @@ int worker_request_read(json_object *object, WorkerRequest **ret)
         r = read_request_fields(object, request, &members, &bridge);
         if (r < 0)
                 return r;
-        r = worker_array_read(members, sizeof(WorkerMember), read_member, &array, &request->n_members);
+        r = json_array_read(members, sizeof(WorkerMember), read_member, &array, &request->n_members);
         request->members = array;
         if (r < 0)
                 return r;
@@ -373,8 +331,7 @@ int worker_check_read(json_object *object, void *element)
         json_read_text_to(&reader, "check", ret->check, sizeof(ret->check));
         if (!reset_method_name_is_valid(ret->check))
                 json_reader_fail(&reader, "check");
-        ret->result = (CheckResult) json_read_choice(&reader, "result", check_result_names,
-                                                     ELEMENTSOF(check_result_names));
+        ret->result = (CheckResult) json_read_choice(&reader, "result", check_result_names, CHECK_RESULTS);
         json_read_text_to(&reader, "before", ret->before, sizeof(ret->before));
         json_read_text_to(&reader, "after", ret->after, sizeof(ret->after));
 
@@ -415,11 +372,12 @@ int worker_result_write(const WorkerResult *result, json_object **ret)
         json_write_unsigned(&writer, "finished_usec", result->finished_usec);
         json_write_text(&writer, "message", result->message);
         json_write_text(&writer, "firmware", result->firmware);
-        r = worker_array_write(result->checks, result->n_checks, sizeof(WorkerCheck), worker_check_write, &array);
+        r = json_array_write(result->checks, result->n_checks, sizeof(WorkerCheck), worker_check_write,
+                             &array);
         if (r < 0)
                 return r;
         json_write_value(&writer, "checks", array);
-        r = worker_array_write(result->holders, result->n_holders, sizeof(Holder), write_holder, &array);
+        r = json_array_write(result->holders, result->n_holders, sizeof(Holder), write_holder, &array);
         if (r < 0)
                 return r;
         json_write_value(&writer, "holders", array);
@@ -464,11 +422,11 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         r = json_reader_finish(&reader);
         if (r < 0)
                 return r;
-        r = worker_array_read(checks, sizeof(WorkerCheck), worker_check_read, &array, &result->n_checks);
+        r = json_array_read(checks, sizeof(WorkerCheck), worker_check_read, &array, &result->n_checks);
         result->checks = array;
         if (r < 0)
                 return r;
-        r = worker_array_read(holders, sizeof(Holder), read_holder, &array, &result->n_holders);
+        r = json_array_read(holders, sizeof(Holder), read_holder, &array, &result->n_holders);
         result->holders = array;
         if (r < 0)
                 return r;

@@ -64,7 +64,7 @@ static int write_use(const void *element, json_object **ret)
                 json_write_unsigned(&writer, "vfio_uid", use->vfio_uid);
         else
                 json_write_null(&writer, "vfio_uid");
-        r = worker_array_write(use->nodes, use->n_nodes, WORKER_NODE_MAX, write_node, &nodes);
+        r = json_array_write(use->nodes, use->n_nodes, WORKER_NODE_MAX, write_node, &nodes);
         if (r < 0)
                 return r;
         json_write_value(&writer, "nodes", nodes);
@@ -94,7 +94,7 @@ static int read_use(json_object *object, void *element)
         r = json_reader_finish(&reader);
         if (r < 0)
                 return r;
-        r = worker_array_read(nodes, WORKER_NODE_MAX, read_node, &array, &use->n_nodes);
+        r = json_array_read(nodes, WORKER_NODE_MAX, read_node, &array, &use->n_nodes);
         use->nodes = array;
         return r;
 }
@@ -118,11 +118,11 @@ int worker_scan_write(const WorkerScan *scan, json_object **ret)
         json_write_text(&writer, "event", "scan");
         json_write_unsigned(&writer, "errno", (uint64_t) scan->error);
         json_write_text(&writer, "message", scan->message);
-        r = worker_array_write(scan->uses, scan->n_uses, sizeof(WorkerUse), write_use, &array);
+        r = json_array_write(scan->uses, scan->n_uses, sizeof(WorkerUse), write_use, &array);
         if (r < 0)
                 return r;
         json_write_value(&writer, "uses", array);
-        r = worker_array_write(scan->holders, scan->n_holders, sizeof(Holder), write_holder, &array);
+        r = json_array_write(scan->holders, scan->n_holders, sizeof(Holder), write_holder, &array);
         if (r < 0)
                 return r;
         json_write_value(&writer, "holders", array);
@@ -151,11 +151,11 @@ int worker_scan_read(json_object *object, WorkerScan **ret)
         r = json_reader_finish(&reader);
         if (r < 0)
                 return r;
-        r = worker_array_read(uses, sizeof(WorkerUse), read_use, &array, &scan->n_uses);
+        r = json_array_read(uses, sizeof(WorkerUse), read_use, &array, &scan->n_uses);
         scan->uses = array;
         if (r < 0)
                 return r;
-        r = worker_array_read(holders, sizeof(Holder), read_holder, &array, &scan->n_holders);
+        r = json_array_read(holders, sizeof(Holder), read_holder, &array, &scan->n_holders);
         scan->holders = array;
         if (r < 0)
                 return r;

@@ -16,16 +16,10 @@ int worker_request_read(json_object *object, WorkerRequest **ret);
 int worker_result_write(const WorkerResult *result, json_object **ret);
 int worker_result_read(json_object *object, WorkerResult **ret);
 
-/* One WorkerCheck, as worker_array_write() and worker_array_read() want them. */
+/* The words for a CheckResult, for json_read_choice(). */
+#define CHECK_RESULTS 3U
+extern const char *const check_result_names[CHECK_RESULTS];
+
+/* One WorkerCheck, as json_array_write() and json_array_read() want them. */
 int worker_check_write(const void *element, json_object **ret);
 int worker_check_read(json_object *object, void *element);
-
-/* An array of `n` objects that `write` makes of the elements, which are `size` bytes each, at `elements`. */
-typedef int (*WorkerWriteElement)(const void *element, json_object **ret);
-int worker_array_write(const void *elements, size_t n, size_t size, WorkerWriteElement write,
-                       json_object **ret);
-
-/* The elements of an array, in one allocation that the caller frees; NULL for an empty one. After a failure
- * it is set too: what was read so far. */
-typedef int (*WorkerReadElement)(json_object *object, void *ret);
-int worker_array_read(json_object *array, size_t size, WorkerReadElement read, void **ret, size_t *ret_n);

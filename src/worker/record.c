@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #include "shared/cleanup.h"
+#include "shared/write-all.h"
 #include "worker/clock.h"
 
 #define NAME_MAX_LENGTH 32U
@@ -89,23 +90,6 @@ static int lock(int directory_fd, uint32_t job, int *ret)
         }
 }
 
-static int write_all(int fd, const char *text)
-{
-        size_t left = strlen(text);
-
-        while (left > 0) {
-                ssize_t n = write(fd, text, left);
-
-                if (n < 0 && errno != EINTR)
-                        return -errno;
-                if (n > 0) {
-                        text += n;
-                        left -= (size_t) n;
-                }
-        }
-        return 0;
-}
-
 static int replace_file(const Record *record, const char *text)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -120,7 +104,7 @@ static int replace_file(const Record *record, const char *text)
         if (fd < 0)
                 return -errno;
 
-        r = write_all(fd, text);
+        r = write_all(fd, text, strlen(text));
         if (r >= 0 &&
             renameat(record->directory_fd, record->temporary_name, record->directory_fd, record->name) < 0)
                 r = -errno;

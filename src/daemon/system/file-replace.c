@@ -14,8 +14,7 @@
 #include <sys/stat.h>
 
 #include "shared/cleanup.h"
-
-#define SUFFIX ".new"
+#include "shared/write-all.h"
 
 static int open_folder(const char *path, const char **ret_name)
 {
@@ -34,21 +33,6 @@ static int open_folder(const char *path, const char **ret_name)
         return fd < 0 ? -errno : fd;
 }
 
-static int write_all(int fd, const char *text, size_t length)
-{
-        while (length > 0) {
-                ssize_t n = write(fd, text, length);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                text += n;
-                length -= (size_t) n;
-        }
-        return 0;
-}
-
 /* Some file systems tell only at the end that there was no room. */
 static int write_beside(int folder, const char *name, const char *text, size_t length)
 {
@@ -64,12 +48,12 @@ static int write_beside(int folder, const char *name, const char *text, size_t l
         return r;
 }
 
-static int replace(int folder, const char *name, const char *text, size_t length)
+int file_replace_at(int folder, const char *name, const char *text, size_t length)
 {
         _cleanup_free_ char *beside = NULL;
         int r;
 
-        if (asprintf(&beside, "%s" SUFFIX, name) < 0) {
+        if (asprintf(&beside, "%s" FILE_REPLACE_SUFFIX, name) < 0) {
                 beside = NULL;
                 return -ENOMEM;
         }
@@ -91,7 +75,7 @@ int file_replace(const char *path, const char *text, size_t length)
         if (folder < 0)
                 return folder;
         if (text)
-                r = replace(folder, name, text, length);
+                r = file_replace_at(folder, name, text, length);
         else
                 r = unlinkat(folder, name, 0) < 0 && errno != ENOENT ? -errno : 0;
         if (r >= 0 && fsync(folder) < 0)

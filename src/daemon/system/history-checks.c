@@ -23,7 +23,7 @@ static int format_some(const WorkerCheck *checks, size_t n, char **ret)
         const char *text;
         int r;
 
-        r = worker_array_write(checks, n, sizeof(WorkerCheck), worker_check_write, &array);
+        r = json_array_write(checks, n, sizeof(WorkerCheck), worker_check_write, &array);
         if (r < 0)
                 return r;
         text = json_object_to_json_string_ext(array,
@@ -83,7 +83,7 @@ int history_checks_read(json_object *array, WorkerCheck **ret, size_t *ret_n)
 {
         void *checks = NULL;
         size_t n = 0;
-        int r = worker_array_read(array, sizeof(WorkerCheck), worker_check_read, &checks, &n);
+        int r = json_array_read(array, sizeof(WorkerCheck), worker_check_read, &checks, &n);
 
         if (r < 0) {
                 free(checks);

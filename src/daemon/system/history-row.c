@@ -220,7 +220,7 @@ static void write_checks(JsonWriter *writer, const HistoryRow *row)
         /* What cannot be understood is nobody's business elsewhere. */
         if (history_checks_parse(row->checks, &checks, &n) == -ENOMEM && writer->error == 0)
                 writer->error = -ENOMEM;
-        (void) worker_array_write(checks, n, sizeof(WorkerCheck), worker_check_write, &array);
+        (void) json_array_write(checks, n, sizeof(WorkerCheck), worker_check_write, &array);
         json_write_value(writer, "checks", array);
 }
 

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "shared/json.h"
+#include "shared/write-all.h"
 
 #define FORMAT     "pciresetd-history"
 #define VERSION    1U
@@ -27,22 +28,12 @@
 
 static int write_text(StoreExport *export, const char *text)
 {
-        size_t left = strlen(text);
+        size_t length = strlen(text);
 
-        if (export->n_bytes + left > HISTORY_EXPORT_MAX)
+        if (export->n_bytes + length > HISTORY_EXPORT_MAX)
                 return -EFBIG;
-        export->n_bytes += left;
-        while (left > 0) {
-                ssize_t n = write(export->fd, text, left);
-
-                if (n < 0 && errno != EINTR)
-                        return -errno;
-                if (n > 0) {
-                        text += n;
-                        left -= (size_t) n;
-                }
-        }
-        return 0;
+        export->n_bytes += length;
+        return write_all(export->fd, text, length);
 }
 
 static int begin_export(StoreExport *export)

@@ -48,8 +48,9 @@ static bool is_valid(const ClaimRecord *record)
         return true;
 }
 
-static int write_device(const ClaimDevice *device, json_object **ret)
+static int write_device(const void *element, json_object **ret)
 {
+        const ClaimDevice *device = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
         char address[PCI_ADDRESS_STRING_MAX];
 
@@ -59,27 +60,6 @@ static int write_device(const ClaimDevice *device, json_object **ret)
         json_write_unsigned(&writer, "subsystem_vendor", device->subsystem_vendor);
         json_write_unsigned(&writer, "subsystem_device", device->subsystem_device);
         return json_writer_finish(&writer, ret);
-}
-
-static int write_devices(const ClaimRecord *record, json_object **ret)
-{
-        _cleanup_json_ json_object *array = json_object_new_array();
-        json_object *object;
-        int r;
-
-        if (!array)
-                return -ENOMEM;
-        for (size_t i = 0; i < record->n_devices; i++) {
-                r = write_device(&record->devices[i], &object);
-                if (r < 0)
-                        return r;
-                if (json_object_array_add(array, object) < 0) {
-                        json_object_put(object);
-                        return -ENOMEM;
-                }
-        }
-        *ret = steal_pointer(array);
-        return 0;
 }
 
 int lease_record_format(const ClaimRecord *record, char **ret)
@@ -98,7 +78,8 @@ int lease_record_format(const ClaimRecord *record, char **ret)
         json_write_text(&writer, "who", record->who);
         json_write_text(&writer, "why", record->why);
         json_write_unsigned(&writer, "since", record->since);
-        r = write_devices(record, &devices);
+        r = json_array_write(record->devices, record->n_devices, sizeof(ClaimDevice), write_device,
+                             &devices);
         if (r < 0)
                 return r;
         json_write_value(&writer, "devices", devices);
@@ -108,8 +89,9 @@ int lease_record_format(const ClaimRecord *record, char **ret)
         return json_text_format(object, LEASE_RECORD_MAX, ret);
 }
 
-static int read_device(json_object *object, ClaimDevice *device)
+static int read_device(json_object *object, void *element)
 {
+        ClaimDevice *device = element;
         JsonReader reader = json_reader_begin(object);
         const char *text = json_read_text(&reader, "address", PCI_ADDRESS_STRING_MAX);
 
@@ -122,28 +104,13 @@ static int read_device(json_object *object, ClaimDevice *device)
         return json_reader_finish(&reader);
 }
 
-static int read_devices(json_object *array, ClaimRecord *record)
-{
-        size_t n = json_object_array_length(array);
-        int r = 0;
-
-        if (n == 0)
-                return 0;
-        record->devices = calloc(n, sizeof(ClaimDevice));
-        if (!record->devices)
-                return -ENOMEM;
-        record->n_devices = n;
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = read_device(json_object_array_get_idx(array, i), &record->devices[i]);
-        return r;
-}
-
 int lease_record_parse(const char *text, size_t length, ClaimRecord **ret)
 {
         _cleanup_(cleanup_lease_record_free) ClaimRecord *record = calloc(1, sizeof(ClaimRecord));
         _cleanup_json_ json_object *object = NULL;
         json_object *devices;
         JsonReader reader;
+        void *array;
         int r;
 
         if (!record)
@@ -163,8 +130,10 @@ int lease_record_parse(const char *text, size_t length, ClaimRecord **ret)
         record->since = json_read_unsigned(&reader, "since", 0, UINT64_MAX - 1);
         devices = json_read_array(&reader, "devices", 0, CLAIM_DEVICES_MAX);
         r = json_reader_finish(&reader);
-        if (r >= 0)
-                r = read_devices(devices, record);
+        if (r < 0)
+                return r;
+        r = json_array_read(devices, sizeof(ClaimDevice), read_device, &array, &record->n_devices);
+        record->devices = array;
         if (r < 0)
                 return r;
         if (!is_valid(record))

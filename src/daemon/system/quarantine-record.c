@@ -9,18 +9,13 @@
 #include "shared/cleanup.h"
 #include "shared/json.h"
 #include "shared/utf8.h"
+#include "shared/worker-wire.h"
 
 #define VERSION 1U
 /* The record, its checks, a check, what is in there. */
 #define DEPTH_MAX 4U
 
 #define SUFFIX ".json"
-
-static const char *const result_names[] = {
-        [CHECK_OK] = "ok",
-        [CHECK_FAILED] = "failed",
-        [CHECK_SKIPPED] = "skipped",
-};
 
 /* ---- the name ---- */
 
@@ -77,36 +72,17 @@ int quarantine_name_parse(const char *name, QuarantineRecord *record)
 
 /* ---- the contents ---- */
 
-static int write_check(const WorkerCheck *check, json_object **ret)
+/* The device is the record's. */
+static int write_check(const void *element, json_object **ret)
 {
+        const WorkerCheck *check = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
 
         json_write_text(&writer, "check", check->check);
-        json_write_text(&writer, "result", result_names[check->result]);
+        json_write_text(&writer, "result", check_result_to_string(check->result));
         json_write_text(&writer, "before", check->before);
         json_write_text(&writer, "after", check->after);
         return json_writer_finish(&writer, ret);
-}
-
-static int write_checks(const QuarantineRecord *record, json_object **ret)
-{
-        _cleanup_json_ json_object *array = json_object_new_array();
-        json_object *object;
-        int r;
-
-        if (!array)
-                return -ENOMEM;
-        for (size_t i = 0; i < record->n_checks; i++) {
-                r = write_check(&record->checks[i], &object);
-                if (r < 0)
-                        return r;
-                if (json_object_array_add(array, object) < 0) {
-                        json_object_put(object);
-                        return -ENOMEM;
-                }
-        }
-        *ret = steal_pointer(array);
-        return 0;
 }
 
 int quarantine_record_format(const QuarantineRecord *record, char **ret)
@@ -124,7 +100,7 @@ int quarantine_record_format(const QuarantineRecord *record, char **ret)
         json_write_text(&writer, "method", record->method);
         json_write_unsigned(&writer, "uid", record->uid);
         json_write_unsigned(&writer, "since", record->since);
-        r = write_checks(record, &checks);
+        r = json_array_write(record->checks, record->n_checks, sizeof(WorkerCheck), write_check, &checks);
         if (r < 0)
                 return r;
         json_write_value(&writer, "checks", checks);
@@ -140,8 +116,7 @@ static int read_check(json_object *object, const PciAddress *device, WorkerCheck
 
         check->device = *device;
         json_read_text_to(&reader, "check", check->check, sizeof(check->check));
-        check->result = (CheckResult) json_read_choice(&reader, "result", result_names,
-                                                       ELEMENTSOF(result_names));
+        check->result = (CheckResult) json_read_choice(&reader, "result", check_result_names, CHECK_RESULTS);
         json_read_text_to(&reader, "before", check->before, sizeof(check->before));
         json_read_text_to(&reader, "after", check->after, sizeof(check->after));
         return json_reader_finish(&reader);

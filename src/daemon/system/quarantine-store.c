@@ -19,11 +19,10 @@
 #include <sys/stat.h>
 #include <utlist.h>
 
+#include "daemon/system/file-replace.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/quarantine-record.h"
 #include "shared/cleanup.h"
-
-#define NEW_SUFFIX ".new"
 
 /* One thing to do. Without a text a file is removed, without a name nothing is done. */
 struct QuarantineWait {
@@ -84,41 +83,6 @@ static int open_directory(const QuarantineStore *store)
         return fd < 0 ? -errno : fd;
 }
 
-static int write_all(int fd, const char *text)
-{
-        size_t left = strlen(text);
-
-        while (left > 0) {
-                ssize_t n = write(fd, text, left);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                text += n;
-                left -= (size_t) n;
-        }
-        return 0;
-}
-
-static int write_file(int dirfd, const char *name, const char *text)
-{
-        char new_name[QUARANTINE_NAME_MAX + sizeof(NEW_SUFFIX)];
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        (void) snprintf(new_name, sizeof(new_name), "%s" NEW_SUFFIX, name);
-        fd = openat(dirfd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return -errno;
-        r = write_all(fd, text);
-        if (r >= 0 && (fsync(fd) < 0 || renameat(dirfd, new_name, dirfd, name) < 0))
-                r = -errno;
-        if (r < 0)
-                (void) unlinkat(dirfd, new_name, 0);
-        return r;
-}
-
 static int carry_out(const QuarantineStore *store, const QuarantineWait *step)
 {
         _cleanup_close_ int dirfd = open_directory(store);
@@ -127,7 +91,7 @@ static int carry_out(const QuarantineStore *store, const QuarantineWait *step)
         if (dirfd < 0)
                 return dirfd;
         if (step->text)
-                r = write_file(dirfd, step->name, step->text);
+                r = file_replace_at(dirfd, step->name, step->text, strlen(step->text));
         else if (unlinkat(dirfd, step->name, 0) < 0 && errno != ENOENT)
                 r = -errno;
         /* The name is on the disk when the directory is. */
@@ -363,9 +327,9 @@ static int read_file(int dirfd, const char *name, QuarantineRecord *record)
 
 static bool is_leftover(const char *name)
 {
-        size_t length = strlen(name), suffix = strlen(NEW_SUFFIX);
+        size_t length = strlen(name), suffix = strlen(FILE_REPLACE_SUFFIX);
 
-        return length > suffix && strcmp(name + length - suffix, NEW_SUFFIX) == 0;
+        return length > suffix && strcmp(name + length - suffix, FILE_REPLACE_SUFFIX) == 0;
 }
 
 static int load_one(int dirfd, const char *name, QuarantineRecord *record)

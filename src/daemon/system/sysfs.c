@@ -267,7 +267,8 @@ int sysfs_refresh(Device *device)
         return 0;
 }
 
-int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[static DRIVER_NAME_MAX])
+/* The directory of this very device, or -ENODEV where another has its address. */
+static int open_this(const PciAddress *address, uint64_t inode)
 {
         _cleanup_close_ int fd = -EBADF;
         uint64_t found;
@@ -277,6 +278,15 @@ int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[sta
                 return fd;
         if (found != inode)
                 return -ENODEV;
+        return steal_fd(fd);
+}
+
+int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[static DRIVER_NAME_MAX])
+{
+        _cleanup_close_ int fd = open_this(address, inode);
+
+        if (fd < 0)
+                return fd;
         read_link_name(fd, "driver", driver, DRIVER_NAME_MAX);
         return 0;
 }
@@ -308,14 +318,10 @@ int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *addr
 
 int sysfs_pin(const PciAddress *address, uint64_t inode)
 {
-        _cleanup_close_ int fd = -EBADF;
-        uint64_t found;
+        _cleanup_close_ int fd = open_this(address, inode);
 
-        fd = open_device(address, O_PATH, &found);
         if (fd < 0)
                 return fd;
-        if (found != inode)
-                return -ENODEV;
         if (!descriptor_leaves_room(fd))
                 return -EMFILE;
         return steal_fd(fd);
