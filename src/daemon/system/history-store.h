@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The file of the history, for its thread (history-thread.c) and for nobody else: all of this may block.
+ * The file of the history, for its thread (history-work.c) and for nobody else: all of this may block.
  *
  * history-file.c opens, makes and checks the file; history-aside.c puts it aside; history-store.c adds,
  * forgets and counts rows; history-query.c finds them; history-transfer.c moves them from and to other
