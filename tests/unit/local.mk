@@ -86,7 +86,8 @@ tests_unit_test_holders_elsewhere_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_holders_elsewhere_LDFLAGS = $(holders_bed_ldflags)
 tests_unit_test_holders_elsewhere_LDADD = $(holders_bed_libs)
 
-tests_unit_test_holders_netns_SOURCES = tests/unit/test-holders-netns.c
+tests_unit_test_holders_netns_SOURCES = tests/unit/test-holders-netns.c \
+	tests/unit/fake-rtnetlink.c tests/unit/fake-rtnetlink.h
 tests_unit_test_holders_netns_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_holders_netns_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_holders_netns_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=net_links_socket
