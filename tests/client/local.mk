@@ -21,7 +21,7 @@ tests_client_json_get_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 tests_client_json_get_LDADD = $(JSON_LIBS)
 
 dist_check_SCRIPTS += tests/client/test-client.sh tests/client/test-doctor.sh tests/client/test-history.sh
-EXTRA_DIST += tests/client/claims.sh tests/client/run.sh tests/client/tap.sh
+EXTRA_DIST += tests/client/claims.sh tests/client/run.sh tests/client/session.sh tests/client/tap.sh
 EXTRA_DIST += tests/client/world.sh tests/client/doctor.json tests/client/history.json
 integration_tests += tests/client/test-client.sh tests/client/test-doctor.sh tests/client/test-history.sh
 

@@ -4,29 +4,14 @@
 # The client against the stand-in daemon, on a bus of its own. Prints TAP.
 # Run it in the build directory, or name the programs by PCIRESET, FAKE_DAEMON and JSON_GET.
 
-PCIRESET=$(realpath "${PCIRESET:-./pcireset}")
+# shellcheck source=tests/client/session.sh
+. "$(dirname "$0")/session.sh"
 FAKE_DAEMON=$(realpath "${FAKE_DAEMON:-tests/client/fake-daemon}")
-JSON_GET=$(realpath "${JSON_GET:-tests/client/json-get}")
-
-if [ -z "$CLIENT_TEST_INSIDE" ]; then
-        CLIENT_TEST_INSIDE=1 exec dbus-run-session -- bash "$0" "$@"
-fi
-export PCIRESET DBUS_SYSTEM_BUS_ADDRESS=$DBUS_SESSION_BUS_ADDRESS
-export LC_ALL=C.UTF-8 TZ=UTC TERM=xterm
-unset NO_COLOR COLUMNS FAKE_JOBS FAKE_CLAIMS PCIRESET_LEASE PCIRESET_LEASE_FD
-
-here=$(dirname "$0")
-work=$(mktemp -d)
-daemon=
-trap '[ -z "$daemon" ] || kill "$daemon"; rm -rf "$work"' EXIT
-
-# shellcheck source=tests/client/tap.sh
-. "$here/tap.sh"
 
 start_daemon() {
         : >"$work/daemon"
         "$FAKE_DAEMON" >>"$work/daemon" 2>&1 &
-        daemon=$!
+        stand_in=$!
         for _ in {1..100}; do
                 grep -q ready "$work/daemon" && return
                 sleep 0.1
@@ -35,12 +20,12 @@ start_daemon() {
         exit 1
 }
 stop_daemon() {
-        kill "$daemon" && wait "$daemon"
-        daemon=
+        kill "$stand_in" && wait "$stand_in"
+        stand_in=
 }
 daemon_died() {
-        wait "$daemon"
-        daemon=
+        wait "$stand_in"
+        stand_in=
 }
 
 test_usage() {

@@ -4,24 +4,8 @@
 # `pcireset history` against a stand-in that says what history.json says. Prints TAP.
 # Run it in the build directory, or name the programs by PCIRESET, FAKE_WORLD and JSON_GET.
 
-PCIRESET=$(realpath "${PCIRESET:-./pcireset}")
-FAKE_WORLD=$(realpath "${FAKE_WORLD:-tests/client/fake-world}")
-JSON_GET=$(realpath "${JSON_GET:-tests/client/json-get}")
-
-if [ -z "$CLIENT_TEST_INSIDE" ]; then
-        CLIENT_TEST_INSIDE=1 exec dbus-run-session -- bash "$0" "$@"
-fi
-export PCIRESET DBUS_SYSTEM_BUS_ADDRESS=$DBUS_SESSION_BUS_ADDRESS
-export LC_ALL=C.UTF-8 TZ=UTC TERM=xterm
-unset NO_COLOR COLUMNS PCIRESET_LEASE PCIRESET_LEASE_FD
-
-here=$(dirname "$0")
-work=$(mktemp -d)
-world=
-trap '[ -z "$world" ] || kill "$world"; rm -rf "$work"' EXIT
-
-# shellcheck source=tests/client/tap.sh
-. "$here/tap.sh"
+# shellcheck source=tests/client/session.sh
+. "$(dirname "$0")/session.sh"
 # shellcheck source=tests/client/world.sh
 . "$here/world.sh"
 
