@@ -219,8 +219,8 @@ static int on_methods(sd_bus_message *call)
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-/* Is `in_use` among the options that come next? */
-static bool wants_in_use(sd_bus_message *call)
+/* Is it among the options that come next? */
+static bool has_option(sd_bus_message *call, const char *name)
 {
         const char *key;
         bool found = false;
@@ -230,7 +230,7 @@ static bool wants_in_use(sd_bus_message *call)
         while (sd_bus_message_enter_container(call, 'e', "sv") > 0) {
                 if (sd_bus_message_read(call, "s", &key) < 0 || sd_bus_message_skip(call, "v") < 0)
                         return false;
-                found = found || strcmp(key, "in_use") == 0;
+                found = found || strcmp(key, name) == 0;
                 (void) sd_bus_message_exit_container(call);
         }
         return found;
@@ -249,7 +249,7 @@ static int on_plan(sd_bus_message *call)
         if (error)
                 return sd_bus_reply_method_errorf(call, get_text(error, "name"), "%s",
                                                   get_text(error, "text"));
-        plan = get(device, wants_in_use(call) ? "plan_in_use" : "plan");
+        plan = get(device, has_option(call, "in_use") ? "plan_in_use" : "plan");
         if (get(device, "plans"))
                 plan = get(get(device, "plans"), method);
         return plan ? reply_value(call, plan) : sd_bus_reply_method_return(call, "a{sv}", 0);
@@ -284,23 +284,6 @@ static int on_acquire(sd_bus_message *call)
         return r;
 }
 
-/* Has the caller given the descriptor of his lease? */
-static bool has_lease_fd(sd_bus_message *call)
-{
-        const char *key;
-        bool found = false;
-
-        if (sd_bus_message_enter_container(call, 'a', "{sv}") < 0)
-                return false;
-        while (sd_bus_message_enter_container(call, 'e', "sv") > 0) {
-                if (sd_bus_message_read(call, "s", &key) < 0 || sd_bus_message_skip(call, "v") < 0)
-                        return false;
-                found = found || strcmp(key, "lease_fd") == 0;
-                (void) sd_bus_message_exit_container(call);
-        }
-        return found;
-}
-
 static int on_reset(sd_bus_message *call)
 {
         static unsigned n_calls;
@@ -317,7 +300,7 @@ static int on_reset(sd_bus_message *call)
         if (strcmp(last, now) != 0)
                 n_calls = 0;
         memcpy(last, now, sizeof(last));
-        tell(has_lease_fd(call) ? "reset-leased" : "reset", address, method);
+        tell(has_option(call, "lease_fd") ? "reset-leased" : "reset", address, method);
         scenes = get(get(find_device(address), "resets"), method);
         if (!scenes)
                 return sd_bus_reply_method_errorf(call, BUS_NAME ".Error.InvalidMethod", "no such method");
