@@ -86,23 +86,29 @@ int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply
         return EXIT_OK;
 }
 
+int client_call_for_value(Client *client, sd_bus_message *call, json_object **ret)
+{
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r;
+
+        r = client_call(client, call, &reply);
+        if (r != EXIT_OK)
+                return r;
+        r = bus_json_read(reply, ret);
+        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+}
+
 int client_get_rows(Client *client, const char *destination, const char *path, const char *interface,
                     const char *member, json_object **ret)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         int r;
 
         r = client_new_call(client, destination, path, interface, member, false, &call);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(call, "a{sv}", 0);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
-        if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, ret);
-        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+        return r < 0 ? r : client_call_for_value(client, call, ret);
 }
 
 int client_get_device(Client *client, char **ret_path, char **ret_owner)
@@ -152,20 +158,14 @@ int client_list_devices(Client *client, json_object **ret)
 
 int client_get_properties(Client *client, const char *path, json_object **ret)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         int r;
 
         r = client_new_call(client, NULL, path, PROPERTIES_INTERFACE, "GetAll", false, &call);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(call, "s", DEVICE_INTERFACE);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
-        if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, ret);
-        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+        return r < 0 ? r : client_call_for_value(client, call, ret);
 }
 
 int client_get_methods(Client *client, json_object **ret)
@@ -192,7 +192,7 @@ int client_get_methods(Client *client, json_object **ret)
 
 int client_get_plan(Client *client, json_object **ret)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         int r;
 
         r = client_new_call(client, NULL, ROOT_PATH, MANAGER_INTERFACE, "Plan", false, &call);
@@ -205,13 +205,7 @@ int client_get_plan(Client *client, json_object **ret)
                 r = request_append(client, call);
         if (r >= 0)
                 r = sd_bus_message_close_container(call);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
-        if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, ret);
-        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+        return r < 0 ? r : client_call_for_value(client, call, ret);
 }
 
 int client_watch_signals(sd_event *event, sd_event_signal_handler_t handler, void *userdata)

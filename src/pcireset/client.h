@@ -33,6 +33,9 @@ int client_new_call(Client *client, const char *destination, const char *path, c
  * another ExitCode, reported, or a negative errno. */
 int client_call(Client *client, sd_bus_message *call, sd_bus_message **ret_reply);
 
+/* The same for an answer that is one value, which the caller puts. -EBADMSG: the answer is empty. */
+int client_call_for_value(Client *client, sd_bus_message *call, json_object **ret);
+
 /* Makes a call whose only argument is a dictionary of no options and whose answer is one value, an array of
  * dictionaries. Arguments as for client_new_call(), return as for client_call(). */
 int client_get_rows(Client *client, const char *destination, const char *path, const char *interface,

@@ -101,7 +101,7 @@ static int print_imported(const Client *client, json_object *result)
 
 static int send_file(Client *client, int fd)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         _cleanup_json_ json_object *result = NULL;
         pid_t agent;
         int r;
@@ -112,12 +112,9 @@ static int send_file(Client *client, int fd)
         if (r < 0)
                 return r;
         agent = client->ask_password ? agent_start() : 0;
-        r = client_call(client, call, &reply);
+        r = client_call_for_value(client, call, &result);
         agent_stop(agent);
-        if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, &result);
-        return r < 0 ? r : r == 0 ? -EBADMSG : print_imported(client, result);
+        return r != EXIT_OK ? r : print_imported(client, result);
 }
 
 int history_import(Client *client, const char *path)

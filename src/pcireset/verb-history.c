@@ -279,7 +279,7 @@ int history_append_filter(const Client *client, sd_bus_message *call)
 
 static int show(Client *client)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         _cleanup_json_ json_object *rows = NULL;
         int r;
 
@@ -287,12 +287,9 @@ static int show(Client *client)
         if (r >= 0)
                 r = history_append_filter(client, call);
         if (r >= 0)
-                r = client_call(client, call, &reply);
+                r = client_call_for_value(client, call, &rows);
         if (r != EXIT_OK)
                 return r;
-        r = bus_json_read(reply, &rows);
-        if (r <= 0)
-                return r < 0 ? r : -EBADMSG;
         return client->json ? json_print(stdout, rows, false) : print_rows(rows);
 }
 

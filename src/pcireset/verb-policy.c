@@ -160,20 +160,16 @@ static int print_policy(json_object *policy)
 
 static int show_device(Client *client)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         _cleanup_json_ json_object *policy = NULL;
         int r;
 
         r = client_new_call(client, NULL, ROOT_PATH, MANAGER_INTERFACE, "GetPolicy", false, &call);
         if (r >= 0)
                 r = sd_bus_message_append(call, "sa{sv}", client->address, 0);
-        if (r < 0)
-                return r;
-        r = client_call(client, call, &reply);
+        if (r >= 0)
+                r = client_call_for_value(client, call, &policy);
         if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, &policy);
-        if (r < 0)
                 return r;
         return client->json ? json_print(stdout, policy, false) : print_policy(policy);
 }

@@ -172,7 +172,7 @@ static void strip_row(json_object *row)
 
 static int call_history(Report *report, json_object **ret)
 {
-        _cleanup_message_ sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_message_ sd_bus_message *call = NULL;
         int r;
 
         r = client_new_call(report->client, NULL, ROOT_PATH, MANAGER_INTERFACE, "GetHistory", false, &call);
@@ -182,13 +182,7 @@ static int call_history(Report *report, json_object **ret)
                                           "device_id", "q",
                                           (int) json_get_unsigned(report->properties, "DeviceId"), "limit",
                                           "t", (uint64_t) HISTORY_ROWS);
-        if (r < 0)
-                return r;
-        r = client_call(report->client, call, &reply);
-        if (r != EXIT_OK)
-                return r;
-        r = bus_json_read(reply, ret);
-        return r < 0 ? r : r == 0 ? -EBADMSG : EXIT_OK;
+        return r < 0 ? r : client_call_for_value(report->client, call, ret);
 }
 
 /* Of this kind of hardware, whatever its address. */
