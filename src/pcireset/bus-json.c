@@ -302,6 +302,14 @@ int json_append(json_object *array, json_object *value)
         return 0;
 }
 
+int json_append_text(json_object *array, const char *format, va_list arguments)
+{
+        _cleanup_free_ char *text = NULL;
+
+        return vasprintf(&text, format, arguments) < 0 ? -ENOMEM
+                                                       : json_append(array, json_object_new_string(text));
+}
+
 static json_object *field(json_object *object, const char *key, json_type type)
 {
         json_object *value;

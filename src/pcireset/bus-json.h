@@ -8,6 +8,7 @@
  */
 
 #include <json-c/json.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +36,10 @@ int json_add(json_object *object, const char *key, json_object *value);
 
 /* The same for the end of an array. */
 int json_append(json_object *array, json_object *value);
+
+/* The same for a text, by format. */
+int json_append_text(json_object *array, const char *format, va_list arguments)
+        __attribute__((format(printf, 2, 0)));
 
 /* A field of an object: "" / 0 / false / NULL if it is not there or not of that type. */
 const char *json_get_string(json_object *object, const char *key);

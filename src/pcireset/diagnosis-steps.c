@@ -24,14 +24,13 @@
 
 static int __attribute__((format(printf, 2, 3))) add(json_object *list, const char *format, ...)
 {
-        _cleanup_free_ char *text = NULL;
         va_list arguments;
-        int n;
+        int r;
 
         va_start(arguments, format);
-        n = vasprintf(&text, format, arguments);
+        r = json_append_text(list, format, arguments);
         va_end(arguments);
-        return n < 0 ? -ENOMEM : json_append(list, json_object_new_string(text));
+        return r;
 }
 
 /* Kinds of holders that a code is about. */

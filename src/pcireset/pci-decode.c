@@ -30,15 +30,12 @@ typedef struct Decoder {
 
 static void __attribute__((format(printf, 2, 3))) fact(Decoder *decoder, const char *format, ...)
 {
-        _cleanup_free_ char *text = NULL;
         va_list arguments;
-        int n;
 
         va_start(arguments, format);
-        n = vasprintf(&text, format, arguments);
-        va_end(arguments);
-        if (n < 0 || json_append(decoder->facts, json_object_new_string(text)) < 0)
+        if (json_append_text(decoder->facts, format, arguments) < 0)
                 decoder->failed = true;
+        va_end(arguments);
 }
 
 typedef struct Flag {

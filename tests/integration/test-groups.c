@@ -98,16 +98,6 @@ static void expect_owner(const char *owner)
         signals_forget();
 }
 
-/* polkit says no. */
-static void expect_question(Client *client, size_t index, const char *action, const char *owner)
-{
-        _cleanup_reply_ Reply *reply = reset(client, CARD, "flr", NULL);
-
-        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
-        ck_assert_str_eq(mock_polkit_request(index)->action, action);
-        ck_assert_str_eq(mock_polkit_detail(mock_polkit_request(index), "owner"), owner);
-}
-
 /* Whose node it is can be seen by all, and it gives nobody else a right. */
 START_TEST(owner_of_the_node_is_told)
 {

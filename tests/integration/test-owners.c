@@ -82,16 +82,6 @@ static void expect_change(const char *owner)
         signals_forget();
 }
 
-/* A question about CARD, the index-th of all. polkit says no. */
-static void expect_question(Client *client, size_t index, const char *action, const char *owner)
-{
-        _cleanup_reply_ Reply *reply = reset(client, CARD, "flr", NULL);
-
-        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
-        ck_assert_str_eq(mock_polkit_request(index)->action, action);
-        ck_assert_str_eq(mock_polkit_detail(mock_polkit_request(index), "owner"), owner);
-}
-
 static void start(void)
 {
         signals_watch(observer);

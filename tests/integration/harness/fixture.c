@@ -297,6 +297,15 @@ void expect_methods_run(const char *address, const char *methods)
         ck_assert_str_eq(run, methods);
 }
 
+void expect_question(Client *client, size_t index, const char *action, const char *owner)
+{
+        _cleanup_reply_ Reply *reply = reset(client, CARD, "flr", NULL);
+
+        expect_error(reply, ERROR_ACCESS_DENIED, CARD);
+        ck_assert_str_eq(mock_polkit_request(index)->action, action);
+        ck_assert_str_eq(mock_polkit_detail(mock_polkit_request(index), "owner"), owner);
+}
+
 /* ---- programs ---- */
 
 TestProgram program_new(const char *name)

@@ -56,6 +56,9 @@ void fixture_devices(void);
 void expect_nothing_written(void);
 /* The last method call on a device ran exactly these methods, in this order, blanks between. */
 void expect_methods_run(const char *address, const char *methods);
+/* A reset of CARD by `flr` that mock_polkit_start(MOCK_POLKIT_NO) refuses: the index-th question of all is
+ * about this action, and is told this owner. */
+void expect_question(Client *client, size_t index, const char *action, const char *owner);
 
 typedef struct TestProgram {
         const char *name;
