@@ -21,6 +21,7 @@
 #include "daemon/bus/options.h"
 #include "daemon/bus/path.h"
 #include "daemon/bus/pending.h"
+#include "daemon/domain/admission.h"
 #include "daemon/domain/quarantine.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
@@ -65,108 +66,55 @@ static Device *device_at(const ClaimCall *call, size_t index)
 
 /* ---- is it possible at all? ---- */
 
-static int check_devices(const ClaimCall *call, sd_bus_error *error)
-{
-        char address[PCI_ADDRESS_STRING_MAX];
-
-        for (size_t i = 0; i < call->record.n_devices; i++)
-                if (!device_at(call, i))
-                        return sd_bus_error_setf(
-                                error, BUS_ERROR_PREFIX "DeviceGone",
-                                "%s: the device was removed, or another one has its address now. Look at "
-                                "ListDevices and ask again.",
-                                pci_address_format(&call->record.devices[i].address, address));
-        return 0;
-}
-
-static int check_conflict(const ClaimCall *call, sd_bus_error *error)
-{
-        const Device *device = is_lease(call)
-                                       ? claims_find_conflict(call->pending.bus->claims, &call->record)
-                                       : NULL;
-        char address[PCI_ADDRESS_STRING_MAX];
-
-        if (!device)
-                return 0;
-        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Leased",
-                                 "%s is in lease %s of %s (uid %u). Ask whoever has it, and try again once "
-                                 "it is released.",
-                                 pci_address_format(&device->facts.address, address),
-                                 device->lease->record.id, device->lease->record.who,
-                                 device->lease->record.uid);
-}
-
-/* Whoever has a lease has the device for himself, and nobody gets what is in doubt. */
-static int check_quarantine(const ClaimCall *call, sd_bus_error *error)
-{
-        char address[PCI_ADDRESS_STRING_MAX];
-
-        for (size_t i = 0; is_lease(call) && i < call->record.n_devices; i++) {
-                const Device *device = device_at(call, i);
-
-                if (device && device->quarantine)
-                        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Quarantined",
-                                                 "%s is in quarantine: %s. " QUARANTINE_NEXT_STEP,
-                                                 pci_address_format(&device->facts.address, address),
-                                                 device->quarantine->record.reason);
-        }
-        return 0;
-}
-
-static bool is_about(const ClaimCall *call, const Job *job)
-{
-        const ClaimRecord *record = &call->record;
-
-        for (size_t i = 0; i < record->n_devices; i++)
-                for (size_t k = 0; k < job->n_members; k++)
-                        if (pci_address_equal(&record->devices[i].address, &job->members[k].address))
-                                return true;
-        return record->n_devices == 0;
-}
-
-/* A reset that has begun cannot be stopped any more. Whoever is told that the device is his, or that nobody
- * resets it, relies on that from then on. */
-static int check_running(const ClaimCall *call, sd_bus_error *error)
-{
-        char address[PCI_ADDRESS_STRING_MAX];
-
-        if (call->record.kind == CLAIM_INHIBIT_DELAY)
-                return 0;
-        for (const Job *job = jobs_next(call->pending.bus->jobs, NULL); job;
-             job = jobs_next(call->pending.bus->jobs, job)) {
-                if (!job_has_begun(job) || !is_about(call, job) ||
-                    (is_lease(call) && job->request.uid == call->pending.uid))
-                        continue;
-                return sd_bus_error_setf(
-                        error, BUS_ERROR_PREFIX "InUse",
-                        "%s is being reset just now (job %u of uid %u). Wait until that has "
-                        "ended and ask again.",
-                        pci_address_format(&job->target.address, address), job->id, job->request.uid);
-        }
-        return 0;
-}
-
 static int check(const ClaimCall *call, sd_bus_error *error)
 {
         const ClaimRecord *record = &call->record;
-        int r;
+        const Bus *bus = call->pending.bus;
+        char address[PCI_ADDRESS_STRING_MAX];
+        Admission found;
 
         if (record->n_devices == 0 && call->pending.uid != 0)
                 return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED,
                                         "Only root may inhibit the reset of all devices. Name those that it "
                                         "is about.");
-        if (!claims_within_limits(call->pending.bus->claims, call->pending.uid, record->n_devices))
+        found = admission_judge(bus->claims, bus->jobs, bus->registry, record, call->generations);
+        switch (found.obstacle) {
+        case ADMISSION_FREE:
+                break;
+        case ADMISSION_LIMITS:
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "LimitsExceeded",
                         "Too many claims: one user has at most %u leases and inhibitors, on %u devices "
                         "together, and all users %u. Release some and ask again.",
                         CLAIMS_PER_UID_MAX, CLAIM_DEVICES_PER_UID_MAX, CLAIMS_MAX);
-        r = check_devices(call, error);
-        if (r >= 0)
-                r = check_quarantine(call, error);
-        if (r >= 0)
-                r = check_conflict(call, error);
-        return r < 0 ? r : check_running(call, error);
+        case ADMISSION_GONE:
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "DeviceGone",
+                        "%s: the device was removed, or another one has its address now. Look at "
+                        "ListDevices and ask again.",
+                        pci_address_format(&record->devices[found.index].address, address));
+        case ADMISSION_QUARANTINED:
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Quarantined",
+                                         "%s is in quarantine: %s. " QUARANTINE_NEXT_STEP,
+                                         pci_address_format(&found.device->facts.address, address),
+                                         found.device->quarantine->record.reason);
+        case ADMISSION_LEASED:
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "Leased",
+                        "%s is in lease %s of %s (uid %u). Ask whoever has it, and try again once "
+                        "it is released.",
+                        pci_address_format(&found.device->facts.address, address),
+                        found.device->lease->record.id, found.device->lease->record.who,
+                        found.device->lease->record.uid);
+        case ADMISSION_RESETTING:
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "InUse",
+                        "%s is being reset just now (job %u of uid %u). Wait until that has "
+                        "ended and ask again.",
+                        pci_address_format(&found.job->target.address, address), found.job->id,
+                        found.job->request.uid);
+        }
+        return 0;
 }
 
 /* ---- may he? ---- */

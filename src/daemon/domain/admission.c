@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "daemon/domain/admission.h"
+
+static Device *device_at(const Registry *registry, const ClaimRecord *record, const uint64_t *generations,
+                         size_t index)
+{
+        Device *device = registry_find(registry, &record->devices[index].address);
+
+        return device && device->generation == generations[index] ? device : NULL;
+}
+
+static bool is_about(const ClaimRecord *record, const Job *job)
+{
+        for (size_t i = 0; i < record->n_devices; i++)
+                for (size_t k = 0; k < job->n_members; k++)
+                        if (pci_address_equal(&record->devices[i].address, &job->members[k].address))
+                                return true;
+        return record->n_devices == 0;
+}
+
+/* Those who only want to be told before a reset are told before the next one. And who resets what he has a
+ * lease on knows about it. */
+static const Job *find_running(const Jobs *jobs, const ClaimRecord *record)
+{
+        if (record->kind == CLAIM_INHIBIT_DELAY)
+                return NULL;
+        for (const Job *job = jobs_next(jobs, NULL); job; job = jobs_next(jobs, job))
+                if (job_has_begun(job) && is_about(record, job) &&
+                    (record->kind != CLAIM_LEASE || job->request.uid != record->uid))
+                        return job;
+        return NULL;
+}
+
+Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry *registry,
+                          const ClaimRecord *record, const uint64_t *generations)
+{
+        bool is_lease = record->kind == CLAIM_LEASE;
+        const Device *device;
+        const Job *job;
+
+        if (!claims_within_limits(claims, record->uid, record->n_devices))
+                return (Admission){.obstacle = ADMISSION_LIMITS};
+        for (size_t i = 0; i < record->n_devices; i++)
+                if (!device_at(registry, record, generations, i))
+                        return (Admission){.obstacle = ADMISSION_GONE, .index = i};
+        for (size_t i = 0; is_lease && i < record->n_devices; i++) {
+                device = device_at(registry, record, generations, i);
+                if (device->quarantine)
+                        return (Admission){.obstacle = ADMISSION_QUARANTINED, .device = device};
+        }
+        device = is_lease ? claims_find_conflict(claims, record) : NULL;
+        if (device)
+                return (Admission){.obstacle = ADMISSION_LEASED, .device = device};
+        job = find_running(jobs, record);
+        if (job)
+                return (Admission){.obstacle = ADMISSION_RESETTING, .job = job};
+        return (Admission){};
+}
