@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -197,6 +200,49 @@ START_TEST(signing_off)
 }
 END_TEST
 
+/* Longer than what goes into an answer at a time, and not a multiple of it. */
+#define MANY 99U
+
+/* The last line of an export again and again, each a microsecond later. */
+static char *multiply(const char *text)
+{
+        const char *last = (const char *) memrchr(text, '\n', strlen(text) - 1) + 1;
+        const char *time = strstr(last, "\"time_usec\":");
+        uint64_t usec = strtoull(strchr(time, ':') + 1, NULL, 10);
+        const char *rest = strchr(time, ',');
+        _cleanup_free_ char *lines = calloc(1, 1);
+
+        for (unsigned i = 0; i < MANY; i++) {
+                char *longer = textf("%s%.*s\"time_usec\":%" PRIu64 "%s", lines, (int) (time - last), last,
+                                     usec + 1 + i, rest);
+
+                free(lines);
+                lines = longer;
+        }
+        return textf("%s%s", HEAD, lines);
+}
+
+START_TEST(a_long_answer_is_whole)
+{
+        _cleanup_free_ char *text = make_some_history(), *many = multiply(text);
+        _cleanup_reply_ Reply *imported = NULL, *rows = NULL;
+
+        forget_everything();
+        imported = import_text(alice, many);
+        expect_success(imported);
+        ck_assert_int_eq(reply_number(imported, "0.added"), MANY);
+        rows = manager_call(bob, "GetHistory", "a{sv}", 0);
+        ck_assert_uint_eq(reply_length(rows, "0"), MANY);
+        for (unsigned i = 1; i < MANY; i++) {
+                char before[32], place[32];
+
+                (void) snprintf(before, sizeof(before), "0.%u.time_usec", i - 1);
+                (void) snprintf(place, sizeof(place), "0.%u.time_usec", i);
+                ck_assert_int_eq(reply_number(rows, place), reply_number(rows, before) - 1);
+        }
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("history-transfer");
@@ -206,5 +252,6 @@ int main(void)
         program_add(&program, only_sealed_memfds);
         program_add_table(&program, a_bad_line_leaves_nothing_behind, bad_texts);
         program_add(&program, signing_off);
+        program_add(&program, a_long_answer_is_whole);
         return program_run(&program);
 }

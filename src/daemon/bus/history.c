@@ -21,13 +21,19 @@
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
+/* The largest answer is thousands of checks, and others want to be served meanwhile: so many rows go into it
+ * at a time. */
+#define ROWS_AT_A_TIME 16U
+
 typedef struct HistoryQuery {
         PendingCall pending;
         HistoryFilter filter;
-        HistoryCall *call;
+        HistoryCall *call; /* until there is an answer, */
+        HistoryRow *rows; /* which is written then */
+        size_t n_rows, n_written;
+        sd_bus_message *reply;
+        sd_event_source *writer;
 } HistoryQuery;
-
-DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
 /* ---- a row ---- */
 
@@ -95,19 +101,51 @@ static int append_row(sd_bus_message *message, const HistoryRow *row, uint32_t v
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
-static int reply_rows(const HistoryQuery *query, const HistoryRow *rows, size_t n)
-{
-        _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
-        int r;
+/* ---- the answer ---- */
 
-        r = sd_bus_message_new_method_return(query->pending.message, &reply);
+static void fail(HistoryQuery *query, int error)
+{
+        pending_refuse(&query->pending, SD_BUS_ERROR_FAILED, HISTORY_UNREADABLE_TEXT ": %s",
+                       strerror(-error));
+}
+
+/* Returns 1 if that was the last of them, and the answer is on its way. */
+static int write_some(HistoryQuery *query)
+{
+        int r = 0;
+
+        for (unsigned i = 0; i < ROWS_AT_A_TIME && query->n_written < query->n_rows && r >= 0; i++)
+                r = append_row(query->reply, &query->rows[query->n_written++], query->pending.uid);
+        if (r < 0 || query->n_written < query->n_rows)
+                return r < 0 ? r : 0;
+        r = sd_bus_message_close_container(query->reply);
         if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = append_row(reply, &rows[i], query->pending.uid);
+                r = sd_bus_message_send(query->reply);
+        return r < 0 ? r : 1;
+}
+
+static int on_turn(sd_event_source *source, void *userdata)
+{
+        HistoryQuery *query = userdata;
+        int r = write_some(query);
+
+        if (r < 0)
+                fail(query, r);
+        else if (r > 0)
+                pending_end(&query->pending);
+        return 0;
+}
+
+static int begin_answer(HistoryQuery *query)
+{
+        int r = sd_bus_message_new_method_return(query->pending.message, &query->reply);
+
         if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_message_send(reply);
+                r = sd_bus_message_open_container(query->reply, 'a', "a{sv}");
+        if (r >= 0)
+                r = sd_event_add_defer(sd_bus_get_event(query->pending.bus->bus), &query->writer, on_turn,
+                                       query);
+        return r < 0 ? r : sd_event_source_set_enabled(query->writer, SD_EVENT_ON);
 }
 
 /* ---- the call ---- */
@@ -117,14 +155,15 @@ static void on_found(void *userdata, int error, const HistoryRow *rows, size_t n
         HistoryQuery *query = userdata;
         int r = error;
 
+        if (r >= 0) {
+                query->rows = history_take_rows(query->call);
+                query->n_rows = n;
+        }
         query->call = NULL;
         if (r >= 0)
-                r = reply_rows(query, rows, n);
-        if (r >= 0)
-                pending_end(&query->pending);
-        else
-                pending_refuse(&query->pending, SD_BUS_ERROR_FAILED, HISTORY_UNREADABLE_TEXT ": %s",
-                               strerror(-r));
+                r = begin_answer(query);
+        if (r < 0)
+                fail(query, r);
 }
 
 int history_filter_check(const HistoryFilter *filter, uint32_t viewer_uid, sd_bus_error *error)
@@ -154,7 +193,7 @@ static void identified(PendingCall *pending)
                                "Too many questions to the history are waiting. Wait until some have ended "
                                "and ask again.");
         else if (r < 0)
-                pending_refuse(pending, SD_BUS_ERROR_FAILED, HISTORY_UNREADABLE_TEXT ": %s", strerror(-r));
+                fail(query, r);
 }
 
 static void release(PendingCall *pending)
@@ -162,6 +201,9 @@ static void release(PendingCall *pending)
         HistoryQuery *query = (HistoryQuery *) pending;
 
         query->call = history_cancel(query->call);
+        history_rows_free(query->rows, query->n_rows);
+        sd_bus_message_unref(query->reply);
+        sd_event_source_disable_unref(query->writer);
 }
 
 /* ---- the filter ---- */

@@ -129,13 +129,6 @@ static int bind(sqlite3_stmt *statement, unsigned asks, const HistoryFilter *fil
         return rc;
 }
 
-void store_rows_free(HistoryRow *rows, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                history_row_done(&rows[i]);
-        free(rows);
-}
-
 static int make_room(HistoryRow **rows, size_t n, size_t *n_allocated)
 {
         size_t wanted = *n_allocated > 0 ? 2 * *n_allocated : 16;
@@ -181,7 +174,7 @@ static int run(HistoryStore *store, unsigned asks, const HistoryFilter *filter, 
                 rc = fetch(store->queries[asks], &rows, &n);
         (void) sqlite3_reset(store->queries[asks]);
         if (rc != SQLITE_OK) {
-                store_rows_free(rows, n);
+                history_rows_free(rows, n);
                 return store_failed(store, rc);
         }
         *ret = rows;

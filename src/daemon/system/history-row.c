@@ -159,6 +159,13 @@ void history_row_done(HistoryRow *row)
         free(steal_pointer(row->checks));
 }
 
+void history_rows_free(HistoryRow *rows, size_t n)
+{
+        for (size_t i = 0; rows && i < n; i++)
+                history_row_done(&rows[i]);
+        free(rows);
+}
+
 static bool checks_fit(const char *checks)
 {
         return !checks || (strlen(checks) < HISTORY_CHECKS_MAX && utf8_is_valid(checks));

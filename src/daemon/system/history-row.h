@@ -77,6 +77,8 @@ typedef struct HistoryRow {
 } HistoryRow;
 
 void history_row_done(HistoryRow *row);
+/* An array of rows, and itself. Accepts NULL. */
+void history_rows_free(HistoryRow *rows, size_t n);
 
 /* Copies the row, and makes its texts fit to be stored: whatever a device or a driver is called. 0, -ENOMEM,
  * or -EINVAL for one that cannot be stored: a method or a time that is none, checks over their bound. */

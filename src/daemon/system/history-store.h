@@ -98,12 +98,11 @@ void store_note(Proven *proven, const HistoryRow *row);
 
 /* history-query.c */
 
-/* The caller frees rows. */
+/* The caller frees the rows with history_rows_free(). */
 int store_query(HistoryStore *store, const HistoryFilter *filter, HistoryRow **ret, size_t *ret_n);
 /* Rows with an id over `after`, `limit` at most, in the order of their ids. */
 int store_query_after(HistoryStore *store, const HistoryFilter *filter, int64_t after, unsigned limit,
                       HistoryRow **ret, size_t *ret_n);
-void store_rows_free(HistoryRow *rows, size_t n);
 
 /* history-transfer.c */
 

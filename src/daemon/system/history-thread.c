@@ -38,7 +38,7 @@ HistoryCall *history_call_free(HistoryCall *call)
         if (call->row)
                 history_row_done(call->row);
         free(call->row);
-        store_rows_free(call->rows, call->n_rows);
+        history_rows_free(call->rows, call->n_rows);
         store_export_done(&call->export);
         proven_free(call->tries);
         free(call->text);

@@ -82,7 +82,7 @@ int store_export(HistoryStore *store, StoreExport *export)
                 export->after = rows[i].id;
                 export->n_rows++;
         }
-        store_rows_free(rows, n);
+        history_rows_free(rows, n);
         if (r < 0)
                 return r;
         return n == SLICE ? 1 : end_export(export);

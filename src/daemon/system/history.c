@@ -208,6 +208,11 @@ int history_query(History *history, const HistoryFilter *filter, HistoryFound ha
         return put(history, &call, ret);
 }
 
+HistoryRow *history_take_rows(HistoryCall *call)
+{
+        return steal_pointer(call->rows);
+}
+
 int history_export(History *history, const HistoryFilter *filter, const char *signed_off_by,
                    HistoryExported handler, void *userdata, HistoryCall **ret)
 {

@@ -116,7 +116,8 @@ typedef struct HistoryFilter {
 /* What became of a row: stored for good under `id`, or `error`. With a negative errno other than -EINVAL it
  * is kept in memory and will be tried again, but nobody hears of it any more. */
 typedef void (*HistoryAdded)(void *userdata, int64_t id, int error);
-/* The newest rows first; they are borrowed. -EBADMSG: the file was damaged, and was put aside. */
+/* The newest rows first; they are borrowed, unless the handler takes them. -EBADMSG: the file was damaged,
+ * and was put aside. */
 typedef void (*HistoryFound)(void *userdata, int error, const HistoryRow *rows, size_t n);
 /* `fd` is a sealed memfd at its beginning, which the handler takes; -EBADF after an error. -EFBIG: more than
  * HISTORY_EXPORT_MAX. */
@@ -150,6 +151,9 @@ int history_add(History *history, const HistoryRow *row, HistoryAdded handler, v
  * before. */
 int history_query(History *history, const HistoryFilter *filter, HistoryFound handler, void *userdata,
                   HistoryCall **ret);
+/* For the handler of a query, while it is called: the rows that it was told are its own from now on, to be
+ * freed with history_rows_free(). */
+HistoryRow *history_take_rows(HistoryCall *call);
 /* Lines of JSON (history-row.h), the oldest row first, after a line that says what it is and who signs it
  * off:
  *   {"format":"pciresetd-history","version":1,"signed_off_by":"Ann Admin <ann@example.org>"} */
