@@ -44,8 +44,10 @@ static const char *const list_restored_names[] = {
         [LIST_DEFAULT] = "default",     [LIST_LOST] = "lost",
 };
 
-static const char *const operation_names[] = {
-        [WORKER_RESET] = "reset", [WORKER_SCAN] = "scan", [WORKER_ORDER] = "order"};
+static const char *const operation_names[] = {[WORKER_RESET] = "reset",
+                                              [WORKER_SCAN] = "scan",
+                                              [WORKER_ORDER] = "order",
+                                              [WORKER_HEALTH] = "health"};
 
 static const char *const driver_names[] = {
         [WORKER_DRIVER_KEEP] = "keep",
@@ -170,6 +172,9 @@ static bool method_is_valid(const WorkerRequest *request)
         if (request->operation == WORKER_SCAN)
                 return strcmp(request->method, WORKER_SCAN_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0;
+        if (request->operation == WORKER_HEALTH)
+                return strcmp(request->method, WORKER_HEALTH_METHOD) == 0 && request->slot[0] == '\0' &&
+                       request->n_fds == 0 && request->list.n == 0;
         if (request->operation == WORKER_ORDER)
                 return strcmp(request->method, WORKER_ORDER_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0 && request->n_members == 1 && !request->has_bridge;

@@ -29,6 +29,11 @@
  * Of the result the outcome (`done`, `failed`, `gone`), `errno`, `message` and `reset_method` mean
  * something.
  *
+ * The operation `health` looks whether the members are healthy, without a reset and without a record
+ * (worker/checkup.h). Its method is "health"; of the members only address, inode and ids count, and the
+ * bridge may be there or not. Of the result the outcome (`done`, `failed`, `gone`), `errno`, `message`, the
+ * verdict and the checks mean something.
+ *
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
@@ -71,8 +76,9 @@
 #define WORKER_SLOT_MAX 32U /* the name of a slot, with NUL */
 #define WORKER_FDS_MAX  16U
 
-#define WORKER_SCAN_METHOD  "scan"
-#define WORKER_ORDER_METHOD "order"
+#define WORKER_SCAN_METHOD   "scan"
+#define WORKER_ORDER_METHOD  "order"
+#define WORKER_HEALTH_METHOD "health"
 
 /* A device as the daemon pinned it before it asked for authorisation. The worker opens the device's
  * directory itself and refuses (outcome `gone`) unless the inode number, which kernfs never gives to a
@@ -91,6 +97,7 @@ typedef enum WorkerOperation {
         WORKER_RESET,
         WORKER_SCAN,
         WORKER_ORDER,
+        WORKER_HEALTH,
 } WorkerOperation;
 
 /* What is done with a host driver that does not know resets (driver/unbind before, driver/bind after). */
@@ -197,7 +204,7 @@ typedef enum ListRestored {
 
 typedef struct WorkerCheck {
         PciAddress device;
-        char check[RESET_METHOD_NAME_MAX]; /* answers ids header command bars link aer driver probe */
+        char check[RESET_METHOD_NAME_MAX]; /* answers ids header command bars link aer driver probe eeh */
         CheckResult result;
         char before[WORKER_VALUE_MAX];
         char after[WORKER_VALUE_MAX];

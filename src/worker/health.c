@@ -193,13 +193,13 @@ static void add_equality(const Comparison *c, const char *check, const char *bef
         add(c, check, strcmp(before, after) == 0 ? CHECK_OK : CHECK_FAILED, before, after);
 }
 
-static void describe_ids(const DeviceHealth *health, Value value)
+void health_describe_ids(const DeviceHealth *health, char value[static WORKER_VALUE_MAX])
 {
         (void) snprintf(value, WORKER_VALUE_MAX, "%04x:%04x %04x:%04x", health->vendor, health->device,
                         health->subsystem & 0xffff, health->subsystem >> 16);
 }
 
-static void describe_header(const DeviceHealth *health, Value value)
+void health_describe_header(const DeviceHealth *health, char value[static WORKER_VALUE_MAX])
 {
         (void) snprintf(value, WORKER_VALUE_MAX, "type 0x%02x, class 0x%06x, revision 0x%02x",
                         health->header_type, health->class_revision >> 8, health->class_revision & 0xff);
@@ -215,7 +215,7 @@ static void describe_bars(const DeviceHealth *health, Value value)
                                           i > 0 ? " " : "", health->bars[i]);
 }
 
-static void describe_link(const DeviceHealth *health, Value value)
+void health_describe_link(const DeviceHealth *health, char value[static WORKER_VALUE_MAX])
 {
         static const char *const speeds[] = {"unknown speed", "2.5 GT/s", "5 GT/s", "8 GT/s",
                                              "16 GT/s",       "32 GT/s",  "64 GT/s"};
@@ -233,7 +233,7 @@ static void describe_link(const DeviceHealth *health, Value value)
                                                       : ", down");
 }
 
-static void describe_aer(const DeviceHealth *health, Value value)
+void health_describe_aer(const DeviceHealth *health, char value[static WORKER_VALUE_MAX])
 {
         size_t used = 0;
 
@@ -262,8 +262,8 @@ static void compare_link(const Comparison *c)
         else if (before->reports_active && before->active && !after->active)
                 outcome = CHECK_FAILED;
 
-        describe_link(c->before, text_before);
-        describe_link(c->after, text_after);
+        health_describe_link(c->before, text_before);
+        health_describe_link(c->after, text_after);
         add(c, "link", outcome, text_before, text_after);
 }
 
@@ -290,8 +290,8 @@ static void compare_aer(const Comparison *c)
                  !(before->has_fatal_count || before->has_port_fatal_count || before->has_fatal_status))
                 outcome = CHECK_SKIPPED;
 
-        describe_aer(before, text_before);
-        describe_aer(after, text_after);
+        health_describe_aer(before, text_before);
+        health_describe_aer(after, text_after);
         add(c, "aer", outcome, text_before, text_after);
 }
 
@@ -328,8 +328,8 @@ static void compare_ids(const Comparison *c, const WorkerMember *member)
 {
         Value before, after;
 
-        describe_ids(c->before, before);
-        describe_ids(c->after, after);
+        health_describe_ids(c->before, before);
+        health_describe_ids(c->after, after);
 
         if (c->after->is_virtual)
                 add(c, "ids", CHECK_SKIPPED, before, after);
@@ -364,8 +364,8 @@ static void compare_registers(const Comparison *c)
                 return;
         }
 
-        describe_header(c->before, before);
-        describe_header(c->after, after);
+        health_describe_header(c->before, before);
+        health_describe_header(c->after, after);
         add_equality(c, "header", before, after);
 
         (void) snprintf(before, sizeof(before), "0x%04x", c->before->command);
@@ -385,7 +385,7 @@ static void compare_stranger(const Comparison *c)
 {
         Value before, after;
 
-        describe_ids(c->before, before);
+        health_describe_ids(c->before, before);
         (void) snprintf(after, sizeof(after), "another device, %04x:%04x", c->after->vendor,
                         c->after->device);
         add(c, "answers", CHECK_SKIPPED, health_answer_to_string(c->before), "another device");
@@ -403,7 +403,7 @@ static void compare_vanished(const Comparison *c)
 {
         Value before;
 
-        describe_ids(c->before, before);
+        health_describe_ids(c->before, before);
         add(c, "answers", CHECK_SKIPPED, health_answer_to_string(c->before), "gone");
         add(c, "ids", CHECK_FAILED, before, "gone with its physical function");
 }
@@ -451,7 +451,7 @@ bool health_is_pending(const Health *before, const Health *after, const WorkerRe
         return pending;
 }
 
-static Verdict judge(const WorkerResult *result)
+Verdict health_judge(const WorkerResult *result)
 {
         Verdict verdict = VERDICT_OK;
 
@@ -501,5 +501,5 @@ void health_compare(const WorkerRequest *request, const Health *before, const He
                 compare_aer(&c);
         }
 
-        result->verdict = judge(result);
+        result->verdict = health_judge(result);
 }

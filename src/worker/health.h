@@ -109,3 +109,12 @@ void health_add_check(WorkerResult *result, const PciAddress *device, const char
  * does not answer, else degraded if any check failed, else ok. */
 void health_compare(const WorkerRequest *request, const Health *before, const Health *after,
                     WorkerResult *result);
+
+/* What was read, as it stands in checks. */
+void health_describe_ids(const DeviceHealth *health, char value[static WORKER_VALUE_MAX]);
+void health_describe_header(const DeviceHealth *health, char value[static WORKER_VALUE_MAX]);
+void health_describe_link(const DeviceHealth *health, char value[static WORKER_VALUE_MAX]);
+void health_describe_aer(const DeviceHealth *health, char value[static WORKER_VALUE_MAX]);
+
+/* Dead if a member does not answer, else degraded if any check failed, else ok. */
+Verdict health_judge(const WorkerResult *result);

@@ -22,6 +22,7 @@
 #include "shared/cleanup.h"
 #include "shared/worker-record.h"
 #include "worker/channel.h"
+#include "worker/checkup.h"
 #include "worker/clock.h"
 #include "worker/device.h"
 #include "worker/log.h"
@@ -148,6 +149,22 @@ static int serve_order(const Worker *worker, const WorkerRequest *request)
         return send_result(worker, result);
 }
 
+/* Nothing is written: as a scan. */
+static int serve_health(const Worker *worker, const WorkerRequest *request)
+{
+        _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
+        _cleanup_close_ int devices_fd = -EBADF;
+        int r;
+
+        if (!channel_has_peer(worker->fd))
+                return -EPIPE;
+        devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = devices_fd < 0 ? -errno : checkup_run(devices_fd, request, &result);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_INTERNAL, r, strerror(-r));
+        return send_result(worker, result);
+}
+
 static int serve_reset(Worker *worker, const WorkerRequest *request)
 {
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
@@ -206,6 +223,8 @@ static int serve(Worker *worker)
         worker->job = request->job;
         if (request->operation == WORKER_SCAN)
                 return serve_scan(worker, request);
+        if (request->operation == WORKER_HEALTH)
+                return serve_health(worker, request);
 
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
         if (request->operation == WORKER_ORDER)

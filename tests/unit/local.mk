@@ -11,6 +11,7 @@ worker_unit_tests = \
 	tests/unit/test-hotplug-port \
 	tests/unit/test-config-space \
 	tests/unit/test-device \
+	tests/unit/test-checkup \
 	tests/unit/test-health \
 	tests/unit/test-probe \
 	tests/unit/test-holders \
@@ -58,6 +59,11 @@ tests_unit_test_probe_SOURCES = tests/unit/test-probe.c
 tests_unit_test_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_probe_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_probe_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_checkup_SOURCES = tests/unit/test-checkup.c
+tests_unit_test_checkup_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_checkup_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_checkup_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_health_SOURCES = tests/unit/test-health.c
 tests_unit_test_health_CPPFLAGS = $(UNIT_CPPFLAGS)
