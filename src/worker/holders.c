@@ -476,7 +476,7 @@ static int job_run(Job *job)
         return -pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline);
 }
 
-static int scan_new(const WorkerRequest *request, WorkerScan **ret)
+int holders_scan_new(const WorkerRequest *request, WorkerScan **ret)
 {
         _cleanup_(cleanup_worker_scan_free) WorkerScan *scan = calloc(1, sizeof(*scan));
 
@@ -499,7 +499,7 @@ int holders_scan(const HoldersRoots *roots, const WorkerRequest *request, Holder
         Job *job;
         int r;
 
-        r = scan_new(request, &scan);
+        r = holders_scan_new(request, &scan);
         if (r < 0)
                 return r;
         job = job_new(roots, request, claims != NULL);

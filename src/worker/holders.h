@@ -34,6 +34,10 @@ typedef struct HoldersClaims {
 int holders_scan(const HoldersRoots *roots, const WorkerRequest *request, HoldersClaims *claims,
                  WorkerScan **ret);
 
+/* What nobody has looked at yet: a use for each member of the request, and no holder. 0 or -ENOMEM. The
+ * caller frees the scan. */
+int holders_scan_new(const WorkerRequest *request, WorkerScan **ret);
+
 void holders_release(HoldersClaims *claims);
 
 /* What is not in the way. Hard holders always are. */

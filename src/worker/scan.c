@@ -91,20 +91,13 @@ static int look(Search *search, size_t first, size_t n)
 
 int scan_members(const HoldersRoots *roots, const WorkerRequest *request, WorkerScan **ret)
 {
-        _cleanup_(cleanup_worker_scan_free) WorkerScan *scan = calloc(1, sizeof(*scan));
-        Search search = {
-                .roots = roots, .request = request, .scan = scan, .deadline = now_usec() + TIME_USEC};
-        int r;
+        _cleanup_(cleanup_worker_scan_free) WorkerScan *scan = NULL;
+        Search search = {.roots = roots, .request = request, .deadline = now_usec() + TIME_USEC};
+        int r = holders_scan_new(request, &scan);
 
-        if (!scan)
-                return -ENOMEM;
-        scan->uses = calloc(request->n_members, sizeof(*scan->uses));
-        if (!scan->uses)
-                return -ENOMEM;
-        scan->n_uses = request->n_members;
-        for (size_t i = 0; i < request->n_members; i++)
-                scan->uses[i].device = request->members[i].address;
-
+        if (r < 0)
+                return r;
+        search.scan = scan;
         r = look(&search, 0, request->n_members);
         if (r < 0)
                 return r;

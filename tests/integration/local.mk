@@ -79,6 +79,7 @@ libharness_a_SOURCES = \
 	tests/integration/harness/nodes.c tests/integration/harness/nodes.h \
 	tests/integration/harness/polkit.c tests/integration/harness/polkit.h \
 	tests/integration/harness/reply.c \
+	tests/integration/harness/resets.c tests/integration/harness/resets.h \
 	tests/integration/harness/sandbox.c tests/integration/harness/sandbox.h \
 	tests/integration/harness/sysfs.c tests/integration/harness/sysfs.h \
 	tests/integration/harness/uevent.c \

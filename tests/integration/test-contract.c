@@ -8,40 +8,7 @@
 
 #include "harness/fixture.h"
 #include "harness/introspection.h"
-
-static char *introspect(const char *path)
-{
-        _cleanup_reply_ Reply *reply = call(bob, path, "org.freedesktop.DBus.Introspectable", "Introspect",
-                                            NULL);
-
-        expect_success(reply);
-        return strdup(reply_string(reply, "0"));
-}
-
-/* A daemon with a job that stands still, since jobs are objects too. */
-static int start_with_job(Call **ret_call, char **ret_path)
-{
-        int hold;
-
-        fixture_devices();
-        fixture_start();
-        signals_watch(observer);
-        hold = model_hold(CARD);
-        *ret_call = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
-        *ret_path = strdup(
-                json_object_get_string(json_at(signal_wait("JobNew", MANAGER_PATH, NULL)->body, "1")));
-        return hold;
-}
-
-static void finish_job(int *hold, Call *call)
-{
-        _cleanup_reply_ Reply *reply = NULL;
-
-        model_release(hold);
-        reply = call_finish(call);
-        expect_success(reply);
-}
+#include "harness/resets.h"
 
 /* ---- introspection ---- */
 

@@ -8,8 +8,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
-
-#define FUNCTION1 "0000:01:00.1"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_INHIBITED   "5bd86ec9898e4225a28daee187d2d4c3"
 #define MESSAGE_ID_UNINHIBITED "c2890a28c9434cd2a73d7f514e17611e"

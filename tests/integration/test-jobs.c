@@ -8,48 +8,7 @@
 #include <string.h>
 
 #include "harness/fixture.h"
-
-#define FUNCTION1 "0000:01:00.1"
-
-/* Two functions below PORT, so that two devices share a bridge. */
-static void start_with_two_functions(void)
-{
-        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
-
-        fixture_devices();
-        sysfs_add(&second);
-        fixture_start();
-        signals_watch(observer);
-}
-
-static uint64_t event_time(const char *what, const char *address, size_t index)
-{
-        ModelEvent event;
-
-        ck_assert_msg(model_event(what, address, index, &event), "no %s of %s", what,
-                      address ? address : "any device");
-        return event.usec;
-}
-
-static void wait_for_state(const char *address, const char *state)
-{
-        _cleanup_free_ char *found = device_state(observer, address), *quoted = textf("\"%s\"", state);
-        size_t n = signal_count("PropertiesChanged", device_path(address), quoted);
-
-        while (strcmp(found, state) != 0) {
-                wait_until(signal_count("PropertiesChanged", device_path(address), quoted) > n);
-                n = signal_count("PropertiesChanged", device_path(address), quoted);
-                free(found);
-                found = device_state(observer, address);
-        }
-}
-
-static void finish_well(Call *running)
-{
-        _cleanup_reply_ Reply *reply = call_finish(running);
-
-        expect_success(reply);
-}
+#include "harness/resets.h"
 
 /* CARD's reset stands still, FUNCTION1's waits behind it. */
 static int start_waiting(Call **ret_running, Call **ret_waiting)

@@ -11,8 +11,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
-
-#define FUNCTION1 "0000:01:00.1"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_TAKEN    "44fe8df151c542daba06053e0b4dc917"
 #define MESSAGE_ID_RELEASED "fab2e094bf0f401789409f7727a1bb05"

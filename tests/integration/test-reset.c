@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_FINISHED "1e0849b671b3456b990ae567c73187df"
 
@@ -21,41 +22,6 @@ static void start(const char *methods, const char *supported)
         sysfs_add(&mock_port);
         sysfs_add(&card);
         fixture_start();
-}
-
-static void check_attempt(const Reply *reply, const char *result, size_t index, const char *method,
-                          const char *outcome, int error, const char *verdict)
-{
-        _cleanup_free_ char *place = textf("%s.attempts.%zu", result, index);
-        json_object *attempt = reply_at(reply, place);
-
-        ck_assert_str_eq(json_object_get_string(json_at(attempt, "method")), method);
-        ck_assert_str_eq(json_object_get_string(json_at(attempt, "outcome")), outcome);
-        ck_assert_int_eq(json_object_get_int(json_at(attempt, "errno")), error);
-        ck_assert_str_eq(json_object_get_string(json_at(attempt, "verdict")), verdict);
-}
-
-static void check_list(const char *expected)
-{
-        _cleanup_free_ char *list = sysfs_get(CARD, "reset_method");
-
-        ck_assert_str_eq(list, expected);
-}
-
-/* The check of this name on CARD. */
-static json_object *find_check(const Reply *reply, const char *result, const char *check)
-{
-        _cleanup_free_ char *place = textf("%s.checks", result);
-        json_object *checks = reply_at(reply, place);
-
-        for (size_t i = 0; i < json_object_array_length(checks); i++) {
-                json_object *entry = json_object_array_get_idx(checks, i);
-
-                if (strcmp(json_object_get_string(json_at(entry, "check")), check) == 0 &&
-                    strcmp(json_object_get_string(json_at(entry, "device")), device_path(CARD)) == 0)
-                        return entry;
-        }
-        ck_abort_msg("there is no check '%s'", check);
 }
 
 /* ---- success ---- */
@@ -110,10 +76,10 @@ START_TEST(all_checks_are_made)
         reply = reset(alice, CARD, "flr", NULL);
         expect_success(reply);
         for (size_t i = 0; i < ELEMENTSOF(check_names); i++)
-                ck_assert_str_eq(
-                        json_object_get_string(json_at(find_check(reply, "0", check_names[i]), "result")),
-                        "ok");
-        ck_assert_str_eq(json_object_get_string(json_at(find_check(reply, "0", "command"), "before")),
+                ck_assert_str_eq(json_object_get_string(
+                                         json_at(find_check(reply, "0", CARD, check_names[i]), "result")),
+                                 "ok");
+        ck_assert_str_eq(json_object_get_string(json_at(find_check(reply, "0", CARD, "command"), "before")),
                          "0x0006");
 }
 END_TEST

@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "harness/fixture.h"
-
-#define FUNCTION1 "0000:01:00.1"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_ADOPTED "93c479026e6446059ef8777d515fd6e2"
 
@@ -33,13 +32,6 @@ static int start_stuck(Call **ret_running, int *ret_worker)
         if (ret_worker)
                 *ret_worker = event.pid;
         return hold;
-}
-
-static void finish_well(Call *running)
-{
-        _cleanup_reply_ Reply *reply = call_finish(running);
-
-        expect_success(reply);
 }
 
 /* Records of jobs that are kept for a daemon to come. */

@@ -208,29 +208,44 @@ static const struct {
         {"another driver", "vfio-pci", "pciback", 0, "driver-changed"},
 };
 
-START_TEST(use_changes_before_the_write)
+static void start_before(int i)
 {
         MockDevice card = mock_card;
+
+        card.driver = late_cases[i].before;
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        fixture_start();
+}
+
+/* The use changes while the reset stands still, which is then refused. */
+static Reply *change_and_go_on(int i, int *hold, Call *running)
+{
+        Reply *reply;
+
+        if (late_cases[i].after != late_cases[i].before) {
+                if (late_cases[i].before)
+                        sysfs_unbind(CARD);
+                sysfs_bind(CARD, late_cases[i].after);
+        }
+        sysfs_set(CARD, "enable", "%u", late_cases[i].enable);
+        model_release(hold);
+        reply = call_finish(running);
+        expect_error(reply, "InUse", CARD);
+        return reply;
+}
+
+START_TEST(use_changes_before_the_write)
+{
         _cleanup_reply_ Reply *reply = NULL;
         Call *running;
         int hold;
 
-        card.driver = late_cases[_i].before;
-        sysfs_add(&mock_port);
-        sysfs_add(&card);
-        fixture_start();
+        start_before(_i);
         hold = model_hold_reads(CARD);
         running = reset_start(alice, CARD, "flr", NULL);
         (void) model_wait("touch", CARD, 0);
-        if (late_cases[_i].after != late_cases[_i].before) {
-                if (late_cases[_i].before)
-                        sysfs_unbind(CARD);
-                sysfs_bind(CARD, late_cases[_i].after);
-        }
-        sysfs_set(CARD, "enable", "%u", late_cases[_i].enable);
-        model_release(&hold);
-        reply = call_finish(running);
-        expect_error(reply, "InUse", CARD);
+        reply = change_and_go_on(_i, &hold, running);
         ck_assert_str_eq(reply_string(reply, "1.attempts.0.outcome"), "refused");
         ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), late_cases[_i].why);
         expect_nothing_written();
@@ -240,28 +255,16 @@ END_TEST
 /* The last moment of all: the method is selected, the next thing is the write. */
 START_TEST(use_changes_after_the_selection)
 {
-        MockDevice card = mock_card;
         _cleanup_reply_ Reply *reply = NULL;
         _cleanup_free_ char *list = NULL;
         Call *running;
         int hold;
 
-        card.driver = late_cases[_i].before;
-        sysfs_add(&mock_port);
-        sysfs_add(&card);
-        fixture_start();
+        start_before(_i);
         hold = model_hold_list(CARD);
         running = reset_start(alice, CARD, "flr", NULL);
         (void) model_wait("listing", CARD, 0);
-        if (late_cases[_i].after != late_cases[_i].before) {
-                if (late_cases[_i].before)
-                        sysfs_unbind(CARD);
-                sysfs_bind(CARD, late_cases[_i].after);
-        }
-        sysfs_set(CARD, "enable", "%u", late_cases[_i].enable);
-        model_release(&hold);
-        reply = call_finish(running);
-        expect_error(reply, "InUse", CARD);
+        reply = change_and_go_on(_i, &hold, running);
         ck_assert_uint_eq(model_count("begin", CARD), 0);
         list = sysfs_get(CARD, "reset_method");
         ck_assert_str_eq(list, "flr pm bus");

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_FINISHED "1e0849b671b3456b990ae567c73187df"
 
@@ -26,41 +27,6 @@ static void start(const char *methods, const char *supported)
         fixture_start();
 }
 
-static void check_attempt(const Reply *reply, const char *result, size_t index, const char *method,
-                          const char *outcome, int error, const char *verdict)
-{
-        _cleanup_free_ char *place = textf("%s.attempts.%zu", result, index);
-        json_object *attempt = reply_at(reply, place);
-
-        ck_assert_str_eq(json_object_get_string(json_at(attempt, "method")), method);
-        ck_assert_str_eq(json_object_get_string(json_at(attempt, "outcome")), outcome);
-        ck_assert_int_eq(json_object_get_int(json_at(attempt, "errno")), error);
-        ck_assert_str_eq(json_object_get_string(json_at(attempt, "verdict")), verdict);
-}
-
-static void check_list(const char *expected)
-{
-        _cleanup_free_ char *list = sysfs_get(CARD, "reset_method");
-
-        ck_assert_str_eq(list, expected);
-}
-
-/* The check of this name on CARD. */
-static json_object *find_check(const Reply *reply, const char *result, const char *check)
-{
-        _cleanup_free_ char *place = textf("%s.checks", result);
-        json_object *checks = reply_at(reply, place);
-
-        for (size_t i = 0; i < json_object_array_length(checks); i++) {
-                json_object *entry = json_object_array_get_idx(checks, i);
-
-                if (strcmp(json_object_get_string(json_at(entry, "check")), check) == 0 &&
-                    strcmp(json_object_get_string(json_at(entry, "device")), device_path(CARD)) == 0)
-                        return entry;
-        }
-        ck_abort_msg("there is no check '%s'", check);
-}
-
 /* ---- the proof ---- */
 
 START_TEST(dead_afterwards)
@@ -73,7 +39,7 @@ START_TEST(dead_afterwards)
         expect_error(reply, "DeviceDead", CARD);
         check_attempt(reply, "1", 0, "flr", "done", 0, "dead");
         ck_assert_str_eq(reply_string(reply, "1.verdict"), "dead");
-        ck_assert_str_eq(json_object_get_string(json_at(find_check(reply, "1", "answers"), "result")),
+        ck_assert_str_eq(json_object_get_string(json_at(find_check(reply, "1", CARD, "answers"), "result")),
                          "failed");
         check_list("flr pm bus");
         last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
@@ -164,7 +130,7 @@ START_TEST(damage_is_seen)
         expect_error(reply, "ResetFailed", CARD);
         check_attempt(reply, "1", 0, "flr", "done", 0, "degraded");
         ck_assert_str_eq(reply_string(reply, "1.verdict"), "degraded");
-        check = find_check(reply, "1", damage_cases[_i].check);
+        check = find_check(reply, "1", CARD, damage_cases[_i].check);
         ck_assert_msg(strcmp(json_object_get_string(json_at(check, "result")), "failed") == 0, "%s",
                       damage_cases[_i].label);
         ck_assert_str_ne(json_object_get_string(json_at(check, "before")),
@@ -197,7 +163,7 @@ START_TEST(a_driver_that_gave_up)
         reply = call_finish(running);
         expect_error(reply, "ResetFailed", CARD);
         ck_assert_str_eq(reply_string(reply, "1.verdict"), "degraded");
-        check = find_check(reply, "1", "probe");
+        check = find_check(reply, "1", CARD, "probe");
         ck_assert_str_eq(json_object_get_string(json_at(check, "result")), "failed");
         ck_assert_str_eq(json_object_get_string(json_at(check, "before")), "nvme0 live");
         ck_assert_str_eq(json_object_get_string(json_at(check, "after")), "nvme0 dead");
@@ -248,7 +214,7 @@ START_TEST(conventional_device_has_less_to_check)
         fixture_start();
         reply = reset(alice, CARD, "pm", NULL);
         expect_success(reply);
-        ck_assert_str_eq(json_object_get_string(json_at(find_check(reply, "0", "link"), "result")),
+        ck_assert_str_eq(json_object_get_string(json_at(find_check(reply, "0", CARD, "link"), "result")),
                          "skipped");
 }
 END_TEST

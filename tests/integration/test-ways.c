@@ -9,6 +9,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define SECOND "0000:01:00.1"
 
@@ -63,26 +64,10 @@ static void expect_writes(const char *expected)
         ck_assert_str_eq(text, expected);
 }
 
-/* The check of that name of the device, in the evidence of an error. */
-static json_object *find_check(const Reply *reply, const char *device, const char *check)
-{
-        _cleanup_free_ char *path = strdup(device_path(device));
-        json_object *checks = reply_at(reply, "1.checks");
-
-        for (size_t i = 0; i < json_object_array_length(checks); i++) {
-                json_object *entry = json_object_array_get_idx(checks, i);
-
-                if (strcmp(json_object_get_string(json_at(entry, "check")), check) == 0 &&
-                    strcmp(json_object_get_string(json_at(entry, "device")), path) == 0)
-                        return entry;
-        }
-        ck_abort_msg("there is no check '%s' of %s", check, device);
-}
-
 static void expect_check(const Reply *reply, const char *device, const char *check, const char *result,
                          const char *after)
 {
-        json_object *entry = find_check(reply, device, check);
+        json_object *entry = find_check(reply, "1", device, check);
 
         ck_assert_str_eq(json_object_get_string(json_at(entry, "result")), result);
         ck_assert_str_eq(json_object_get_string(json_at(entry, "after")), after);
