@@ -83,6 +83,8 @@ ResetAlias reset_alias_from_string(const char *text)
                 return RESET_ALIAS_FUNCTION;
         if (strcmp(text, "link") == 0)
                 return RESET_ALIAS_LINK;
+        if (strcmp(text, "recover") == 0)
+                return RESET_ALIAS_RECOVER;
         return RESET_ALIAS_NONE;
 }
 

@@ -41,6 +41,7 @@ typedef enum ResetAlias {
         RESET_ALIAS_ANY, /* every enabled method, gentlest scope first */
         RESET_ALIAS_FUNCTION, /* only methods of function scope */
         RESET_ALIAS_LINK, /* only methods of link scope */
+        RESET_ALIAS_RECOVER, /* as `any`, and then the last resorts: what brings a broken device back */
 } ResetAlias;
 
 /* The methods of one device, in the kernel's order. A value type: copying it copies everything. */
@@ -71,7 +72,7 @@ bool reset_method_is_doubtful(const char *name);
 /* `function`, `link`, `power` or `unknown`. */
 const char *reset_scope_to_string(ResetScope scope);
 
-/* RESET_ALIAS_NONE for everything that is not `any`, `function` or `link`. */
+/* RESET_ALIAS_NONE for everything that is not `any`, `function`, `link` or `recover`. */
 ResetAlias reset_alias_from_string(const char *text);
 
 /* How long the method may take on a healthy device, in microseconds, from the constants in the kernel's code

@@ -226,6 +226,7 @@ domain_unit_tests = \
 	tests/unit/test-policy-order \
 	tests/unit/test-plan-proven \
 	tests/unit/test-quarantine \
+	tests/unit/test-recover \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -333,6 +334,11 @@ tests_unit_test_plan_proven_SOURCES = tests/unit/test-plan-proven.c
 tests_unit_test_plan_proven_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_proven_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_proven_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_recover_SOURCES = tests/unit/test-recover.c
+tests_unit_test_recover_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_recover_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_recover_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_quarantine_SOURCES = tests/unit/test-quarantine.c
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)

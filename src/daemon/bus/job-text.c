@@ -204,9 +204,9 @@ static void print_attempts(FILE *f, const Job *job)
         }
         if (job->n_attempts == 0)
                 fprintf(f, " There is no %smethod for it.",
-                        strcmp(job->request.method, "any") == 0        ? ""
-                        : strcmp(job->request.method, "function") == 0 ? "function "
-                                                                       : "link ");
+                        strcmp(job->request.method, "any") == 0 || job_is_recovery(job) ? ""
+                        : strcmp(job->request.method, "function") == 0                  ? "function "
+                                                                                        : "link ");
 }
 
 /* The methods that polkit refused, with commas between them. Returns the actions that were asked for. */
@@ -425,8 +425,7 @@ static void print_quarantined(FILE *f, const Job *job)
 
         fputs("it may be reset only by who is authorized for what is in quarantine", f);
         if (device)
-                fprintf(f, ". %s is in quarantine: %s",
-                        pci_address_format(&device->facts.address, address),
+                fprintf(f, ". %s is in quarantine: %s", pci_address_format(&device->facts.address, address),
                         device->quarantine->record.reason);
         fputs(". " QUARANTINE_NEXT_STEP, f);
 }

@@ -189,7 +189,9 @@ void bus_job_event(Bus *bus, Job *job, JobEvent event)
 
         switch (event) {
         case JOB_EVENT_REQUESTED:
-                call->job = job;
+                /* A job of the daemon's own has none. */
+                if (call)
+                        call->job = job;
                 break;
         case JOB_EVENT_STARTED:
         case JOB_EVENT_ATTEMPT:

@@ -10,6 +10,7 @@ static const char *const state_names[] = {
         [DEVICE_IDLE] = "idle",
         [DEVICE_QUEUED] = "queued",
         [DEVICE_RESETTING] = "resetting",
+        [DEVICE_RECOVERING] = "recovering",
         [DEVICE_QUARANTINED] = "quarantined",
 };
 
@@ -111,6 +112,8 @@ ResetMethodList device_order_refused(const Device *device)
 
 DeviceState device_state(const Device *device)
 {
+        if (device->n_recovering > 0)
+                return DEVICE_RECOVERING;
         if (device->n_resetting > 0)
                 return DEVICE_RESETTING;
         if (device->quarantine)

@@ -76,6 +76,7 @@ typedef enum DeviceState {
         DEVICE_IDLE,
         DEVICE_QUEUED,
         DEVICE_RESETTING,
+        DEVICE_RECOVERING,
         DEVICE_QUARANTINED,
 } DeviceState;
 
@@ -120,6 +121,7 @@ struct Device {
         /* Jobs that have this device in their reset set: waiting, and past the point of no return. */
         unsigned n_queued;
         unsigned n_resetting;
+        unsigned n_recovering; /* jobs that have begun to bring it back, and have not ended */
 
         /* Kept by Claims: the lease that the device is under, NULL: none; and how many inhibitors concern
          * it. */

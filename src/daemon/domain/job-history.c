@@ -274,6 +274,67 @@ static ResetError obstacle(const Attempt *attempt)
         return (why & ~(unsigned) WHY_POLICY_MASK) == 0 ? RESET_POLICY_DENIED : RESET_OK;
 }
 
+/* A worker's reasons that will be as good the next time. */
+static bool is_final(const char *why)
+{
+        static const char *const finals[] = {
+                WORKER_WHY_DEAD,        WORKER_WHY_NO_SLOT,        WORKER_WHY_NOT_VFIO,
+                WORKER_WHY_UNSUPPORTED, WORKER_WHY_METHOD_REFUSED,
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(finals); i++)
+                if (strcmp(why, finals[i]) == 0)
+                        return true;
+        return false;
+}
+
+/* Might the rung have helped, if somebody had let it be tried? */
+static bool was_withheld(const Attempt *attempt)
+{
+        switch (attempt->outcome) {
+        case ATTEMPT_DENIED:
+                return true;
+        case ATTEMPT_UNUSABLE:
+                return attempt->unusable & (WHY_IN_USE_MASK | WHY_LEASED | WHY_LEASE_GONE | WHY_INHIBITED |
+                                            WHY_POLICY_MASK | WHY_NOT_OWNED);
+        case ATTEMPT_REFUSED:
+                return !is_final(attempt->why);
+        case ATTEMPT_DONE:
+        case ATTEMPT_FAILED:
+        case ATTEMPT_GONE:
+                break;
+        }
+        return false;
+}
+
+bool job_has_done_all(const Job *job)
+{
+        Verdict verdict = job_verdict(job);
+        bool is_lost = job_has_written(job) && !job_target_device(job);
+
+        if (!job_is_recovery(job) || !job_is_wanted(job) || job->error == RESET_OK)
+                return false;
+        if (!is_lost &&
+            (job->at < job->n_ladder || (verdict != VERDICT_DEAD && verdict != VERDICT_DEGRADED)))
+                return false;
+        for (size_t i = 0; i < job->n_attempts; i++)
+                if (was_withheld(&job->attempts[i]))
+                        return false;
+        return true;
+}
+
+void job_note_power_cycle(Job *job)
+{
+        Quarantines *quarantines = job->jobs->quarantines;
+
+        for (size_t i = 0; i < job->n_members; i++) {
+                Device *device = job_member_device(job, &job->members[i]);
+
+                if (device)
+                        (void) quarantines_add_reason(quarantines, device, QUARANTINE_NEEDS_POWER_CYCLE);
+        }
+}
+
 ResetError job_conclude(const Job *job)
 {
         const Attempt *denied = NULL;

@@ -46,6 +46,10 @@ void job_unmark(Job *job);
 /* From queued to resetting, in one step for whoever watches its members. The job is marked. */
 void job_begin(Job *job);
 
+/* Counts the job as one that brings its target back, or takes that back. */
+void job_mark_recovering(Job *job);
+void job_unmark_recovering(Job *job);
+
 /* The device may be a member that was taken away and has come back: then it is the member from now on. */
 void job_follow(Job *job, Device *device);
 
@@ -65,6 +69,13 @@ void job_note_holders(Job *job, const Rung *rung);
 void job_note_waited_for(Job *job);
 /* True for a worker's reason for a refusal that means that somebody uses a member. */
 bool worker_why_is_use(const char *why);
+
+/* Whether the job, which ends with job->error, has done all that there was to do, and the target is still
+ * not back: then nothing in this machine helps, but taking its power away. What somebody's say has kept from
+ * being tried may have helped. */
+bool job_has_done_all(const Job *job);
+/* Writes that down with those of the last set that are in quarantine for it. */
+void job_note_power_cycle(Job *job);
 
 /* The error that the attempts so far add up to. */
 ResetError job_conclude(const Job *job);

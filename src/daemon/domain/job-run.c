@@ -49,6 +49,7 @@ static void start(Job *job)
                 return;
         }
 
+        job_mark_recovering(job);
         job_begin(job);
         job->started_at = ports->now_realtime(ports->userdata);
         job_tell(job, JOB_EVENT_CHANGED);
@@ -119,7 +120,7 @@ void job_worker_phase(Job *job, WorkerEventType type)
 /* The worker has found somebody whom the job is ready to wait for. */
 static bool has_to_wait(Job *job, const WorkerResult *result)
 {
-        return job->request.plan.when_idle && job->request.client && result->outcome == WORKER_REFUSED &&
+        return job->request.plan.when_idle && job_is_wanted(job) && result->outcome == WORKER_REFUSED &&
                worker_why_is_use(result->why) && job->n_refusals++ < JOB_REFUSALS_MAX;
 }
 

@@ -261,6 +261,39 @@ void job_unmark(Job *job)
         job->marked = false;
 }
 
+static void count_recovering(Job *job, Device *device, int n)
+{
+        DeviceState before = device_state(device);
+
+        device->n_recovering += (unsigned) n;
+        if (device_state(device) != before)
+                registry_notify(job->jobs->registry, device, DEVICE_CHANGED_STATE);
+}
+
+bool job_is_recovery(const Job *job)
+{
+        return reset_alias_from_string(job->request.method) == RESET_ALIAS_RECOVER;
+}
+
+void job_mark_recovering(Job *job)
+{
+        Device *device = job_target_device(job);
+
+        if (device && !job->recovering && job_is_recovery(job)) {
+                job->recovering = true;
+                count_recovering(job, device, +1);
+        }
+}
+
+void job_unmark_recovering(Job *job)
+{
+        Device *device = job_target_device(job);
+
+        if (device && job->recovering)
+                count_recovering(job, device, -1);
+        job->recovering = false;
+}
+
 static bool is_expected(const Job *job, const JobMember *member, const Device *device)
 {
         if (member->has_subsystem && (member->subsystem_vendor != device->facts.subsystem_vendor ||
@@ -289,6 +322,7 @@ void job_follow(Job *job, Device *device)
                 if (pci_address_equal(&job->target.address, &member->address)) {
                         job->target.generation = member->generation;
                         job->target.inode = member->inode;
+                        device->n_recovering += job->recovering;
                 }
         }
 }

@@ -119,6 +119,10 @@ typedef struct JobRequest {
         char method[RESET_METHOD_NAME_MAX]; /* a method or an alias */
         PlanOptions plan;
         bool no_wait;
+        /* Nobody has called for it: a rule of the policy wants it, and is all the authorisation it needs.
+         * There is no client, and the uid is root's. */
+        bool by_policy;
+        char rule[POLICY_RULE_TEXT_MAX]; /* that rule */
         uint64_t deadline_usec; /* CLOCK_BOOTTIME: nobody waits for the end after that; 0: no such time */
         void *client; /* the bus layer's; NULL once nobody waits for the job any more */
 } JobRequest;
@@ -156,6 +160,7 @@ struct Job {
         bool has_bridge;
         JobMember bridge;
         bool prepared; /* JOB_EVENT_PREPARE was told and JOB_EVENT_RELAX not yet */
+        bool recovering; /* the target's counter of those includes this job */
         bool marked; /* the members' counters include this job, in the phase it is in */
 
         uint64_t order; /* in the lanes, 0: none yet */
@@ -168,6 +173,8 @@ struct Job {
                             waited for in vain */
         size_t n_holders;
         ResetError error;
+        bool needs_power_cycle; /* all that may be done to bring the target back was done, and it is not back
+                                 */
         bool adopted; /* begun by an earlier daemon */
 
         UT_hash_handle hh;
@@ -232,6 +239,15 @@ Verdict job_verdict(const Job *job);
 /* The method of the last attempt that was written, "" if none, and how long its write took. */
 const char *job_method_used(const Job *job);
 uint64_t job_duration_usec(const Job *job);
+
+/* Is there still somebody, or a rule, that wants it to go on? */
+static inline bool job_is_wanted(const Job *job)
+{
+        return job->request.client || job->request.by_policy;
+}
+
+/* Does it end at nothing less than a device that is back? */
+bool job_is_recovery(const Job *job);
 
 /* The first device of the rung's that is in quarantine, NULL: none. */
 const Device *job_quarantined_member(const Job *job);

@@ -8,6 +8,7 @@
 #include "daemon/domain/jobs.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/kernel-order.h"
@@ -59,12 +60,16 @@ Job *jobs_next(const Jobs *jobs, const Job *job)
 }
 
 /* May this uid have one more job, and one more question to polkit? */
-static bool is_within_limits(const Jobs *jobs, uint32_t uid)
+static bool is_within_limits(const Jobs *jobs, const JobRequest *request)
 {
         size_t n_uid = 0, n_asking = 0, n_asking_uid = 0;
 
+        /* Those of the policy's are bounded by the number of devices, and ask nobody. */
+        if (request->by_policy)
+                return true;
         for (const Job *job = jobs->jobs; job; job = job->hh.next) {
-                bool asks = job->phase == JOB_AUTHORIZING, is_his = job->request.uid == uid;
+                bool asks = job->phase == JOB_AUTHORIZING && !job->request.by_policy;
+                bool is_his = job->request.uid == request->uid && !job->request.by_policy;
 
                 n_uid += is_his;
                 n_asking += asks;
@@ -110,7 +115,11 @@ void job_finish(Job *job, ResetError error)
         if (job->phase == JOB_AUTHORIZING)
                 jobs->ports.forget_authorization(jobs->ports.userdata, job);
         job->error = error;
+        job->needs_power_cycle = job_has_done_all(job);
+        if (job->needs_power_cycle)
+                job_note_power_cycle(job);
         job_unmark(job);
+        job_unmark_recovering(job);
         job_relax(job);
         job_tell(job, JOB_EVENT_FINISHED);
         job_free(job);
@@ -126,7 +135,7 @@ void job_fail(Job *job, int error)
 
 int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
 {
-        bool within_limits = is_within_limits(jobs, request->uid);
+        bool within_limits = is_within_limits(jobs, request);
         Job *job;
         int r;
 
@@ -154,6 +163,29 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
         else
                 job_look(job, false);
         return 0;
+}
+
+static bool is_being_recovered(const Jobs *jobs, const Device *device)
+{
+        for (const Job *job = jobs->jobs; job; job = job->hh.next)
+                if (job_is_recovery(job) && job_target_device(job) == device)
+                        return true;
+        return false;
+}
+
+int jobs_recover(Jobs *jobs, Device *device, const char *rule)
+{
+        JobRequest request = {
+                .method = "recover",
+                .by_policy = true,
+                /* Whoever has it open is left alone until he lets go of it. */
+                .plan = {.when_idle = true},
+        };
+
+        if (is_being_recovered(jobs, device))
+                return -EALREADY;
+        (void) snprintf(request.rule, sizeof(request.rule), "%s", rule);
+        return jobs_submit(jobs, device, &request);
 }
 
 int jobs_adopt(Jobs *jobs, const WorkerRequest *request, Job **ret)

@@ -37,9 +37,15 @@ Job *jobs_find(const Jobs *jobs, uint32_t id);
 /* Iterates in no order that matters: NULL gives the first one. */
 Job *jobs_next(const Jobs *jobs, const Job *job);
 
-/* Takes a request on. Whatever becomes of it, a failure at once included, is told by JOB_EVENT_FINISHED.
- * Returns 0, or -ENOMEM, in which case there was no event. */
+/* Takes a request on, of a client's or (by_policy) of the daemon's own. Whatever becomes of it, a failure at
+ * once included, is told by JOB_EVENT_FINISHED. Returns 0, or -ENOMEM, in which case there was no event. */
 int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request);
+
+/* Brings the device back, since a rule wants that: the ladder of `recover`, as a job of the daemon's own,
+ * which waits until whoever uses the device has let go. `rule`: for the journal and the history
+ * (policy_rule_text()). Its end is told by JOB_EVENT_FINISHED, as that of any other. 0, -EALREADY if there
+ * is a job that does so already, or -ENOMEM. */
+int jobs_recover(Jobs *jobs, Device *device, const char *rule);
 
 /* Takes on a reset that a worker is running for an earlier daemon: it holds its lane until
  * job_worker_done(). */

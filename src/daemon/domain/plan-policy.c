@@ -63,7 +63,7 @@ static bool is_meant(ResetAlias alias, const char *method)
 {
         ResetScope scope = reset_method_scope(method);
 
-        return alias == RESET_ALIAS_ANY ||
+        return alias == RESET_ALIAS_ANY || alias == RESET_ALIAS_RECOVER ||
                (alias == RESET_ALIAS_FUNCTION && scope == RESET_SCOPE_FUNCTION) ||
                (alias == RESET_ALIAS_LINK && scope == RESET_SCOPE_LINK);
 }
@@ -94,6 +94,29 @@ static void add_steps(const Device *target, const EffectivePolicy *effective, co
                                 add_name(ladder, alias, order->steps[i].method);
 }
 
+static bool is_last_resort(const EffectivePolicy *effective, const char *method)
+{
+        return reset_method_scope(method) == RESET_SCOPE_POWER &&
+               !reset_method_list_contains(&effective->settings.methods, method);
+}
+
+/* What the policy leaves out comes last, to be told. Last resorts that no order names are left out of all
+ * ladders but that of a recovery: there they are the rungs above all others, and what rules say against
+ * them is told as well. */
+static void add_left_out(const EffectivePolicy *effective, const PolicyOrder *order, ResetAlias alias,
+                         PlanLadder *ladder)
+{
+        bool recovers = alias == RESET_ALIAS_RECOVER;
+
+        for (size_t i = 0; recovers && i < order->n_left_out; i++)
+                if (order->left_out[i].why == POLICY_WHY_LAST_RESORT)
+                        add_name(ladder, alias, order->left_out[i].method);
+        for (size_t i = 0; i < order->n_left_out; i++)
+                if (recovers ? order->left_out[i].why != POLICY_WHY_LAST_RESORT
+                             : !is_last_resort(effective, order->left_out[i].method))
+                        add_name(ladder, alias, order->left_out[i].method);
+}
+
 int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadder *ret)
 {
         const EffectivePolicy *effective = registry_policy_of(target);
@@ -112,10 +135,7 @@ int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadd
 
         policy_order(effective, offer.names, offer.n, &order);
         add_steps(target, effective, &order, alias, proven, ret);
-        for (size_t i = 0; i < order.n_left_out; i++)
-                if (reset_method_scope(order.left_out[i].method) != RESET_SCOPE_POWER ||
-                    reset_method_list_contains(&effective->settings.methods, order.left_out[i].method))
-                        add_name(ret, alias, order.left_out[i].method);
+        add_left_out(effective, &order, alias, ret);
         ret->workaround = order.workaround;
         return 0;
 }

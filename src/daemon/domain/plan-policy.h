@@ -16,7 +16,8 @@ typedef struct PlanLadder {
 
 /* What an alias stands for on this device: the policy's order, then what the policy keeps out of it. Without
  * an order of its own, what has never worked on this hardware (`proven`, may be NULL) comes after what may.
- * Last resorts and methods of unknown scope are not in it unless an order names them. 0 or -ENOMEM, with
+ * Last resorts are in it if an order names them, or if it is the one of `recover`; methods of unknown scope
+ * only if an order names them. 0 or -ENOMEM, with
  * `ret` empty. */
 int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadder *ret);
 

@@ -265,6 +265,28 @@ int quarantines_begin(Quarantines *quarantines, Device *device, const Quarantine
         return 0;
 }
 
+int quarantines_add_reason(Quarantines *quarantines, Device *device, const char *reason)
+{
+        Quarantine *quarantine = device->quarantine;
+        QuarantineRecord *record;
+        size_t used, added = strlen("; ") + strlen(reason);
+
+        if (!quarantine ||
+            (quarantine->record.cause != QUARANTINE_DEAD && quarantine->record.cause != QUARANTINE_DEGRADED))
+                return -ENOENT;
+        record = &quarantine->record;
+        if (strstr(record->reason, reason))
+                return 0;
+        /* What was said before makes room. */
+        used = strlen(record->reason);
+        if (used + added >= sizeof(record->reason))
+                used = sizeof(record->reason) - added - 1;
+        (void) snprintf(record->reason + used, sizeof(record->reason) - used, "; %s", reason);
+        tell(quarantines, record, QUARANTINE_CHANGED);
+        notify(quarantines, device);
+        return 0;
+}
+
 int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent event)
 {
         Quarantine *quarantine = device->quarantine;

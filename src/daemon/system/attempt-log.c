@@ -240,6 +240,14 @@ static int describe_evidence(const Job *job, const Attempt *attempt, HistoryRow 
                                      &row->checks_left_out);
 }
 
+/* The rule that a reader of the row has to know of: what kept it from being tried, or else who wanted it. */
+static const char *rule_behind(const Job *job, const Attempt *attempt)
+{
+        if (attempt->rule[0] != '\0')
+                return attempt->rule;
+        return job->request.by_policy ? job->request.rule : job->workaround;
+}
+
 int attempt_log_make_row(const Registry *registry, const Job *job, const char *kernel, const char *boot_id,
                          uint64_t now_realtime, HistoryRow *ret)
 {
@@ -260,8 +268,7 @@ int attempt_log_make_row(const Registry *registry, const Job *job, const char *k
         int r;
 
         memcpy(row.method, attempt->method, sizeof(row.method));
-        (void) utf8_quote(attempt->rule[0] != '\0' ? attempt->rule : job->workaround, row.rule,
-                          sizeof(row.rule));
+        (void) utf8_quote(rule_behind(job, attempt), row.rule, sizeof(row.rule));
         (void) policy_version(registry_policy(registry), row.policy);
         attempt_why(attempt, row.why, sizeof(row.why));
         (void) snprintf(row.kernel, sizeof(row.kernel), "%s", kernel);

@@ -147,6 +147,15 @@ void journal_requested(const Job *job)
         if (!may_tell(job))
                 return;
         pci_address_format(&job->target.address, device);
+        if (job->request.by_policy) {
+                (void) sd_journal_send("MESSAGE=%s: rule %s wants it to be reset by %s (job %u).", device,
+                                       job->request.rule, job->request.method, job->id, "PRIORITY=%i",
+                                       LOG_INFO, "MESSAGE_ID=" MESSAGE_ID_REQUESTED, "PCIRESETD_DEVICE=%s",
+                                       device, "PCIRESETD_JOB=%u", job->id, "PCIRESETD_UID=%u",
+                                       job->request.uid, "PCIRESETD_METHOD=%s", job->request.method,
+                                       "PCIRESETD_RULE=%s", job->request.rule, NULL);
+                return;
+        }
         (void) sd_journal_send("MESSAGE=%s: uid %u asks for a reset by %s (job %u).", device,
                                job->request.uid, job->request.method, job->id, "PRIORITY=%i", LOG_INFO,
                                "MESSAGE_ID=" MESSAGE_ID_REQUESTED, "PCIRESETD_DEVICE=%s", device,

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The ladder of a recovery: which rungs it has, how far it goes, and what it says in the end. Also of those
+ * that a rule wants, with nobody to ask.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "job-world.h"
+#include "unit.h"
+
+#define A  "0000:01:00.0"
+#define A1 "0000:01:00.1"
+#define B  "0000:02:00.0"
+
+static void setup(void)
+{
+        job_world_init();
+        world_offer_all(&seen.world, A, "7");
+        world_find(&seen.world, A)->parent->facts.can_reset_subordinate = true;
+}
+
+static void check_error(ResetError error)
+{
+        ck_assert_str_eq(reset_error_to_string(seen.error), reset_error_to_string(error));
+}
+
+static void check_state(const char *address, const char *state)
+{
+        ck_assert_str_eq(device_state_to_string(device_state(world_find(&seen.world, address))), state);
+}
+
+static const char *reason_of(const char *address)
+{
+        const Quarantine *quarantine = world_find(&seen.world, address)->quarantine;
+
+        return quarantine ? quarantine->record.reason : "";
+}
+
+/* The last worker has found the target like this. */
+static void finds(WorkerOutcome outcome, Verdict verdict)
+{
+        WorkerResult *result = calloc(1, sizeof(WorkerResult));
+        WorkerCheck *check = calloc(1, sizeof(WorkerCheck));
+
+        ck_assert_ptr_nonnull(result);
+        ck_assert_ptr_nonnull(check);
+        *check = (WorkerCheck){.device = at(A), .result = verdict == VERDICT_OK ? CHECK_OK : CHECK_FAILED};
+        (void) snprintf(check->check, sizeof(check->check), "%s",
+                        verdict == VERDICT_DEAD ? "answers" : "command");
+        *result = (WorkerResult){.outcome = outcome,
+                                 .verdict = verdict,
+                                 .written = outcome != WORKER_REFUSED,
+                                 .checks = check,
+                                 .n_checks = 1};
+        if (outcome == WORKER_REFUSED)
+                (void) snprintf(result->why, sizeof(result->why), WORKER_WHY_DEAD);
+        job_worker_done(seen.running[seen.n_ran - 1], result);
+}
+
+static void find_dead(void)
+{
+        bool is_function = strstr(seen.ran[seen.n_ran - 1], "flr") ||
+                           strstr(seen.ran[seen.n_ran - 1], "acpi");
+
+        finds(is_function ? WORKER_REFUSED : WORKER_DONE, VERDICT_DEAD);
+}
+
+/* The methods of all workers that ran, with blanks between them. */
+static const char *rungs_taken(void)
+{
+        static char text[512];
+        size_t n = 0;
+
+        text[0] = '\0';
+        for (size_t i = 0; i < seen.n_ran; i++)
+                n += (size_t) snprintf(text + n, sizeof(text) - n, "%s%s", i > 0 ? " " : "",
+                                       strchr(seen.ran[i], ' ') + 1);
+        return text;
+}
+
+/* Allowed each time, the device is dead all the way. */
+static void climb_in_vain(void)
+{
+        submit(A, "recover");
+        while (!seen.finished) {
+                size_t n = seen.n_ran;
+
+                answer(GRANT_YES);
+                ck_assert_uint_eq(seen.n_ran, n + 1);
+                find_dead();
+        }
+}
+
+/* ---- the rungs ---- */
+
+static void add_rule(const char *methods, const char *forbid, bool no_link)
+{
+        PolicyRule rule = {.file = strdup("/etc/50.json")};
+        Policy *policy = policy_new();
+
+        ck_assert_ptr_nonnull(policy);
+        (void) snprintf(rule.id, sizeof(rule.id), "r0");
+        if (methods) {
+                rule.settings.set |= 1U << POLICY_METHODS;
+                ck_assert_int_eq(reset_method_list_parse(methods, &rule.settings.methods), 0);
+        }
+        if (forbid) {
+                rule.settings.set |= 1U << POLICY_FORBID;
+                ck_assert_int_eq(reset_method_list_parse(forbid, &rule.settings.forbid), 0);
+        }
+        if (no_link)
+                rule.settings.set |= 1U << POLICY_ALLOW_LINK;
+        ck_assert_int_eq(policy_add(policy, &rule), 0);
+        registry_set_policy(seen.world.registry, policy, "6.12.57");
+}
+
+static const struct {
+        const char *methods, *forbid;
+        bool no_link;
+        const char *taken;
+        unsigned n_attempts;
+        bool needs_power_cycle;
+} ladders[] = {
+        {.taken = "acpi flr bus subordinate slot rescan", .n_attempts = 6, .needs_power_cycle = true},
+        /* What a rule has kept from being tried might have helped. */
+        {.forbid = "slot rescan", .taken = "acpi flr bus subordinate", .n_attempts = 6},
+        {.no_link = true, .taken = "acpi flr", .n_attempts = 6},
+        {.methods = "bus flr", .taken = "bus flr", .n_attempts = 6},
+        {.methods = "rescan bus flr acpi slot subordinate",
+         .taken = "rescan bus flr acpi slot subordinate",
+         .n_attempts = 6,
+         .needs_power_cycle = true},
+};
+
+START_TEST(a_ladder_in_vain)
+{
+        if (ladders[_i].methods || ladders[_i].forbid || ladders[_i].no_link)
+                add_rule(ladders[_i].methods, ladders[_i].forbid, ladders[_i].no_link);
+        climb_in_vain();
+        ck_assert_str_eq(rungs_taken(), ladders[_i].taken);
+        ck_assert_uint_eq(seen.last.n_attempts, ladders[_i].n_attempts);
+        check_error(RESET_DEVICE_DEAD);
+        ck_assert_int_eq(seen.last.needs_power_cycle, ladders[_i].needs_power_cycle);
+        ck_assert_int_eq(strstr(reason_of(A), QUARANTINE_NEEDS_POWER_CYCLE) != NULL,
+                         ladders[_i].needs_power_cycle);
+        check_state(A, "quarantined");
+}
+END_TEST
+
+/* What has never worked on this hardware comes later, but not after the last resorts. */
+START_TEST(what_always_fails_comes_before_the_last_resorts)
+{
+        for (unsigned i = 0; i < 8; i++)
+                proven_note(seen.proven, 0x8086, 0x10d3, "acpi", VERDICT_DEAD, 100, 1);
+        climb_in_vain();
+        ck_assert_str_eq(rungs_taken(), "flr bus subordinate slot acpi rescan");
+}
+END_TEST
+
+/* The other aliases end before the last resorts, and are never so sure of their end. */
+START_TEST(other_ladders_have_no_last_resort)
+{
+        static const char *const methods[] = {"any", "link"};
+
+        submit(A, methods[_i]);
+        while (!seen.finished) {
+                answer(GRANT_YES);
+                find_dead();
+        }
+        ck_assert_ptr_null(strstr(rungs_taken(), "rescan"));
+        ck_assert(!seen.last.needs_power_cycle);
+        ck_assert_ptr_null(strstr(reason_of(A), QUARANTINE_NEEDS_POWER_CYCLE));
+}
+END_TEST
+
+/* ---- how far it goes ---- */
+
+START_TEST(it_ends_at_the_first_proof)
+{
+        submit(A, "recover");
+        for (unsigned i = 0; i < 2; i++) {
+                answer(GRANT_YES);
+                find_dead();
+        }
+        check_state(A, "recovering");
+        ck_assert_str_ne(reason_of(A), "");
+        answer(GRANT_YES);
+        check_state(A, "recovering");
+        finds(WORKER_DONE, VERDICT_OK);
+        check_error(RESET_OK);
+        ck_assert_str_eq(rungs_taken(), "acpi flr bus");
+        ck_assert(!seen.last.needs_power_cycle);
+        /* The proof has lifted what the job itself has found on its way. */
+        ck_assert_str_eq(reason_of(A), "");
+        check_state(A, "idle");
+}
+END_TEST
+
+START_TEST(a_proof_lifts_an_old_quarantine)
+{
+        QuarantineRecord record = {.cause = QUARANTINE_DEAD, .reason = "long ago"};
+
+        ck_assert_int_eq(quarantines_begin(seen.quarantines, world_find(&seen.world, A), &record, 0), 0);
+        submit(A, "recover");
+        ck_assert_int_eq(seen.asked[0]->actions, ACTION_QUARANTINE);
+        answer(GRANT_YES);
+        finds(WORKER_DONE, VERDICT_OK);
+        check_error(RESET_OK);
+        ck_assert_ptr_null(world_find(&seen.world, A)->quarantine);
+}
+END_TEST
+
+/* A refused rung is left out, and then nobody can say that nothing else helps. */
+START_TEST(polkit_says_no_to_one_rung)
+{
+        static const struct {
+                unsigned refused;
+                const char *taken;
+        } table[] = {
+                {0, "flr bus subordinate slot rescan"},
+                {4, "acpi flr bus subordinate rescan"},
+                {5, "acpi flr bus subordinate slot"},
+        };
+
+        submit(A, "recover");
+        for (unsigned i = 0; !seen.finished; i++) {
+                bool refused = i == table[_i].refused;
+
+                answer(refused ? GRANT_NO : GRANT_YES);
+                if (!refused)
+                        find_dead();
+        }
+        ck_assert_str_eq(rungs_taken(), table[_i].taken);
+        check_error(RESET_DEVICE_DEAD);
+        ck_assert(!seen.last.needs_power_cycle);
+        ck_assert_ptr_null(strstr(reason_of(A), QUARANTINE_NEEDS_POWER_CYCLE));
+}
+END_TEST
+
+/* A device that is well and could not be reset needs no power cycle. */
+START_TEST(nothing_is_wrong_with_it)
+{
+        submit(B, "recover");
+        answer(GRANT_YES);
+        worker_says(0, WORKER_FAILED, ENOTTY, VERDICT_UNVERIFIED);
+        check_error(RESET_FAILED);
+        ck_assert(!seen.last.needs_power_cycle);
+}
+END_TEST
+
+START_TEST(who_has_left_recovers_no_further)
+{
+        submit(A, "recover");
+        answer(GRANT_YES);
+        job_detach(only_job());
+        find_dead();
+        ck_assert_uint_eq(seen.n_ran, 1);
+        ck_assert(!seen.last.needs_power_cycle);
+        check_state(A, "quarantined");
+}
+END_TEST
+
+/* The last resorts take the device away; what comes back is the target from then on. */
+START_TEST(it_follows_who_comes_back)
+{
+        submit(A, "recover");
+        for (unsigned i = 0; i < 4; i++) {
+                answer(GRANT_YES);
+                find_dead();
+        }
+        answer(GRANT_YES);
+        ck_assert_str_eq(seen.ran[4], A " slot");
+        unplug(A);
+        if (_i == 0) {
+                finds(WORKER_FAILED, VERDICT_DEAD);
+                check_error(RESET_DEVICE_DEAD);
+                ck_assert(seen.last.needs_power_cycle);
+                return;
+        }
+        world_add(&seen.world, A, "0000:00:01.0", "", "flr bus");
+        world_offer_all(&seen.world, A, "7");
+        check_state(A, "recovering");
+        finds(WORKER_DONE, VERDICT_DEAD);
+        answer(GRANT_YES);
+        ck_assert_str_eq(seen.ran[5], A " rescan");
+        finds(WORKER_DONE, VERDICT_OK);
+        check_error(RESET_OK);
+        check_state(A, "idle");
+}
+END_TEST
+
+/* ---- since a rule wants it ---- */
+
+static void recover_by_rule(void)
+{
+        ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, A), "r0 (/etc/50.json)"), 0);
+}
+
+START_TEST(nobody_is_asked)
+{
+        recover_by_rule();
+        ck_assert_ptr_null(only_job()->request.client);
+        ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, A), "r0"), -EALREADY);
+        while (!seen.finished) {
+                check_state(A, "recovering");
+                if (seen.n_ran == 4)
+                        finds(WORKER_DONE, VERDICT_OK);
+                else
+                        find_dead();
+        }
+        ck_assert_uint_eq(seen.n_asked, 0);
+        ck_assert_str_eq(rungs_taken(), "acpi flr bus subordinate");
+        check_error(RESET_OK);
+        ck_assert_uint_eq(seen.last.request.uid, 0);
+        ck_assert_str_eq(seen.last.request.rule, "r0 (/etc/50.json)");
+}
+END_TEST
+
+/* Somebody has it open: he is waited for, and not disturbed. */
+START_TEST(users_are_waited_for)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        hold(A, HOLDER_VFIO);
+        recover_by_rule();
+        check_phase(JOB_WAITING_IDLE);
+        check_state(A, "idle");
+        let_go(A);
+        ck_assert_uint_eq(seen.n_ran, 1);
+}
+END_TEST
+
+/* What somebody has put aside is not for rules: neither the target, nor what would go along with it. */
+START_TEST(what_was_put_aside_by_hand)
+{
+        const char *aside = _i == 0 ? A : A1;
+
+        world_add(&seen.world, A1, "0000:00:01.0", "", "flr");
+        ck_assert_int_eq(
+                quarantines_begin(seen.quarantines, world_find(&seen.world, aside),
+                                  &(QuarantineRecord){.cause = QUARANTINE_REQUESTED, .reason = "evidence"},
+                                  0),
+                0);
+        recover_by_rule();
+        while (!seen.finished)
+                find_dead();
+        ck_assert_str_eq(rungs_taken(), _i == 0 ? "" : "acpi flr");
+        ck_assert(!seen.last.needs_power_cycle);
+        ck_assert_int_eq(world_find(&seen.world, aside)->quarantine->record.cause, QUARANTINE_REQUESTED);
+}
+END_TEST
+
+/* However many are asking: nobody is asked for this one. */
+START_TEST(others_do_not_keep_it_from_beginning)
+{
+        for (unsigned i = 0; i < AUTHORIZATIONS_MAX; i++)
+                submit_as(1000 + i / AUTHORIZATIONS_PER_UID_MAX, B, "flr", false, false);
+        ck_assert_uint_eq(seen.finished, 0);
+        submit(A, "flr");
+        ck_assert_uint_eq(seen.finished, 1);
+        check_error(RESET_LIMITS_EXCEEDED);
+        recover_by_rule();
+        ck_assert_uint_eq(seen.n_ran, 1);
+        ck_assert_str_eq(seen.ran[0], A " acpi");
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("recover");
+        TCase *tcase = tcase_create("recover");
+
+        tcase_add_checked_fixture(tcase, setup, job_world_done);
+        tcase_add_loop_test(tcase, a_ladder_in_vain, 0, (int) ELEMENTSOF(ladders));
+        tcase_add_test(tcase, what_always_fails_comes_before_the_last_resorts);
+        tcase_add_loop_test(tcase, other_ladders_have_no_last_resort, 0, 2);
+        tcase_add_test(tcase, it_ends_at_the_first_proof);
+        tcase_add_test(tcase, a_proof_lifts_an_old_quarantine);
+        tcase_add_loop_test(tcase, polkit_says_no_to_one_rung, 0, 3);
+        tcase_add_test(tcase, nothing_is_wrong_with_it);
+        tcase_add_test(tcase, who_has_left_recovers_no_further);
+        tcase_add_loop_test(tcase, it_follows_who_comes_back, 0, 2);
+        tcase_add_test(tcase, nobody_is_asked);
+        tcase_add_test(tcase, users_are_waited_for);
+        tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 2);
+        tcase_add_test(tcase, others_do_not_keep_it_from_beginning);
+        suite_add_tcase(suite, tcase);
+        return unit_run(suite);
+}
