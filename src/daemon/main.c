@@ -19,6 +19,7 @@
 
 #include "config.h"
 #include "daemon/daemon.h"
+#include "daemon/domain/cleanliness.h"
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
@@ -59,6 +60,7 @@ static int on_record_running(void *userdata, const WorkerRecord *record, void **
 
 static void on_record_ended(void *userdata, void *job, WorkerResult *result)
 {
+        watch_drain(((Daemon *) userdata)->watch);
         job_worker_done(job, result);
 }
 
@@ -89,6 +91,7 @@ static void on_device_added(void *userdata, Device *device)
         claims_device_added(daemon->claims, device);
         quarantines_device_added(daemon->quarantines, device);
         jobs_device_added(daemon->jobs, device);
+        cleanliness_follow(device);
         jobs_order(daemon->jobs, device);
         survey_hint(daemon->survey, &device->facts.address, true);
         daemon->published.added(daemon->published.userdata, device);
@@ -102,6 +105,15 @@ static void on_watch(void *userdata, const PciAddress *devices, size_t n, bool o
         for (size_t i = 0; i < n; i++)
                 if (registry_find(daemon->registry, &devices[i]))
                         survey_hint(daemon->survey, &devices[i], owners);
+}
+
+/* What the reset of a job does is drained before it ends. */
+static void on_touched(void *userdata, const PciAddress *address, bool is_vfio)
+{
+        Device *device = registry_find(((Daemon *) userdata)->registry, address);
+
+        if (device)
+                cleanliness_touched(device, is_vfio);
 }
 
 static void on_looked(void *userdata, const Device *device, const WorkerScan *scan)
@@ -136,6 +148,8 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
 
         if (changes & DEVICE_CHANGED_DRIVER)
                 survey_hint(daemon->survey, &device->facts.address, false);
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+                cleanliness_follow(device);
         daemon->published.changed(daemon->published.userdata, device, changes);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 jobs_wake(daemon->jobs, device);
@@ -339,6 +353,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = watch_new(daemon->event, WORKER_FENCE_DIR, on_watch, daemon, &daemon->watch);
         if (r >= 0)
+                watch_set_touched(daemon->watch, on_touched);
+        if (r >= 0)
                 r = set_up_survey(daemon);
         if (r >= 0)
                 r = names_new(&daemon->names);
@@ -358,9 +374,10 @@ static int set_up(Daemon *daemon)
 
         daemon->published = bus_registry_listener(bus);
         registry_set_listener(daemon->registry, &listener);
-        for (const Device *d = registry_next(daemon->registry, NULL); d;
-             d = registry_next(daemon->registry, d))
+        for (Device *d = registry_next(daemon->registry, NULL); d; d = registry_next(daemon->registry, d)) {
+                cleanliness_follow(d);
                 survey_hint(daemon->survey, &d->facts.address, true);
+        }
         parts = (BusParts){
                 .registry = daemon->registry,
                 .proven = daemon->proven,

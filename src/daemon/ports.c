@@ -98,6 +98,8 @@ static void on_worker_done(void *userdata, WorkerEvent *last, int error)
                 records_remove_unheard(daemon->records, run->job);
         DL_DELETE(daemon->runs, run);
         free(run);
+        /* What the worker has done to nodes is not what somebody does with them afterwards. */
+        watch_drain(daemon->watch);
         if (job && reset_method_scope(job->method) != RESET_SCOPE_FUNCTION)
                 follow_members(daemon, job);
         if (job)

@@ -30,6 +30,7 @@ integration_programs = \
 	tests/integration/test-kernel-order \
 	tests/integration/test-set-policy \
 	tests/integration/test-proven \
+	tests/integration/test-clean \
 	tests/integration/test-quarantine \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
@@ -191,6 +192,11 @@ tests_integration_test_proven_SOURCES = tests/integration/test-proven.c
 tests_integration_test_proven_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_proven_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_proven_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_clean_SOURCES = tests/integration/test-clean.c
+tests_integration_test_clean_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_clean_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_clean_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_quarantine_SOURCES = tests/integration/test-quarantine.c
 tests_integration_test_quarantine_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/domain/cleanliness.h"
+
 #define PIN 100
 
 JobWorld seen;
@@ -149,6 +151,7 @@ static void on_added(void *userdata, Device *device)
         claims_device_added(seen.claims, device);
         quarantines_device_added(seen.quarantines, device);
         jobs_device_added(seen.jobs, device);
+        cleanliness_follow(device);
 }
 
 static void on_removed(void *userdata, Device *device)
@@ -158,6 +161,8 @@ static void on_removed(void *userdata, Device *device)
 
 static void on_changed(void *userdata, Device *device, unsigned changes)
 {
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+                cleanliness_follow(device);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 jobs_wake(seen.jobs, device);
 }

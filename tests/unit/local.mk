@@ -225,6 +225,7 @@ domain_unit_tests = \
 	tests/unit/test-policy-match \
 	tests/unit/test-policy-order \
 	tests/unit/test-plan-proven \
+	tests/unit/test-cleanliness \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
 	tests/unit/test-registry \
@@ -339,6 +340,11 @@ tests_unit_test_recover_SOURCES = tests/unit/test-recover.c
 tests_unit_test_recover_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_recover_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_recover_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_cleanliness_SOURCES = tests/unit/test-cleanliness.c
+tests_unit_test_cleanliness_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_cleanliness_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cleanliness_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_quarantine_SOURCES = tests/unit/test-quarantine.c
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)

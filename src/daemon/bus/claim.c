@@ -22,6 +22,7 @@
 #include "daemon/bus/path.h"
 #include "daemon/bus/pending.h"
 #include "daemon/domain/admission.h"
+#include "daemon/domain/cleanliness.h"
 #include "daemon/domain/quarantine.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
@@ -70,7 +71,7 @@ static int check(const ClaimCall *call, sd_bus_error *error)
 {
         const ClaimRecord *record = &call->record;
         const Bus *bus = call->pending.bus;
-        char address[PCI_ADDRESS_STRING_MAX];
+        char address[PCI_ADDRESS_STRING_MAX], rule[POLICY_RULE_TEXT_MAX];
         Admission found;
 
         if (record->n_devices == 0 && call->pending.uid != 0)
@@ -113,6 +114,14 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                         "ended and ask again.",
                         pci_address_format(&found.job->target.address, address), found.job->id,
                         found.job->request.uid);
+        case ADMISSION_NOT_CLEAN:
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "PolicyDenied",
+                        "%s is not clean (%s), and the policy gives it to nobody before a reset of it is "
+                        "verified%s%s. Reset it, then ask again.",
+                        pci_address_format(&found.device->facts.address, address),
+                        cleanliness_to_string(found.device->cleanliness), found.rule ? ": rule " : "",
+                        policy_rule_text(found.rule, rule));
         }
         return 0;
 }

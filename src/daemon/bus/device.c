@@ -15,6 +15,7 @@
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/path.h"
+#include "daemon/domain/cleanliness.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -183,9 +184,10 @@ GETTER(get_state)
         return sd_bus_message_append(reply, "s", device_state_to_string(device_state(userdata)));
 }
 
-GETTER(get_unknown)
+GETTER(get_cleanliness)
 {
-        return sd_bus_message_append(reply, "s", "unknown");
+        return sd_bus_message_append(reply, "s",
+                                     cleanliness_to_string(((const Device *) userdata)->cleanliness));
 }
 
 GETTER(get_owner)
@@ -263,7 +265,7 @@ static const sd_bus_vtable device_vtable[] = {
         SD_BUS_PROPERTY("Methods", "as", get_method_names, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_PROPERTY("State", "s", get_state, 0, CHANGES),
         SD_BUS_PROPERTY("Quarantine", "a{sv}", get_quarantine, 0, CHANGES),
-        SD_BUS_PROPERTY("Cleanliness", "s", get_unknown, 0, CHANGES),
+        SD_BUS_PROPERTY("Cleanliness", "s", get_cleanliness, 0, CHANGES),
         SD_BUS_PROPERTY("Owner", "s", get_owner, 0, CHANGES),
         SD_BUS_PROPERTY("Lease", "s", get_lease, 0, CHANGES),
         SD_BUS_PROPERTY("InUse", "b", get_in_use, 0, CHANGES),
@@ -293,6 +295,7 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
                 {DEVICE_CHANGED_DRIVER, "Driver"},
                 {DEVICE_CHANGED_STATE, "State"},
                 {DEVICE_CHANGED_QUARANTINE, "Quarantine"},
+                {DEVICE_CHANGED_CLEANLINESS, "Cleanliness"},
                 {DEVICE_CHANGED_LAST_RESET, "LastReset"},
                 {DEVICE_CHANGED_ERROR_STATE, "ErrorState"},
                 {DEVICE_CHANGED_IOMMU_GROUP, "IommuGroup"},

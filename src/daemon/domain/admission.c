@@ -2,6 +2,8 @@
 
 #include "daemon/domain/admission.h"
 
+#include "daemon/domain/cleanliness.h"
+
 static Device *device_at(const Registry *registry, const ClaimRecord *record, const uint64_t *generations,
                          size_t index)
 {
@@ -32,6 +34,26 @@ static const Job *find_running(const Jobs *jobs, const ClaimRecord *record)
         return NULL;
 }
 
+/* One of which a rule wants to be clean, and that is not. */
+static Admission find_not_clean(const Registry *registry, const ClaimRecord *record,
+                                const uint64_t *generations)
+{
+        for (size_t i = 0; i < record->n_devices; i++) {
+                Device *device = device_at(registry, record, generations, i);
+                const EffectivePolicy *policy = registry_policy_of(device);
+
+                if (policy && (!policy->settings.require_clean || !cleanliness_applies(device) ||
+                               device->cleanliness == CLEANLINESS_CLEAN))
+                        continue;
+                return (Admission){
+                        .obstacle = ADMISSION_NOT_CLEAN,
+                        .device = device,
+                        .rule = policy ? policy->origin[POLICY_REQUIRE_CLEAN] : NULL,
+                };
+        }
+        return (Admission){};
+}
+
 Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry *registry,
                           const ClaimRecord *record, const uint64_t *generations)
 {
@@ -55,5 +77,5 @@ Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry
         job = find_running(jobs, record);
         if (job)
                 return (Admission){.obstacle = ADMISSION_RESETTING, .job = job};
-        return (Admission){};
+        return is_lease ? find_not_clean(registry, record, generations) : (Admission){};
 }

@@ -4,7 +4,8 @@
 /*
  * Whether a claim may be granted as things are now. Whoever is told that a device is his, or that nobody
  * resets it, relies on that from then on: so what is in doubt goes to nobody, what is somebody else's is not
- * given twice, and a reset that has begun, which cannot be stopped any more, is waited for.
+ * given twice, what a rule wants to be clean is not given as it is, and a reset that has begun, which cannot
+ * be stopped any more, is waited for.
  */
 
 #include "daemon/domain/claims.h"
@@ -17,14 +18,16 @@ typedef enum AdmissionObstacle {
         ADMISSION_QUARANTINED,
         ADMISSION_LEASED,
         ADMISSION_RESETTING,
+        ADMISSION_NOT_CLEAN, /* and a rule wants it to be */
 } AdmissionObstacle;
 
 /* What is in the way. Pointers are valid until the next change of anything. */
 typedef struct Admission {
         AdmissionObstacle obstacle;
         size_t index; /* GONE: which device of the record's */
-        const Device *device; /* QUARANTINED, LEASED */
+        const Device *device; /* QUARANTINED, LEASED, NOT_CLEAN */
         const Job *job; /* RESETTING */
+        const PolicyRule *rule; /* NOT_CLEAN: that says so; NULL: out of memory for what rules say */
 } Admission;
 
 /* The first obstacle, in the order of the list above. `record`: kind, uid and devices count; `generations`

@@ -80,6 +80,13 @@ typedef enum DeviceState {
         DEVICE_QUARANTINED,
 } DeviceState;
 
+/* See cleanliness.h. */
+typedef enum Cleanliness {
+        CLEANLINESS_UNKNOWN,
+        CLEANLINESS_DIRTY,
+        CLEANLINESS_CLEAN,
+} Cleanliness;
+
 typedef enum ErrorState {
         ERROR_STATE_NONE,
         ERROR_STATE_BEGIN_RECOVERY,
@@ -127,6 +134,9 @@ struct Device {
          * it. */
         const Claim *lease;
         unsigned n_blocking, n_delaying;
+
+        Cleanliness cleanliness;
+        bool was_leased; /* when its cleanliness was last followed */
 
         struct Quarantine *quarantine; /* kept by Quarantines; NULL: it is in none */
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/domain/cleanliness.h"
 #include "daemon/domain/job-internal.h"
 #include "shared/cleanup.h"
 
@@ -121,6 +122,20 @@ static void judge_members(Job *job, const Attempt *attempt)
         }
 }
 
+/* The verdict is about all members. */
+static void note_cleanliness(Job *job, const Attempt *attempt)
+{
+        bool is_proved = attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK;
+        const Device *target = job_target_device(job);
+
+        for (size_t i = 0; target && attempt->written && i < job->n_members; i++) {
+                Device *device = job_member_device(job, &job->members[i]);
+
+                if (device)
+                        cleanliness_after_reset(target, attempt->method, device, is_proved);
+        }
+}
+
 void job_note_result(Job *job, WorkerResult *result)
 {
         static const AttemptOutcome outcomes[] = {
@@ -145,6 +160,7 @@ void job_note_result(Job *job, WorkerResult *result)
                 attempt->error = EPIPE;
                 (void) snprintf(attempt->why, sizeof(attempt->why), "worker-died");
                 remember(job, attempt);
+                note_cleanliness(job, attempt);
                 return;
         }
         memcpy(attempt->why, result->why, sizeof(attempt->why));
@@ -162,6 +178,7 @@ void job_note_result(Job *job, WorkerResult *result)
         attempt->finished_usec = result->finished_usec;
         remember(job, attempt);
         judge_members(job, attempt);
+        note_cleanliness(job, attempt);
 }
 
 const Device *job_quarantined_member(const Job *job)

@@ -23,6 +23,7 @@ typedef enum DeviceChange {
         DEVICE_CHANGED_OWNER = 1 << 7,
         DEVICE_CHANGED_CLAIMS = 1 << 8, /* its lease, or who inhibits its reset */
         DEVICE_CHANGED_QUARANTINE = 1 << 9,
+        DEVICE_CHANGED_CLEANLINESS = 1 << 10,
 } DeviceChange;
 
 /* Called after the registry is whole again; a device that was removed can still be read meanwhile, but is

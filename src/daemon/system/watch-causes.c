@@ -27,6 +27,7 @@
 #include "daemon/system/watch-internal.h"
 #include "shared/cleanup.h"
 
+#define VFIO_NODES  "/dev/vfio/"
 #define USE_EVENTS  (IN_OPEN | IN_CLOSE)
 #define NODE_EVENTS (USE_EVENTS | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
@@ -322,6 +323,15 @@ void watch_causes_rearm(Watch *watch, Watched *device)
 
 /* The queue */
 
+/* Scans open no nodes of VFIO's. */
+static void tell_touched(Watch *watch, const Cause *cause, const Watched *device)
+{
+        bool is_vfio = strncmp(cause->path, VFIO_NODES, strlen(VFIO_NODES)) == 0;
+
+        if (watch->touched && (is_vfio || device->n_looking == 0))
+                watch->touched(watch->userdata, &device->address, is_vfio);
+}
+
 /* Whatever is about to be noticed anyway needs no further event. */
 static void handle_node(Watch *watch, Cause *cause, uint32_t mask)
 {
@@ -331,6 +341,8 @@ static void handle_node(Watch *watch, Cause *cause, uint32_t mask)
         DL_FOREACH2 (cause->links, link, cause_next) {
                 Watched *device = link->device;
 
+                if (is_use)
+                        tell_touched(watch, cause, device);
                 if (is_use && device->n_looking > 0)
                         device->skipped = true;
                 else

@@ -62,6 +62,7 @@ typedef struct Window {
 struct Watch {
         sd_event *event;
         WatchHandler handler;
+        WatchTouched touched; /* may be NULL */
         void *userdata;
         uint64_t delay_usec, gap_usec, last_usec;
         sd_event_source *timer;

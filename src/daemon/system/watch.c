@@ -307,6 +307,16 @@ void watch_forget(Watch *watch, const PciAddress *address)
                 watched_free(watch, device);
 }
 
+void watch_set_touched(Watch *watch, WatchTouched touched)
+{
+        watch->touched = touched;
+}
+
+void watch_drain(Watch *watch)
+{
+        watch_causes_drain(watch);
+}
+
 int watch_new(sd_event *event, const char *fence_directory, WatchHandler handler, void *userdata,
               Watch **ret)
 {

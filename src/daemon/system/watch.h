@@ -37,11 +37,19 @@ typedef struct Watch Watch;
  * anybody. Everything but watch_free() may be called from in here. */
 typedef void (*WatchHandler)(void *userdata, const PciAddress *devices, size_t n, bool owners);
 
+/* One of the device's nodes was opened or closed just now; of one that is opened all the time, once in a
+ * while. What a scan does to nodes is left out, which does not touch those of VFIO. */
+typedef void (*WatchTouched)(void *userdata, const PciAddress *device, bool is_vfio);
+
 /* `fence_directory` is WORKER_FENCE_DIR but in tests; it is made if it is missing. What the machine does not
  * have (logind, swap) is not listened to. */
 int watch_new(sd_event *event, const char *fence_directory, WatchHandler handler, void *userdata,
               Watch **ret);
 Watch *watch_free(Watch *watch);
+/* With the handler's userdata. */
+void watch_set_touched(Watch *watch, WatchTouched touched);
+/* Tells at once what has happened to nodes until now. */
+void watch_drain(Watch *watch);
 
 /* What a scan told of the device: from now on its nodes and its holders are listened to, and no others of
  * it. What was not listened to before may have changed since the scan looked, so the device is noticed once

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What makes a device dirty, what proves it clean, and who gets none that is not.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/domain/admission.h"
+#include "daemon/domain/cleanliness.h"
+#include "job-world.h"
+#include "unit.h"
+
+#define PORT    "0000:00:01.0"
+#define A       "0000:01:00.0"
+#define SIBLING "0000:01:00.1"
+#define VF      "0000:01:00.2"
+#define B       "0000:02:00.0"
+
+static Device *device_of(const char *address)
+{
+        return world_find(&seen.world, address);
+}
+
+static void check_is(const char *address, const char *expected)
+{
+        ck_assert_str_eq(cleanliness_to_string(device_of(address)->cleanliness), expected);
+}
+
+static void lease(const char *id, const char *address)
+{
+        ck_assert_int_eq(world_claim(&seen.world, seen.claims, id, CLAIM_LEASE, 1001, address), 0);
+}
+
+static void reset_well(const char *address, const char *method)
+{
+        submit(address, method);
+        answer(GRANT_YES);
+        worker_says(seen.n_ran - 1, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_int_eq(seen.error, RESET_OK);
+}
+
+START_TEST(unknown_at_first)
+{
+        check_is(A, "unknown");
+        check_is(PORT, "unknown");
+        world_replace(&seen.world, A);
+        check_is(A, "unknown");
+}
+END_TEST
+
+START_TEST(a_lease_soils)
+{
+        lease("one", A);
+        check_is(A, "dirty");
+        check_is(B, "unknown");
+        claims_remove(seen.claims, "one");
+        check_is(A, "dirty");
+        reset_well(A, "flr");
+        check_is(A, "clean");
+        lease("two", A);
+        check_is(A, "dirty");
+}
+END_TEST
+
+/* A bridge is given to nobody without what is below. */
+START_TEST(bridges_have_none)
+{
+        lease("one", PORT);
+        check_is(PORT, "unknown");
+}
+END_TEST
+
+START_TEST(vfio_soils)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        hold(A, HOLDER_VFIO);
+        check_is(A, "dirty");
+        let_go(A);
+        check_is(A, "dirty");
+        reset_well(A, "flr");
+        check_is(A, "clean");
+        device_of(A)->live.enable_count = 1;
+        registry_notify(seen.world.registry, device_of(A), DEVICE_CHANGED_USE);
+        check_is(A, "dirty");
+}
+END_TEST
+
+/* The host's own use is nobody's whom the next user has to fear. */
+START_TEST(other_use_soils_only_under_a_lease)
+{
+        world_bind(&seen.world, A, "nvme");
+        reset_well(A, "flr");
+        hold(A, HOLDER_PROCESS);
+        check_is(A, "clean");
+        let_go(A);
+        lease("one", A);
+        reset_well(A, "flr");
+        check_is(A, "clean");
+        hold(A, HOLDER_PROCESS);
+        check_is(A, "dirty");
+}
+END_TEST
+
+/* What no look has seen was seen by whoever listens to the nodes. */
+START_TEST(a_moment_is_enough)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        reset_well(A, "flr");
+        cleanliness_touched(device_of(A), false);
+        check_is(A, "clean");
+        cleanliness_touched(device_of(A), true);
+        check_is(A, "dirty");
+        lease("one", A);
+        reset_well(A, "flr");
+        cleanliness_touched(device_of(A), false);
+        check_is(A, "dirty");
+
+        /* A reset through VFIO opens a node itself. */
+        submit(A, "flr");
+        answer(GRANT_YES);
+        cleanliness_set(device_of(A), CLEANLINESS_UNKNOWN);
+        cleanliness_touched(device_of(A), true);
+        check_is(A, "unknown");
+        worker_says(seen.n_ran - 1, WORKER_DONE, 0, VERDICT_OK);
+        check_is(A, "clean");
+}
+END_TEST
+
+static const struct {
+        WorkerOutcome outcome;
+        Verdict verdict;
+        const char *before, *after;
+} results[] = {
+        {WORKER_DONE, VERDICT_OK, "dirty", "clean"},
+        {WORKER_DONE, VERDICT_OK, "unknown", "clean"},
+        {WORKER_DONE, VERDICT_DEGRADED, "dirty", "dirty"},
+        {WORKER_DONE, VERDICT_UNVERIFIED, "clean", "unknown"},
+        {WORKER_DONE, VERDICT_DEAD, "clean", "unknown"},
+        {WORKER_FAILED, VERDICT_OK, "dirty", "dirty"},
+        {WORKER_FAILED, VERDICT_OK, "clean", "unknown"},
+        {WORKER_REFUSED, VERDICT_UNVERIFIED, "clean", "clean"},
+        {WORKER_REFUSED, VERDICT_UNVERIFIED, "dirty", "dirty"},
+};
+
+START_TEST(proof)
+{
+        if (strcmp(results[_i].before, "unknown") != 0)
+                cleanliness_set(device_of(A), strcmp(results[_i].before, "clean") == 0 ? CLEANLINESS_CLEAN
+                                                                                       : CLEANLINESS_DIRTY);
+        submit(A, "flr");
+        answer(GRANT_YES);
+        worker_says(0, results[_i].outcome, 0, results[_i].verdict);
+        check_is(A, results[_i].after);
+}
+END_TEST
+
+/* The worker was killed: what it had done is not known. */
+START_TEST(no_result)
+{
+        cleanliness_set(device_of(A), CLEANLINESS_CLEAN);
+        submit(A, "flr");
+        answer(GRANT_YES);
+        job_worker_done(seen.running[0], NULL);
+        check_is(A, "unknown");
+}
+END_TEST
+
+/* Whoever has it open goes on with it. */
+START_TEST(not_while_it_is_open)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        submit(A, "flr");
+        answer(GRANT_YES);
+        hold(A, HOLDER_VFIO);
+        check_is(A, "dirty");
+        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
+        check_is(A, "dirty");
+}
+END_TEST
+
+/* A reset of a link is one of all that is below, and an edge says only that something is disturbed. */
+START_TEST(of_the_whole_set)
+{
+        const PciAddress a = at(A), b = at(B);
+
+        world_add(&seen.world, SIBLING, PORT, "", "flr");
+        world_add_vf(&seen.world, VF, PORT, A, "flr");
+        device_of(PORT)->facts.can_reset_subordinate = true;
+        ck_assert_int_eq(registry_add_edge(seen.world.registry, &a, &b), 0);
+        reset_well(A, "flr");
+        check_is(A, "clean");
+        check_is(VF, "clean");
+        check_is(SIBLING, "unknown");
+        check_is(B, "unknown");
+        reset_well(SIBLING, "subordinate");
+        check_is(SIBLING, "clean");
+        check_is(B, "unknown");
+        check_is(PORT, "unknown");
+}
+END_TEST
+
+/* ---- require_clean ---- */
+
+static void want_clean(const char *match)
+{
+        const char *wanted;
+        PolicyRule rule = {
+                .file = strdup("/etc/50.json"),
+                .settings = {.set = 1U << POLICY_REQUIRE_CLEAN, .require_clean = true},
+        };
+        Policy *policy = policy_new();
+
+        (void) snprintf(rule.id, sizeof(rule.id), "only-clean");
+        if (match)
+                ck_assert_int_eq(policy_match_set(&rule.match, POLICY_MATCH_ADDRESS, match, &wanted), 0);
+        ck_assert_int_eq(policy_add(policy, &rule), 0);
+        registry_change_policy(seen.world.registry, policy);
+}
+
+static Admission judge(ClaimKind kind, const char *address)
+{
+        const DeviceFacts *facts = &device_of(address)->facts;
+        ClaimDevice named = {.address = facts->address,
+                             .vendor = facts->vendor,
+                             .device = facts->device,
+                             .subsystem_vendor = facts->subsystem_vendor,
+                             .subsystem_device = facts->subsystem_device};
+        ClaimRecord record = {.kind = kind, .uid = 1001, .devices = &named, .n_devices = 1};
+
+        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record,
+                               &device_of(address)->generation);
+}
+
+START_TEST(none_that_is_not_clean)
+{
+        Admission found;
+
+        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_FREE);
+        want_clean(A);
+        found = judge(CLAIM_LEASE, A);
+        ck_assert_int_eq(found.obstacle, ADMISSION_NOT_CLEAN);
+        ck_assert_ptr_eq(found.device, device_of(A));
+        ck_assert_str_eq(found.rule->id, "only-clean");
+        ck_assert_int_eq(judge(CLAIM_LEASE, B).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(judge(CLAIM_INHIBIT_BLOCK, A).obstacle, ADMISSION_FREE);
+        reset_well(A, "flr");
+        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_FREE);
+        lease("one", A);
+        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_LEASED);
+        claims_remove(seen.claims, "one");
+        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_NOT_CLEAN);
+}
+END_TEST
+
+START_TEST(bridges_need_not_be)
+{
+        want_clean(NULL);
+        ck_assert_int_eq(judge(CLAIM_LEASE, PORT).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(judge(CLAIM_LEASE, B).obstacle, ADMISSION_NOT_CLEAN);
+}
+END_TEST
+
+int main(void)
+{
+        Suite *suite = suite_create("cleanliness");
+        TCase *tcase = tcase_create("cleanliness");
+
+        tcase_add_checked_fixture(tcase, job_world_init, job_world_done);
+        tcase_add_test(tcase, unknown_at_first);
+        tcase_add_test(tcase, a_lease_soils);
+        tcase_add_test(tcase, bridges_have_none);
+        tcase_add_test(tcase, vfio_soils);
+        tcase_add_test(tcase, other_use_soils_only_under_a_lease);
+        tcase_add_test(tcase, a_moment_is_enough);
+        tcase_add_loop_test(tcase, proof, 0, (int) ELEMENTSOF(results));
+        tcase_add_test(tcase, no_result);
+        tcase_add_test(tcase, not_while_it_is_open);
+        tcase_add_test(tcase, of_the_whole_set);
+        tcase_add_test(tcase, none_that_is_not_clean);
+        tcase_add_test(tcase, bridges_need_not_be);
+        suite_add_tcase(suite, tcase);
+        return unit_run(suite);
+}
