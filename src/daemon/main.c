@@ -22,6 +22,7 @@
 #include "daemon/domain/cleanliness.h"
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/quarantine-log.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -193,8 +194,10 @@ static void on_quarantine(void *userdata, const QuarantineRecord *record, Quaran
         Daemon *daemon = userdata;
 
         /* Whoever releases one by hand says why. */
-        if (event != QUARANTINE_RELEASED)
+        if (event != QUARANTINE_RELEASED) {
                 journal_quarantine(record, event);
+                quarantine_log_event(daemon->log, daemon->registry, record, event);
+        }
         if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED)
                 quarantine_store_write(daemon->quarantine_store, record);
         else

@@ -128,12 +128,27 @@ static int print_config(json_object *document)
         return r < 0 ? r : print_strings(json_get_array(config, "hex"), "");
 }
 
+/* What is no reset. */
+static int print_event(json_object *row)
+{
+        const char *method = json_get_string(row, "method");
+        char time[TEXT_TIME_MAX];
+
+        return text_print_line(
+                stdout, "%s %s: %s, %s%s%s, kernel %s", text_time(json_get_unsigned(row, "time_usec"), time),
+                json_get_string(row, "address"), json_get_string(row, "event"), json_get_string(row, "why"),
+                *method ? " after " : "", method, json_get_string(row, "kernel"));
+}
+
 static int print_row(json_object *row)
 {
+        const char *event = json_get_string(row, "event");
         const char *why = json_get_string(row, "why"),
                    *error = errno_name((int) json_get_signed(row, "errno"));
         char time[TEXT_TIME_MAX], took[TEXT_DURATION_MAX];
 
+        if (*event && strcmp(event, "reset") != 0)
+                return print_event(row);
         return text_print_line(stdout, "%s %s %s: %s, %s in %s, kernel %s%s%s%s%s",
                                text_time(json_get_unsigned(row, "time_usec"), time),
                                json_get_string(row, "address"), json_get_string(row, "method"),

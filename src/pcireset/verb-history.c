@@ -180,24 +180,39 @@ static Colour verdict_colour(const char *verdict)
         }
 }
 
-/* Why it came to nothing, or who vouches for it. */
+/* Why it came to nothing or what brought it about, or who vouches for it. */
 static void remark_cell(Table *table, json_object *row)
 {
         const char *why = json_get_string(row, "why"), *origin = json_get_string(row, "origin");
+        const char *reason = json_get_string(row, "reason");
         const char *error = errno_name((int) json_get_signed(row, "errno"));
 
         if (strcmp(json_get_string(row, "source"), "imported") == 0)
                 table_cell(table, COLOUR_DIM, "imported from %s%s%s", *origin ? origin : "somebody",
                            *why ? ": " : "", why);
+        else if (*reason)
+                table_cell(table, COLOUR_NONE, "%s: %s", why, reason);
         else if (*why || !error)
                 table_text(table, why);
         else
                 table_text(table, error);
 }
 
+/* Of what is no reset the event stands in place of the outcome. */
+static void outcome_cells(Table *table, json_object *row)
+{
+        const char *verdict = json_get_string(row, "verdict"), *event = json_get_string(row, "event");
+        bool is_reset = !*event || strcmp(event, "reset") == 0;
+
+        if (!is_reset)
+                verdict = "";
+        table_text(table, json_get_string(row, "method"));
+        table_text(table, is_reset ? json_get_string(row, "outcome") : event);
+        table_cell(table, *verdict ? verdict_colour(verdict) : COLOUR_NONE, "%s", *verdict ? verdict : "-");
+}
+
 static int history_row(Table *table, json_object *row)
 {
-        const char *verdict = json_get_string(row, "verdict");
         bool has_uid = json_object_object_get_ex(row, "uid", NULL);
         _cleanup_free_ char *user = has_uid ? uid_to_name(json_get_unsigned(row, "uid")) : NULL;
         uint64_t duration = json_get_unsigned(row, "duration_usec");
@@ -210,9 +225,7 @@ static int history_row(Table *table, json_object *row)
         table_cell(table, COLOUR_NONE, "%" PRId64, json_get_signed(row, "id"));
         table_text(table, text_time(json_get_unsigned(row, "time_usec"), time));
         table_text(table, json_get_string(row, "address"));
-        table_text(table, json_get_string(row, "method"));
-        table_text(table, json_get_string(row, "outcome"));
-        table_cell(table, verdict_colour(verdict), "%s", *verdict ? verdict : "-");
+        outcome_cells(table, row);
         table_text(table, took);
         table_text(table, user ? user : "");
         remark_cell(table, row);

@@ -17,7 +17,7 @@
 
 #define HISTORY_DIR "/var/lib/pciresetd"
 #define SIGNED      "Ann Admin <ann@example.org>"
-#define HEAD        "{\"format\":\"pciresetd-history\",\"version\":1,\"signed_off_by\":\"" SIGNED "\"}\n"
+#define HEAD        "{\"format\":\"pciresetd-history\",\"version\":2,\"signed_off_by\":\"" SIGNED "\"}\n"
 
 /* The text of an export, and how many rows it says to hold. */
 static char *export_text(Client *client, uint64_t *ret_rows)
@@ -69,6 +69,7 @@ static void forget_everything(void)
         daemon_start();
 }
 
+/* Two resets, and the quarantine that came of one of them. */
 static char *make_some_history(void)
 {
         char *text;
@@ -80,7 +81,7 @@ static char *make_some_history(void)
         reply_free(reset(alice, CARD, "flr", NULL));
         reply_free(reset(alice, CARD2, "pm", NULL));
         text = export_text(bob, &n);
-        ck_assert_uint_eq(n, 2);
+        ck_assert_uint_eq(n, 3);
         return text;
 }
 
@@ -94,21 +95,21 @@ START_TEST(there_and_back)
         /* What happened here is known already. */
         own = import_text(alice, text);
         expect_success(own);
-        ck_assert_int_eq(reply_number(own, "0.known"), 2);
+        ck_assert_int_eq(reply_number(own, "0.known"), 3);
         ck_assert_int_eq(reply_number(own, "0.added"), 0);
 
         forget_everything();
         first = import_text(alice, text);
         expect_success(first);
-        ck_assert_int_eq(reply_number(first, "0.added"), 2);
+        ck_assert_int_eq(reply_number(first, "0.added"), 3);
         ck_assert_str_eq(reply_string(first, "0.origin"), SIGNED);
         second = import_text(alice, text);
         expect_success(second);
         ck_assert_int_eq(reply_number(second, "0.added"), 0);
-        ck_assert_int_eq(reply_number(second, "0.known"), 2);
+        ck_assert_int_eq(reply_number(second, "0.known"), 3);
 
         rows = manager_call(bob, "GetHistory", "a{sv}", 1, "source", "s", "imported");
-        ck_assert_uint_eq(reply_length(rows, "0"), 2);
+        ck_assert_uint_eq(reply_length(rows, "0"), 3);
         ck_assert_str_eq(reply_string(rows, "0.0.origin"), SIGNED);
         ck_assert_str_eq(reply_string(rows, "0.0.source"), "imported");
         /* It counts from now on. */
@@ -161,7 +162,7 @@ static const struct {
         {"\"method\":\"pm\"", "\"method\":\"P M\"", "Line 3"},
         {"\"verdict\":\"dead\"", "\"verdict\":\"fine\"", "verdict"},
         {"\"method\":\"pm\"", "\"method\":\"pm\",\"uid\":0", "Line 3"},
-        {"\"version\":1", "\"version\":2", "Line 1"},
+        {"\"version\":2", "\"version\":3", "Line 1"},
 };
 
 START_TEST(a_bad_line_leaves_nothing_behind)

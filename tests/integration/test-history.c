@@ -260,8 +260,9 @@ START_TEST(the_next_daemon_knows)
         daemon_start();
 
         rows = history(bob);
-        ck_assert_uint_eq(reply_length(rows, "0"), 3);
-        ck_assert_int_eq(reply_number(rows, "0.2.id"), first);
+        /* The last one brought quarantine, too. */
+        ck_assert_uint_eq(reply_length(rows, "0"), 4);
+        ck_assert_int_eq(reply_number(rows, "0.3.id"), first);
         facts = manager_call(bob, "GetMethods", "sa{sv}", CARD, 0);
         ck_assert_int_eq(reply_number(facts, "0.0.1.proven.tries"), 2);
         ck_assert_int_eq(reply_number(facts, "0.0.1.proven.ok"), 2);

@@ -277,6 +277,71 @@ START_TEST(bad_options_are_refused)
 }
 END_TEST
 
+/* ---- in the history ---- */
+
+static Reply *events(Client *client, const char *event)
+{
+        return manager_call(client, "GetHistory", "a{sv}", 1, "event", "s", event);
+}
+
+START_TEST(both_ends_are_in_the_history)
+{
+        _cleanup_reply_ Reply *begun = NULL, *out = NULL, *own = NULL, *others = NULL, *attempts = NULL,
+                              *bad = NULL;
+
+        start();
+        let_die(CARD);
+        begun = events(bob, "quarantine");
+        expect_success(begun);
+        ck_assert_uint_eq(reply_length(begun, "0"), 1);
+        ck_assert_str_eq(reply_string(begun, "0.0.event"), "quarantine");
+        ck_assert_str_eq(reply_string(begun, "0.0.address"), CARD);
+        ck_assert_str_eq(reply_string(begun, "0.0.method"), "flr");
+        ck_assert_str_eq(reply_string(begun, "0.0.why"), "dead");
+        ck_assert_str_eq(reply_string(begun, "0.0.reason"), "it does not answer after a reset by flr");
+        ck_assert_str_eq(reply_string(begun, "0.0.verdict"), "unverified");
+        ck_assert_str_eq(reply_string(begun, "0.0.checks.0.check"), "answers");
+        ck_assert_str_eq(reply_string(begun, "0.0.checks.0.result"), "failed");
+        ck_assert_int_eq(reply_number(begun, "0.0.uid"), UID_BOB);
+        ck_assert_int_eq(json_object_get_boolean(reply_at(begun, "0.0.written")), false);
+        attempts = events(bob, "reset");
+        ck_assert_uint_eq(reply_length(attempts, "0"), 1);
+
+        /* The reason outlasts the daemon; whose it was is told to himself and to root. */
+        out = release(alice, CARD, "new fan");
+        expect_success(out);
+        daemon_stop();
+        daemon_start();
+        own = events(alice, "release");
+        ck_assert_uint_eq(reply_length(own, "0"), 1);
+        ck_assert_str_eq(reply_string(own, "0.0.why"), "by-hand");
+        ck_assert_str_eq(reply_string(own, "0.0.reason"), "new fan");
+        ck_assert_int_eq(reply_number(own, "0.0.uid"), UID_ALICE);
+        others = events(bob, "release");
+        ck_assert_str_eq(reply_string(others, "0.0.reason"), "new fan");
+        ck_assert(!json_object_object_get_ex(reply_at(others, "0.0"), "uid", NULL));
+        bad = events(bob, "party");
+        expect_error(bad, "org.freedesktop.DBus.Error.InvalidArgs", "event");
+}
+END_TEST
+
+START_TEST(the_proof_is_in_the_history)
+{
+        _cleanup_reply_ Reply *reply = NULL, *rows = NULL;
+
+        start();
+        sysfs_config_read(CARD, config, &config_size);
+        let_die(CARD);
+        revive(CARD);
+        reply = reset(alice, CARD, "pm", NULL);
+        expect_success(reply);
+        rows = events(alice, "release");
+        ck_assert_uint_eq(reply_length(rows, "0"), 1);
+        ck_assert_str_eq(reply_string(rows, "0.0.why"), "well-again");
+        ck_assert_str_eq(reply_string(rows, "0.0.reason"), "");
+}
+END_TEST
+
 /* ---- over time ---- */
 
 START_TEST(stays_over_a_restart)
@@ -423,6 +488,8 @@ int main(void)
         program_add(&program, proof_lets_it_out);
         program_add(&program, what_lies_beside_it_goes_on);
         program_add(&program, by_hand);
+        program_add(&program, both_ends_are_in_the_history);
+        program_add(&program, the_proof_is_in_the_history);
         program_add_table(&program, bad_reasons_are_refused, bad_reasons);
         program_add(&program, bad_options_are_refused);
         if (program_wants("stays_over_a_restart"))

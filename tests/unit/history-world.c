@@ -186,11 +186,13 @@ void assert_same(const HistoryRow *a, const HistoryRow *b, bool local)
         ck_assert_uint_eq(a->duration_usec, b->duration_usec);
         ck_assert_str_eq(a->rule, b->rule);
         ck_assert_str_eq(a->policy, b->policy);
+        ck_assert_int_eq(a->event, b->event);
         if (!local)
                 return;
         ck_assert_uint_eq(a->uid, b->uid);
         ck_assert_int_eq(a->source, b->source);
         ck_assert_str_eq(a->origin, b->origin);
+        ck_assert_str_eq(a->reason, b->reason);
 }
 
 void note_row(const HistoryRow *row)

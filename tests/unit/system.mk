@@ -8,6 +8,7 @@ system_unit_tests = \
 	tests/unit/test-history-bounds \
 	tests/unit/test-history-damage \
 	tests/unit/test-history-faults \
+	tests/unit/test-history-events \
 	tests/unit/test-history-line \
 	tests/unit/test-history-transfer \
 	tests/unit/test-lease-leftovers \
@@ -148,6 +149,11 @@ tests_unit_test_history_damage_SOURCES = tests/unit/test-history-damage.c
 tests_unit_test_history_damage_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_history_damage_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_history_damage_LDADD = $(HISTORY_UNIT_LIBS)
+
+tests_unit_test_history_events_SOURCES = tests/unit/test-history-events.c
+tests_unit_test_history_events_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_history_events_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_history_events_LDADD = $(HISTORY_UNIT_LIBS)
 
 tests_unit_test_history_line_SOURCES = tests/unit/test-history-line.c
 tests_unit_test_history_line_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)

@@ -245,7 +245,7 @@ START_TEST(a_newer_file_is_not_touched)
         ck_assert_int_eq(sqlite3_open_v2(file_path(HISTORY_FILE), &db, SQLITE_OPEN_READWRITE, "unix"),
                          SQLITE_OK);
         ck_assert_int_eq(sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_exec(db, "PRAGMA user_version = 3", NULL, NULL, NULL), SQLITE_OK);
         (void) sqlite3_close(db);
         before = read_file(file_path(HISTORY_FILE), &n_before);
         before_log = read_file(file_path(HISTORY_FILE "-wal"), &n_before_log);

@@ -16,7 +16,7 @@
 #include "shared/cleanup.h"
 
 #define HEAD                                                                                                \
-        "{\"format\":\"pciresetd-history\",\"version\":1,\"signed_off_by\":\"Ann Admin "                    \
+        "{\"format\":\"pciresetd-history\",\"version\":2,\"signed_off_by\":\"Ann Admin "                    \
         "<ann@example.org>\"}\n"
 
 static const HistoryFilter everything = {.limit = HISTORY_LIMIT_MAX};
@@ -315,7 +315,7 @@ static const struct {
         {"\n", 1},
         {"x", 1},
         {"{}\n", 1},
-        {"{\"format\":\"pciresetd-history\",\"version\":2,\"signed_off_by\":\"\"}\n", 1},
+        {"{\"format\":\"pciresetd-history\",\"version\":3,\"signed_off_by\":\"\"}\n", 1},
         {"{\"format\":\"something else\",\"version\":1,\"signed_off_by\":\"\"}\n", 1},
         {"{\"format\":\"pciresetd-history\",\"version\":1}\n", 1},
         {"{\"format\":\"pciresetd-history\",\"version\":1,\"signed_off_by\":\"\",\"x\":1}\n", 1},

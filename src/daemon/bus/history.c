@@ -95,6 +95,9 @@ static int append_row(sd_bus_message *message, const HistoryRow *row, uint32_t v
         if (r >= 0 && shows_uid)
                 r = append_entry(message, "uid", "u", row->uid);
         if (r >= 0)
+                r = sd_bus_message_append(message, "{sv}{sv}", "event", "s",
+                                          history_event_to_string(row->event), "reason", "s", row->reason);
+        if (r >= 0)
                 r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}", "rule", "s", row->rule, "policy", "s",
                                           row->policy, "source", "s", history_source_to_string(row->source),
                                           "origin", "s", row->origin);
@@ -210,7 +213,7 @@ static void release(PendingCall *pending)
 
 /* What a caller has written, before it is known to make sense. */
 typedef struct FilterTexts {
-        const char *address, *method, *verdict, *source;
+        const char *address, *method, *verdict, *source, *event;
         uint16_t vendor, device;
         uint32_t uid;
         uint64_t limit;
@@ -221,6 +224,7 @@ enum {
         OPTION_METHOD,
         OPTION_VERDICT,
         OPTION_SOURCE,
+        OPTION_EVENT,
         OPTION_VENDOR,
         OPTION_DEVICE,
         OPTION_UID,
@@ -266,6 +270,10 @@ static int take_texts(const Option *options, const FilterTexts *texts, HistoryFi
         filter->has_source = options[OPTION_SOURCE].seen;
         if (filter->has_source && history_source_from_string(texts->source, &filter->source) < 0)
                 return bad_value(error, "source", texts->source, "it must be own or imported");
+        filter->has_event = options[OPTION_EVENT].seen;
+        if (filter->has_event && history_event_from_string(texts->event, &filter->event) < 0)
+                return bad_value(error, "event", texts->event,
+                                 "it must be one of reset, quarantine, release, error");
         return 0;
 }
 
@@ -295,6 +303,7 @@ int history_filter_read(sd_bus_message *message, const Device *device, HistoryFi
                 [OPTION_METHOD] = {"method", "s", &texts.method},
                 [OPTION_VERDICT] = {"verdict", "s", &texts.verdict},
                 [OPTION_SOURCE] = {"source", "s", &texts.source},
+                [OPTION_EVENT] = {"event", "s", &texts.event},
                 [OPTION_VENDOR] = {"vendor_id", "q", &texts.vendor},
                 [OPTION_DEVICE] = {"device_id", "q", &texts.device},
                 [OPTION_UID] = {"uid", "u", &texts.uid},

@@ -19,6 +19,7 @@
 #include "daemon/bus/pending.h"
 #include "daemon/domain/quarantine.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/quarantine-log.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
@@ -109,6 +110,8 @@ static int carry_out(QuarantineCall *call, Device *device)
 
         if (call->releases) {
                 journal_quarantine_released(&device->quarantine->record, call->pending.uid, call->reason);
+                quarantine_log_release(bus->log, bus->registry, &device->quarantine->record,
+                                       call->pending.uid, call->reason);
                 return quarantines_end(bus->quarantines, device, QUARANTINE_RELEASED);
         }
         memcpy(record.reason, call->reason, sizeof(record.reason));

@@ -201,10 +201,8 @@ static void describe_port(const Registry *registry, const DeviceFacts *facts, ch
         }
 }
 
-static void describe_device(const Registry *registry, const Job *job, HistoryRow *row)
+static void describe_device(const Registry *registry, const DeviceFacts *facts, HistoryRow *row)
 {
-        const DeviceFacts *facts = &job->seen;
-
         row->address = facts->address;
         row->vendor = facts->vendor;
         row->device = facts->device;
@@ -273,7 +271,7 @@ int attempt_log_make_row(const Registry *registry, const Job *job, const char *k
         attempt_why(attempt, row.why, sizeof(row.why));
         (void) snprintf(row.kernel, sizeof(row.kernel), "%s", kernel);
         (void) snprintf(row.boot_id, sizeof(row.boot_id), "%s", boot_id);
-        describe_device(registry, job, &row);
+        describe_device(registry, &job->seen, &row);
         describe_driver_after(job, attempt, &row);
         r = describe_evidence(job, attempt, &row);
         if (r < 0)
@@ -372,6 +370,41 @@ void attempt_log_note(AttemptLog *log, const Job *job)
         if (r < 0 && r != -ENOBUFS)
                 journal_history_failed("An attempt cannot be noted", r);
         history_row_done(&row);
+}
+
+static int add_event(AttemptLog *log, const LogEvent *event)
+{
+        HistoryRow row = {
+                .time_usec = now_usec(CLOCK_REALTIME),
+                .job = event->job,
+                .outcome = ATTEMPT_DONE,
+                .uid = event->uid,
+                .source = HISTORY_OWN,
+                .event = event->event,
+        };
+        int r;
+
+        (void) snprintf(row.method, sizeof(row.method), "%s", event->method);
+        (void) utf8_quote(event->why ?: "", row.why, sizeof(row.why));
+        (void) utf8_quote(event->reason ?: "", row.reason, sizeof(row.reason));
+        (void) policy_version(registry_policy(log->registry), row.policy);
+        (void) snprintf(row.kernel, sizeof(row.kernel), "%s", log->kernel);
+        (void) snprintf(row.boot_id, sizeof(row.boot_id), "%s", log->boot_id);
+        describe_device(log->registry, event->facts, &row);
+        (void) snprintf(row.driver_after, sizeof(row.driver_after), "%s", row.driver_before);
+        r = history_checks_format(event->checks, event->n_checks, &row.checks, &row.checks_left_out);
+        if (r >= 0)
+                r = history_add(log->history, &row, NULL, NULL, NULL);
+        history_row_done(&row);
+        return r;
+}
+
+void attempt_log_event(AttemptLog *log, const LogEvent *event)
+{
+        int r = log->history ? add_event(log, event) : 0;
+
+        if (r < 0 && r != -ENOBUFS)
+                journal_history_failed("An event cannot be noted", r);
 }
 
 void attempt_log_job_over(AttemptLog *log, const Job *job)

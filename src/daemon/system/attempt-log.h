@@ -33,6 +33,21 @@ History *attempt_log_history(AttemptLog *log);
 
 /* Makes a row of the job's last attempt (JOB_EVENT_ATTEMPT). */
 void attempt_log_note(AttemptLog *log, const Job *job);
+/* What happens to a device besides. */
+typedef struct LogEvent {
+        HistoryEvent event;
+        const DeviceFacts *facts; /* of a device that is not there any more: what is known of it */
+        uint32_t job; /* that it came from; 0: none */
+        const char *method; /* of the reset that it came from; empty: none */
+        const char *why, *reason; /* as in HistoryRow; NULL: none */
+        uint32_t uid; /* HISTORY_UID_NONE: nobody asked for it */
+        const WorkerCheck *checks;
+        size_t n_checks;
+} LogEvent;
+
+/* Makes a row of it. Nobody is told when it is stored. */
+void attempt_log_event(AttemptLog *log, const LogEvent *event);
+
 /* No more attempts of this job will come. */
 void attempt_log_job_over(AttemptLog *log, const Job *job);
 

@@ -16,6 +16,10 @@
  *
  * A file is not changed before it was judged to be good: until then nothing is written into it, not even
  * what its log holds. One of a newer version can be taken back to where it came from.
+ *
+ * One of an older version is brought up to date in one transaction, which copies no rows: new columns come
+ * last, and rows that are there read their default. SQLite writes the definition of such a column into the
+ * text of the table, before the bracket that ends it, and that text is the one that a new file gets, too.
  */
 
 #include "daemon/system/history-store.h"
@@ -34,43 +38,53 @@
 #define TEXT(n)   #n
 #define STRING(n) TEXT(n)
 
-/* `.schema` shows this to administrators: it is how the columns are documented. */
-static const struct {
+typedef struct Definition {
         const char *name, *sql;
-} schema[] = {
-        {"attempt", "CREATE TABLE attempt(\n"
-                    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
-                    "  time_usec INTEGER NOT NULL, -- since the epoch, when it ended\n"
-                    "  boot_id TEXT NOT NULL,\n"
-                    "  job INTEGER NOT NULL,\n"
-                    "  address TEXT NOT NULL,\n"
-                    "  vendor INTEGER NOT NULL,\n"
-                    "  device INTEGER NOT NULL,\n"
-                    "  subsystem_vendor INTEGER NOT NULL,\n"
-                    "  subsystem_device INTEGER NOT NULL,\n"
-                    "  revision INTEGER NOT NULL,\n"
-                    "  class INTEGER NOT NULL,\n"
-                    "  driver_before TEXT NOT NULL,\n"
-                    "  driver_after TEXT NOT NULL,\n"
-                    "  kernel TEXT NOT NULL,\n"
-                    "  firmware TEXT NOT NULL,\n"
-                    "  port TEXT NOT NULL, -- the bridges above, from the root\n"
-                    "  method TEXT NOT NULL,\n"
-                    "  set_size INTEGER NOT NULL,\n"
-                    "  outcome TEXT NOT NULL,\n"
-                    "  error INTEGER NOT NULL, -- errno\n"
-                    "  why TEXT NOT NULL,\n"
-                    "  written INTEGER NOT NULL, -- 1: the device was touched\n"
-                    "  verdict TEXT NOT NULL,\n"
-                    "  checks TEXT NOT NULL, -- JSON\n"
-                    "  checks_left_out INTEGER NOT NULL,\n"
-                    "  duration_usec INTEGER NOT NULL,\n"
-                    "  uid INTEGER, -- NULL: unknown\n"
-                    "  rule TEXT NOT NULL,\n"
-                    "  policy TEXT NOT NULL,\n"
-                    "  source TEXT NOT NULL, -- own or imported\n"
-                    "  origin TEXT NOT NULL -- of an imported row: who signed it off\n"
-                    ") STRICT"},
+} Definition;
+
+/* Since version 2. */
+#define EVENT  "event TEXT NOT NULL /* reset, quarantine, release, error */ DEFAULT 'reset'"
+#define REASON "reason TEXT NOT NULL /* for people */ DEFAULT ''"
+
+#define UNWRITTEN "CREATE INDEX attempt_unwritten ON attempt(time_usec) WHERE written = 0"
+
+/* `.schema` shows this to administrators: it is how the columns are documented. */
+#define ATTEMPT(more)                                                                                       \
+        "CREATE TABLE attempt(\n"                                                                           \
+        "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"                                                         \
+        "  time_usec INTEGER NOT NULL, -- since the epoch, when it ended\n"                                 \
+        "  boot_id TEXT NOT NULL,\n"                                                                        \
+        "  job INTEGER NOT NULL,\n"                                                                         \
+        "  address TEXT NOT NULL,\n"                                                                        \
+        "  vendor INTEGER NOT NULL,\n"                                                                      \
+        "  device INTEGER NOT NULL,\n"                                                                      \
+        "  subsystem_vendor INTEGER NOT NULL,\n"                                                            \
+        "  subsystem_device INTEGER NOT NULL,\n"                                                            \
+        "  revision INTEGER NOT NULL,\n"                                                                    \
+        "  class INTEGER NOT NULL,\n"                                                                       \
+        "  driver_before TEXT NOT NULL,\n"                                                                  \
+        "  driver_after TEXT NOT NULL,\n"                                                                   \
+        "  kernel TEXT NOT NULL,\n"                                                                         \
+        "  firmware TEXT NOT NULL,\n"                                                                       \
+        "  port TEXT NOT NULL, -- the bridges above, from the root\n"                                       \
+        "  method TEXT NOT NULL,\n"                                                                         \
+        "  set_size INTEGER NOT NULL,\n"                                                                    \
+        "  outcome TEXT NOT NULL,\n"                                                                        \
+        "  error INTEGER NOT NULL, -- errno\n"                                                              \
+        "  why TEXT NOT NULL,\n"                                                                            \
+        "  written INTEGER NOT NULL, -- 1: the device was touched\n"                                        \
+        "  verdict TEXT NOT NULL,\n"                                                                        \
+        "  checks TEXT NOT NULL, -- JSON\n"                                                                 \
+        "  checks_left_out INTEGER NOT NULL,\n"                                                             \
+        "  duration_usec INTEGER NOT NULL,\n"                                                               \
+        "  uid INTEGER, -- NULL: unknown\n"                                                                 \
+        "  rule TEXT NOT NULL,\n"                                                                           \
+        "  policy TEXT NOT NULL,\n"                                                                         \
+        "  source TEXT NOT NULL, -- own or imported\n"                                                      \
+        "  origin TEXT NOT NULL -- of an imported row: who signed it off\n" more ") STRICT"
+
+static const Definition schema[] = {
+        {"attempt", ATTEMPT(", " EVENT ", " REASON)},
         {"attempt_by_time", "CREATE INDEX attempt_by_time ON attempt(time_usec)"},
         {"attempt_by_address", "CREATE INDEX attempt_by_address ON attempt(address, time_usec)"},
         {"attempt_by_hardware", "CREATE INDEX attempt_by_hardware ON attempt(vendor, device, time_usec)"},
@@ -80,8 +94,18 @@ static const struct {
         {"attempt_proven",
          "CREATE INDEX attempt_proven ON attempt(vendor, device, method, time_usec, verdict, "
          "duration_usec) WHERE written = 1"},
-        {"attempt_unwritten", "CREATE INDEX attempt_unwritten ON attempt(time_usec) WHERE written = 0"},
+        {"attempt_unwritten", UNWRITTEN " AND event = 'reset'"},
 };
+
+/* Of version 1, what was otherwise; and what makes the second one of it. */
+static const Definition schema_1[] = {
+        {"attempt", ATTEMPT("")},
+        {"attempt_unwritten", UNWRITTEN},
+};
+#define UPGRADE_1                                                                                           \
+        "BEGIN IMMEDIATE; ALTER TABLE attempt ADD COLUMN " EVENT "; ALTER TABLE attempt ADD COLUMN " REASON \
+        "; DROP INDEX attempt_unwritten; " UNWRITTEN                                                        \
+        " AND event = 'reset'; PRAGMA user_version = 2; COMMIT"
 
 /* Errors */
 
@@ -210,6 +234,7 @@ static int make(HistoryStore *store)
 
 typedef enum Judgement {
         GOOD,
+        OLD, /* good, and of an earlier version */
         MISSING,
         BAD,
         TOO_NEW,
@@ -253,14 +278,22 @@ static int says(HistoryStore *store, const char *sql, const char *parameter, con
         return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-static int judge_schema(HistoryStore *store, Judgement *ret)
+static const char *definition(const Definition *wanted, sqlite3_int64 version)
+{
+        for (size_t i = 0; i < ELEMENTSOF(schema_1) && version == 1; i++)
+                if (strcmp(schema_1[i].name, wanted->name) == 0)
+                        return schema_1[i].sql;
+        return wanted->sql;
+}
+
+static int judge_schema(HistoryStore *store, sqlite3_int64 version, Judgement *ret)
 {
         bool same = true;
         int rc = SQLITE_OK;
 
         for (size_t i = 0; i < ELEMENTSOF(schema) && rc == SQLITE_OK && same; i++)
                 rc = says(store, "SELECT sql FROM sqlite_master WHERE name = ?1", schema[i].name,
-                          schema[i].sql, &same);
+                          definition(&schema[i], version), &same);
         if (rc == SQLITE_OK && !same) {
                 store_set_text(store, "the tables are not those that they should be");
                 *ret = BAD;
@@ -287,11 +320,13 @@ static int judge_contents(HistoryStore *store, Judgement *ret)
                 store_set_text(store, "a newer version has made it");
                 *ret = TOO_NEW;
         } else {
-                rc = judge_schema(store, ret);
+                rc = judge_schema(store, version, ret);
                 if (rc == SQLITE_OK && *ret == GOOD)
                         rc = says(store, "PRAGMA quick_check(1)", NULL, "ok", &ok);
                 if (!ok)
                         *ret = BAD;
+                if (*ret == GOOD && version == 1)
+                        *ret = OLD;
         }
         return rc;
 }
@@ -337,6 +372,15 @@ static int open_directory(HistoryStore *store)
         return st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ? 0 : -EPERM;
 }
 
+static int bring_up_to_date(HistoryStore *store)
+{
+        int rc = store_run(store, "PRAGMA synchronous = EXTRA; " UPGRADE_1);
+
+        if (rc != SQLITE_OK && !sqlite3_get_autocommit(store->db))
+                (void) store_run(store, "ROLLBACK");
+        return rc;
+}
+
 static int set_up(HistoryStore *store)
 {
         int rc = store_run(store,
@@ -375,6 +419,10 @@ static int try_open(HistoryStore *store)
                 rc = sqlite3_busy_timeout(store->db, BUSY_MSEC);
         if (rc == SQLITE_OK)
                 rc = judge_contents(store, &judgement);
+        if (rc == SQLITE_OK && judgement == OLD) {
+                rc = bring_up_to_date(store);
+                judgement = GOOD;
+        }
         if (rc == SQLITE_OK && judgement == GOOD)
                 rc = set_up(store);
         if (rc != SQLITE_OK) {

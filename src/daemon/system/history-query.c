@@ -20,7 +20,8 @@ typedef enum Ask {
         ASK_UID = 1 << 4,
         ASK_TIME = 1 << 5,
         ASK_SOURCE = 1 << 6,
-        ASK_AFTER = 1 << 7, /* by id instead, the oldest first */
+        ASK_EVENT = 1 << 7,
+        ASK_AFTER = 1 << 8, /* by id instead, the oldest first */
 } Ask;
 
 _Static_assert(ELEMENTSOF(((HistoryStore *) NULL)->queries) == ASK_AFTER << 1, "one statement for each");
@@ -37,6 +38,7 @@ static const struct {
         {ASK_METHOD, "attempt_by_method", "method = ?6"},
         {ASK_TIME, "attempt_by_time", "time_usec BETWEEN ?7 AND ?8"},
         {ASK_SOURCE, "attempt_by_time", "source = ?9"},
+        {ASK_EVENT, "attempt_by_time", "event = ?12"},
         {ASK_AFTER, NULL, "id > ?10"},
 };
 
@@ -58,6 +60,8 @@ static unsigned asks_of(const HistoryFilter *filter)
                 asks |= ASK_TIME;
         if (filter->has_source || filter->has_address || filter->has_uid)
                 asks |= ASK_SOURCE;
+        if (filter->has_event)
+                asks |= ASK_EVENT;
         return asks;
 }
 
@@ -126,6 +130,9 @@ static int bind(sqlite3_stmt *statement, unsigned asks, const HistoryFilter *fil
                                        SQLITE_STATIC);
         if (rc == SQLITE_OK && asks & ASK_AFTER)
                 rc = sqlite3_bind_int64(statement, 10, after);
+        if (rc == SQLITE_OK && asks & ASK_EVENT)
+                rc = sqlite3_bind_text(statement, 12, history_event_to_string(filter->event), -1,
+                                       SQLITE_STATIC);
         return rc;
 }
 

@@ -32,8 +32,15 @@ typedef struct Field {
         uint64_t max;
         const char *const *names;
         bool local; /* not in a line */
+        bool optional; /* not in lines of the first version either: zero */
 } Field;
 
+static const char *const event_names[] = {
+        [HISTORY_RESET] = "reset",
+        [HISTORY_QUARANTINE] = "quarantine",
+        [HISTORY_RELEASE] = "release",
+        [HISTORY_ERROR] = "error",
+};
 static const char *const source_names[] = {[HISTORY_OWN] = "own", [HISTORY_IMPORTED] = "imported"};
 
 /* As attempt_outcome_to_string() and verdict_to_string() have them: they are on disk, so they stay. */
@@ -94,6 +101,8 @@ static const Field fields[] = {
         TEXT(policy),
         {"source", FIELD_CHOICE, AT(source), ELEMENTSOF(source_names) - 1, source_names, .local = true},
         {"origin", FIELD_TEXT, AT(origin), .local = true},
+        {"event", FIELD_CHOICE, AT(event), ELEMENTSOF(event_names) - 1, event_names, .optional = true},
+        {"reason", FIELD_TEXT, AT(reason), .local = true},
 };
 
 _Static_assert(ELEMENTSOF(fields) == HISTORY_ROW_COLUMNS, "HISTORY_ROW_COLUMNS");
@@ -171,6 +180,18 @@ static bool checks_fit(const char *checks)
         return !checks || (strlen(checks) < HISTORY_CHECKS_MAX && utf8_is_valid(checks));
 }
 
+bool history_row_is_idle(const HistoryRow *row)
+{
+        return row->event == HISTORY_RESET && !row->written;
+}
+
+/* Only a reset needs one. */
+static bool method_is_valid(const HistoryRow *row)
+{
+        return (row->event != HISTORY_RESET && row->method[0] == '\0') ||
+               reset_method_name_is_valid(row->method);
+}
+
 static bool field_is_valid(const HistoryRow *row, const Field *field)
 {
         const void *at = member_of(row, field);
@@ -180,7 +201,7 @@ static bool field_is_valid(const HistoryRow *row, const Field *field)
         case FIELD_CHOICE:
                 return get_number(row, field) <= field->max;
         case FIELD_METHOD:
-                return memchr(at, '\0', field->size) && reset_method_name_is_valid(at);
+                return memchr(at, '\0', field->size) && method_is_valid(row);
         case FIELD_TEXT:
                 return memchr(at, '\0', field->size) != NULL;
         case FIELD_CHECKS:
@@ -317,8 +338,6 @@ static int read_field(JsonReader *reader, HistoryRow *row, const Field *field)
         case FIELD_METHOD:
         case FIELD_TEXT:
                 json_read_text_to(reader, field->name, member(row, field), field->size);
-                if (field->kind == FIELD_METHOD && !reset_method_name_is_valid(row->method))
-                        json_reader_fail(reader, field->name);
                 break;
         case FIELD_CHECKS:
                 return take_checks(reader, row);
@@ -351,16 +370,33 @@ int history_line_parse(const char *line, size_t length, HistoryRow *ret, const c
                 return r;
         reader = json_reader_begin(object);
         for (size_t i = 0; i < ELEMENTSOF(fields) && r >= 0; i++)
-                if (!fields[i].local)
+                if (!fields[i].local && (!fields[i].optional || json_reader_has(&reader, fields[i].name)))
                         r = read_field(&reader, ret, &fields[i]);
         if (r < 0)
                 return r;
         if (ret->time_usec == 0)
                 json_reader_fail(&reader, "time_usec");
+        if (!method_is_valid(ret))
+                json_reader_fail(&reader, "method");
         r = json_reader_finish(&reader);
         if (r < 0 && ret_culprit)
                 *ret_culprit = own_name(reader.culprit);
         return r;
+}
+
+const char *history_event_to_string(HistoryEvent event)
+{
+        return event_names[event];
+}
+
+int history_event_from_string(const char *text, HistoryEvent *ret)
+{
+        for (size_t i = 0; i < ELEMENTSOF(event_names); i++)
+                if (strcmp(event_names[i], text) == 0) {
+                        *ret = (HistoryEvent) i;
+                        return 0;
+                }
+        return -EINVAL;
 }
 
 const char *history_source_to_string(HistorySource source)

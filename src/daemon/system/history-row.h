@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * One row of the history: what became of one attempt to reset one device, and all that is worth knowing
- * about it years later, on another machine.
+ * One row of the history: what became of one attempt to reset one device, or what else has happened to it,
+ * and all that is worth knowing about it years later, on another machine.
  *
  * A row has four forms: this struct, a row of the table `attempt`, the parameters of a statement, and a line
  * of JSON in a file that goes from machine to machine. One table of fields in history-row.c makes each of
  * the other.
  *
  * A line holds every field but those that mean something on one machine only or are given by the store:
- * `id`, `uid`, `source` and `origin`.
+ * `id`, `uid`, `source` and `origin`; and `reason`, in which people wrote what was for their colleagues.
  *   {"time_usec":1795000000000000,"boot_id":"2f…","job":7,"address":"0000:01:00.0","vendor":32902,"device":4307,…,
  *    "method":"flr",…,"outcome":"done","verdict":"ok",…,"checks":[{"device":…,"check":…,…},…]}
  */
@@ -30,6 +30,7 @@
 #define HISTORY_FIRMWARE_MAX 64U
 #define HISTORY_PORT_MAX     256U
 #define HISTORY_WHY_MAX      256U
+#define HISTORY_REASON_MAX   256U
 #define HISTORY_RULE_MAX     128U
 #define HISTORY_POLICY_MAX   72U
 #define HISTORY_ORIGIN_MAX   128U
@@ -45,6 +46,14 @@ typedef enum HistorySource {
         HISTORY_OWN, /* it happened on this machine */
         HISTORY_IMPORTED, /* somebody says that it happened on his */
 } HistorySource;
+
+/* What a row is about. */
+typedef enum HistoryEvent {
+        HISTORY_RESET, /* an attempt to reset the device */
+        HISTORY_QUARANTINE, /* it was put into quarantine; `why` is the cause, `checks` the evidence */
+        HISTORY_RELEASE, /* and let out; `why`: well-again (proved by a reset), by-hand, or no-room */
+        HISTORY_ERROR, /* the kernel or its driver told of an error; `why` says which */
+} HistoryEvent;
 
 typedef struct HistoryRow {
         int64_t id; /* given by the store, never given again; 0 before */
@@ -74,7 +83,14 @@ typedef struct HistoryRow {
         char policy[HISTORY_POLICY_MAX]; /* the policy's version */
         HistorySource source;
         char origin[HISTORY_ORIGIN_MAX]; /* of an imported row: who has signed it off */
+        HistoryEvent event; /* of others than a reset the method may be empty, the outcome is `done`, and the
+                             * verdict, which is one on a method, `unverified` */
+        char reason[HISTORY_REASON_MAX]; /* for people, one line; empty: none */
 } HistoryRow;
+
+/* True for a row that says nothing of a device, and that anybody can cause: an attempt that came to nothing.
+ */
+bool history_row_is_idle(const HistoryRow *row);
 
 void history_row_done(HistoryRow *row);
 /* An array of rows, and itself. Accepts NULL. */
@@ -97,16 +113,19 @@ int history_checks_read(struct json_object *array, WorkerCheck **ret, size_t *re
 
 /* A line with its newline, in a new string: 0, -ENOMEM. */
 int history_line_format(const HistoryRow *row, char **ret);
-/* Takes what history_line_format() writes and nothing else, one line without its newline: 0, -EBADMSG, and
+/* Takes what history_line_format() writes, or has written before there were other events than resets, and
+ * nothing else, one line without its newline: 0, -EBADMSG, and
  * in `ret_culprit` (static, may be NULL) the key that is wrong, "" if no single one is, or -ENOMEM. The row
  * is done with history_row_done(), in any case. */
 int history_line_parse(const char *line, size_t length, HistoryRow *ret, const char **ret_culprit);
 
+const char *history_event_to_string(HistoryEvent event); /* reset quarantine release error */
+int history_event_from_string(const char *text, HistoryEvent *ret); /* 0, -EINVAL */
 const char *history_source_to_string(HistorySource source); /* own imported */
 int history_source_from_string(const char *text, HistorySource *ret); /* 0, -EINVAL */
 
 /* For SQL. The names of all columns, with commas between. Returns `buffer`. */
-#define HISTORY_ROW_COLUMNS      31
+#define HISTORY_ROW_COLUMNS      33
 #define HISTORY_COLUMNS_TEXT_MAX 512U
 const char *history_row_columns(char buffer[static HISTORY_COLUMNS_TEXT_MAX]);
 

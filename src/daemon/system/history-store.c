@@ -26,14 +26,17 @@
 /* Forgotten at once, beyond as many as were added. */
 #define PRUNE_STEP 64U
 
-#define VICTIM "SELECT id, vendor, device, method, verdict, written, duration_usec, time_usec FROM attempt "
+#define IDLE "written = 0 AND event = 'reset'" /* history_row_is_idle() */
+#define VICTIM                                                                                              \
+        "SELECT id, vendor, device, method, verdict, written, duration_usec, time_usec, event = 'reset' "   \
+        "FROM attempt "
 
 static const char *const victims_sql[] = {
         [VICTIMS_OLD] = VICTIM
         "INDEXED BY attempt_by_time WHERE time_usec BETWEEN ?3 AND ?2 ORDER BY time_usec, id LIMIT ?1",
         [VICTIMS_ANY] = VICTIM "INDEXED BY attempt_by_time ORDER BY time_usec, id LIMIT ?1",
-        [VICTIMS_UNWRITTEN] = VICTIM
-        "INDEXED BY attempt_unwritten WHERE written = 0 ORDER BY time_usec, id LIMIT ?1",
+        [VICTIMS_UNWRITTEN] = VICTIM "INDEXED BY attempt_unwritten WHERE " IDLE
+                                     " ORDER BY time_usec, id LIMIT ?1",
 };
 
 static int count_rows(HistoryStore *store)
@@ -42,7 +45,7 @@ static int count_rows(HistoryStore *store)
         int rc = sqlite3_prepare_v2(
                 store->db,
                 "SELECT (SELECT count(*) FROM attempt), (SELECT count(*) FROM attempt INDEXED "
-                "BY attempt_unwritten WHERE written = 0)",
+                "BY attempt_unwritten WHERE " IDLE ")",
                 -1, &statement, NULL);
 
         if (rc == SQLITE_OK)
@@ -78,7 +81,7 @@ int store_begin_use(HistoryStore *store)
                 rc = store_prepare(
                         store,
                         "SELECT id FROM attempt INDEXED BY attempt_by_time WHERE time_usec = ?1 AND "
-                        "boot_id = ?2 AND job = ?3 AND address = ?4 AND method = ?5",
+                        "boot_id = ?2 AND job = ?3 AND address = ?4 AND method = ?5 AND event = ?6",
                         &store->known);
         if (rc == SQLITE_OK)
                 rc = store_prepare(
@@ -138,6 +141,8 @@ int store_find(HistoryStore *store, const HistoryRow *row, int64_t *ret_id)
                                        SQLITE_STATIC);
         if (rc == SQLITE_OK)
                 rc = sqlite3_bind_text(statement, 5, row->method, -1, SQLITE_STATIC);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_text(statement, 6, history_event_to_string(row->event), -1, SQLITE_STATIC);
         if (rc == SQLITE_OK)
                 rc = sqlite3_step(statement);
         *ret_id = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
@@ -219,7 +224,7 @@ static int remove_victims(HistoryStore *store, StoreVictims which, uint64_t limi
                 if (sqlite3_column_int64(statement, 5) != 0)
                         note_columns(forgotten, statement, 1, (uint64_t) sqlite3_column_int64(statement, 6),
                                      (uint64_t) sqlite3_column_int64(statement, 7));
-                else
+                else if (sqlite3_column_int64(statement, 8) != 0)
                         pruned->n_unwritten++;
                 rc = SQLITE_OK;
         }
@@ -343,7 +348,7 @@ int store_add(HistoryStore *store, HistoryRow *const *rows, size_t n, bool again
                         continue;
                 }
                 n_rows++;
-                n_unwritten += rows[i]->written ? 0 : 1;
+                n_unwritten += history_row_is_idle(rows[i]) ? 1 : 0;
         }
         if (rc == SQLITE_OK)
                 rc = prune(store, true, n_rows, n_unwritten, forgotten, &pruned, ret_more);

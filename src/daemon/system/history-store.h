@@ -16,7 +16,7 @@
 
 #include "daemon/system/history.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 /* One transaction adds so many rows at most, and takes away as many. */
 #define STORE_BATCH_MAX 64U
 
@@ -30,7 +30,7 @@ typedef struct HistoryStore {
         sqlite3 *db; /* NULL: closed */
         sqlite3_stmt *insert, *remove, *known, *pages;
         sqlite3_stmt *victims[3]; /* of StoreVictims */
-        sqlite3_stmt *queries[256]; /* by what a filter asks for; made when first needed */
+        sqlite3_stmt *queries[512]; /* by what a filter asks for; made when first needed */
         uint64_t n_rows, n_unwritten;
         char text[256]; /* SQLite's words for the last error */
 } HistoryStore;

@@ -323,7 +323,7 @@ int history_thread_fd(const HistoryThread *thread)
 static bool has_room(const HistoryThread *thread, const HistoryCall *call)
 {
         return call->type != ITEM_ADD ||
-               thread->n_rows < (call->row->written ? HISTORY_ROWS_MAX : HISTORY_UNWRITTEN_MAX);
+               thread->n_rows < (history_row_is_idle(call->row) ? HISTORY_UNWRITTEN_MAX : HISTORY_ROWS_MAX);
 }
 
 int history_thread_put(HistoryThread *thread, HistoryCall *call)

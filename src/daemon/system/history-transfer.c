@@ -19,7 +19,7 @@
 #include "shared/write-all.h"
 
 #define FORMAT     "pciresetd-history"
-#define VERSION    1U
+#define VERSION    2U
 #define SLICE      256U
 #define HEAD_MAX   1024U /* bytes */
 #define HEAD_DEPTH 2U /* the line, what is in there */
@@ -110,7 +110,7 @@ static int read_head(const char *line, size_t length, HistoryImport *ret)
                 return r;
         reader = json_reader_begin(object);
         (void) json_read_choice(&reader, "format", formats, ELEMENTSOF(formats));
-        (void) json_read_unsigned(&reader, "version", VERSION, VERSION);
+        (void) json_read_unsigned(&reader, "version", 1, VERSION);
         json_read_text_to(&reader, "signed_off_by", ret->origin, sizeof(ret->origin));
         return json_reader_finish(&reader);
 }
@@ -139,7 +139,7 @@ static int take_row(Import *import, HistoryRow *row)
                 return 0;
         }
         import->ret->n_added++;
-        import->n_unwritten += row->written ? 0 : 1;
+        import->n_unwritten += history_row_is_idle(row) ? 1 : 0;
         store_note(import->added, row);
         return 0;
 }

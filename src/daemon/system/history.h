@@ -109,6 +109,8 @@ typedef struct HistoryFilter {
         uint32_t uid; /* only of rows of this machine, too */
         bool has_source;
         HistorySource source;
+        bool has_event;
+        HistoryEvent event;
         uint64_t since_usec, until_usec; /* both included */
         unsigned limit; /* at most HISTORY_LIMIT_MAX; 0: HISTORY_LIMIT_DEFAULT. Not for exports */
 } HistoryFilter;
@@ -156,7 +158,7 @@ int history_query(History *history, const HistoryFilter *filter, HistoryFound ha
 HistoryRow *history_take_rows(HistoryCall *call);
 /* Lines of JSON (history-row.h), the oldest row first, after a line that says what it is and who signs it
  * off:
- *   {"format":"pciresetd-history","version":1,"signed_off_by":"Ann Admin <ann@example.org>"} */
+ *   {"format":"pciresetd-history","version":2,"signed_off_by":"Ann Admin <ann@example.org>"} */
 int history_export(History *history, const HistoryFilter *filter, const char *signed_off_by,
                    HistoryExported handler, void *userdata, HistoryCall **ret);
 /* What history_export() has written somewhere, brought by `uid`. `text` is taken, unless an error is
