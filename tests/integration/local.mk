@@ -15,6 +15,7 @@ integration_programs = \
 	tests/integration/test-reset \
 	tests/integration/test-verdict \
 	tests/integration/test-ways \
+	tests/integration/test-recover \
 	tests/integration/test-usage \
 	tests/integration/test-topology \
 	tests/integration/test-lanes \
@@ -222,6 +223,11 @@ tests_integration_test_edges_SOURCES = tests/integration/test-edges.c
 tests_integration_test_edges_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_edges_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_edges_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_recover_SOURCES = tests/integration/test-recover.c
+tests_integration_test_recover_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_recover_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_recover_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_ways_SOURCES = tests/integration/test-ways.c
 tests_integration_test_ways_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

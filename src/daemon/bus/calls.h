@@ -26,6 +26,8 @@ int handle_get_holders(Bus *bus, sd_bus_message *message, Device *device, sd_bus
 
 /* reset.c: waits for its job. */
 int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
+/* The same by `recover`, which is no argument then. */
+int handle_recover(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error);
 
 /* claim.c: leases and inhibitors. */
 int handle_acquire(Bus *bus, sd_bus_message *message, sd_bus_error *error);

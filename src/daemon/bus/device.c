@@ -94,6 +94,11 @@ static int reset(sd_bus_message *message, void *userdata, sd_bus_error *error)
         return handle_reset(bus_of(message), message, userdata, error);
 }
 
+static int recover(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_recover(bus_of(message), message, userdata, error);
+}
+
 static int set_policy(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
         return handle_set_device_policy(bus_of(message), message, userdata, error);
@@ -239,6 +244,8 @@ static const sd_bus_vtable device_vtable[] = {
                                 SD_BUS_RESULT("aa{sv}", holders), get_holders, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("s", method, "a{sv}", options),
                                 SD_BUS_RESULT("a{sv}", result), reset, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Recover", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", result),
+                                recover, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetPolicy", SD_BUS_ARGS("a{sv}", settings, "a{sv}", options),
                                 SD_BUS_RESULT("s", id), set_policy, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", policy),

@@ -52,6 +52,7 @@ static const struct {
         {DEVICE_IFACE, "GetHolders", RULE_READ},
         {DEVICE_IFACE, "GetHistory", RULE_READ},
         {DEVICE_IFACE, "Reset", RULE_CHANGE},
+        {DEVICE_IFACE, "Recover", RULE_CHANGE},
         {DEVICE_IFACE, "SetPolicy", RULE_CHANGE},
         {DEVICE_IFACE, "GetPolicy", RULE_READ},
         {DEVICE_IFACE, "Quarantine", RULE_CHANGE},

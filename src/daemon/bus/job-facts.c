@@ -234,6 +234,8 @@ int open_job_result(sd_bus_message *message, const Job *job, const Claims *claim
                 r = append_foreign_owners(message, job);
         if (r >= 0)
                 r = append_inhibitors(message, job, claims);
+        if (r >= 0 && job_is_recovery(job))
+                r = append_entry(message, "needs_power_cycle", "b", (int) job->needs_power_cycle);
         return r < 0 ? r : append_entry(message, "job", "u", job->id);
 }
 

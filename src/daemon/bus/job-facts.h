@@ -12,7 +12,7 @@
 
 /* What is said in more than one place: after the method in quotes, and after the address of a device. */
 #define INVALID_METHOD_TEXT                                                                                 \
-        "is not a reset method, nor one of any, function, link. GetMethods tells which there are."
+        "is not a reset method, nor one of any, function, link, recover. GetMethods tells which there are."
 #define DEVICE_GONE_TEXT                                                                                    \
         "the device was removed, or another one has its address now. Nothing was written to that one. "     \
         "Look "                                                                                             \
@@ -31,8 +31,8 @@ int append_job_row(sd_bus_message *message, const Job *job);
 /* An array of the object paths of the job's reset set. */
 int append_reset_set(sd_bus_message *message, const Job *job);
 
-/* The result of Reset, good or bad: an a{sv}, left open for what is known only later. Holders are told as far
- * as the job's uid may know them; leases and inhibitors in full, as anybody may list them. */
+/* The result of Reset, good or bad: an a{sv}, left open for what is known only later. Holders are told as
+ * far as the job's uid may know them; leases and inhibitors in full, as anybody may list them. */
 int open_job_result(sd_bus_message *message, const Job *job, const Claims *claims);
 /* `history_id`: the row of the attempt that counts, 0: none. */
 int close_job_result(sd_bus_message *message, int64_t history_id);

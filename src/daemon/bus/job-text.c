@@ -408,12 +408,38 @@ static void print_inhibited(FILE *f, const Job *job, const Claims *claims)
         print_story(f, job, ".", " Ask them to let go; see ListInhibitors.");
 }
 
+#define POWER_CYCLE_ADVICE                                                                                  \
+        " Nothing more can be done from here: it needs a cold power cycle. Switch the machine, or the "     \
+        "slot, off "                                                                                        \
+        "and on again; a reboot is not enough."
+
+static const char *dead_advice(const Job *job)
+{
+        if (job->needs_power_cycle)
+                return POWER_CYCLE_ADVICE;
+        if (job_is_recovery(job))
+                return " Do not give it to anybody. What was not tried may help: see to it that it can be, "
+                       "and "
+                       "ask again. Else it needs a cold power cycle.";
+        return " Do not give it to anybody. Recover tries what is left; else it may need a cold power "
+               "cycle.";
+}
+
+static const char *failed_advice(const Job *job)
+{
+        return job->needs_power_cycle ? POWER_CYCLE_ADVICE
+                                      : " Look at the checks and the kernel log, then try another method.";
+}
+
 /* A reset that has taken the device away is worth its story. */
 static void print_gone(FILE *f, const Job *job)
 {
         if (job_has_written(job))
-                print_story(f, job, "the device has not come back, or another one has its address now.",
-                            " Nothing was written to that one. Look at ListDevices and at the slot.");
+                print_story(
+                        f, job, "the device has not come back, or another one has its address now.",
+                        job->needs_power_cycle
+                                ? POWER_CYCLE_ADVICE
+                                : " Nothing was written to that one. Look at ListDevices and at the slot.");
         else
                 fputs(DEVICE_GONE_TEXT, f);
 }
@@ -460,12 +486,10 @@ static void print_error(FILE *f, const Job *job, const Claims *claims, ResetErro
                 print_gone(f, job);
                 break;
         case RESET_DEVICE_DEAD:
-                print_story(f, job, "the device does not answer.",
-                            " Do not give it to anybody; it may need a cold power cycle.");
+                print_story(f, job, "the device does not answer.", dead_advice(job));
                 break;
         case RESET_FAILED:
-                print_story(f, job, "the reset failed.",
-                            " Look at the checks and the kernel log, then try another method.");
+                print_story(f, job, "the reset failed.", failed_advice(job));
                 break;
         case RESET_TIMED_OUT:
                 print_timed_out(f, job);

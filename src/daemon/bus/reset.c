@@ -396,17 +396,17 @@ static void identified(PendingCall *pending)
                 pending_fail(pending, &error, r);
 }
 
-static int read_arguments(Bus *bus, sd_bus_message *message, const Device *device, JobRequest *ret_request,
-                          Request *ret_options, uint64_t *ret_timeout_usec, sd_bus_error *error)
+/* `method`: what the caller's choice is; NULL: it is in the message. */
+static int read_arguments(Bus *bus, sd_bus_message *message, const Device *device, const char *method,
+                          JobRequest *ret_request, Request *ret_options, uint64_t *ret_timeout_usec,
+                          sd_bus_error *error)
 {
         const Option more[] = {
                 {"no_wait", "b", &ret_request->no_wait},
                 {"timeout_usec", "t", ret_timeout_usec, TIMEOUT_MIN_USEC, TIMEOUT_MAX_USEC},
         };
-        const char *method;
-        int r;
+        int r = method ? 0 : sd_bus_message_read(message, "s", &method);
 
-        r = sd_bus_message_read(message, "s", &method);
         if (r >= 0)
                 r = request_read(bus, message, more, ELEMENTSOF(more), ret_options, error);
         if (r < 0)
@@ -431,7 +431,7 @@ static uint64_t default_timeout_usec(Device *device)
                                                            : TIMEOUT_DEFAULT_USEC;
 }
 
-int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+static int handle(Bus *bus, sd_bus_message *message, Device *device, const char *method, sd_bus_error *error)
 {
         static const PendingKind kind = {
                 .size = sizeof(ResetCall),
@@ -447,7 +447,7 @@ int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error
         ResetCall *call;
         int r;
 
-        r = read_arguments(bus, message, device, &request, &options, &timeout_usec, error);
+        r = read_arguments(bus, message, device, method, &request, &options, &timeout_usec, error);
         if (r >= 0)
                 r = pending_new(bus, &kind, message, &pending, error);
         if (r < 0)
@@ -470,4 +470,14 @@ int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error
                 return r;
         }
         return pending_begin(pending);
+}
+
+int handle_reset(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+{
+        return handle(bus, message, device, NULL, error);
+}
+
+int handle_recover(Bus *bus, sd_bus_message *message, Device *device, sd_bus_error *error)
+{
+        return handle(bus, message, device, "recover", error);
 }
