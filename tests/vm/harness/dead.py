@@ -16,7 +16,7 @@ ERROR = "org.pciresetd1.Error."
 DEAD, QUARANTINED = ERROR + "DeviceDead", ERROR + "Quarantined"
 
 
-def cut_off(bed: Bed, port: str, mend: bool = True) -> None:
+def cut_off(bed: Bed, port: str) -> None:
     """Let the port forward to no bus: everything below reads all-ones from now on.
 
     This is done past the kernel, because newer ones let nobody at the port
@@ -25,9 +25,14 @@ def cut_off(bed: Bed, port: str, mend: bool = True) -> None:
     address = bed.addr(port)
     direct = ["setpci", "-A", "intel-conf1", "-s", address]
     before = bed.guest.run([*direct, "SECONDARY_BUS.B"], check=True).stdout.strip()
-    if mend:
-        bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"SECONDARY_BUS.B={before}"], check=True))
+    bed.defer(lambda: bed.guest.run(["setpci", "-s", address, f"SECONDARY_BUS.B={before}"], check=True))
     bed.guest.run([*direct, "SECONDARY_BUS.B=0"], check=True)
+
+
+def cut_off_for_good(bed: Bed, port: str) -> None:
+    """The same for a machine that dies with it, where others go on: the range of buses is empty, so that none of theirs is
+    taken away."""
+    bed.guest.run(["setpci", "-A", "intel-conf1", "-s", bed.addr(port), "SECONDARY_BUS.B=0", "SUBORDINATE_BUS.B=0"], check=True)
 
 
 def kill_tree(bed: Bed, upstream: str) -> None:
