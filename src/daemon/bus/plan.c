@@ -21,15 +21,16 @@
 DEFINE_CLEANUP(Plan *, plan_free);
 DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
+/* Which methods the others have is not asked. */
 static int refresh(void *userdata, Device *device)
 {
-        return sysfs_refresh(device);
+        return device == userdata ? sysfs_refresh(device) : sysfs_refresh_use(device);
 }
 
 int refresh_concerned(Device *device, sd_bus_error *error)
 {
         char address[PCI_ADDRESS_STRING_MAX];
-        int r = plan_for_each_concerned(device, refresh, NULL);
+        int r = plan_for_each_concerned(device, refresh, device);
 
         if (r >= 0)
                 return 0;
@@ -51,7 +52,7 @@ static int append_codes(sd_bus_message *message, const char *key, unsigned bits,
 
         r = open_array_entry(message, key, "s");
         while (r >= 0 && (code = next(bits, &cursor)))
-                r = sd_bus_message_append(message, "s", code);
+                r = sd_bus_message_append_basic(message, 's', code);
         return r < 0 ? r : close_array_entry(message);
 }
 
@@ -62,40 +63,64 @@ static int append_policy(sd_bus_message *message, const Rung *rung)
         char rule[POLICY_RULE_TEXT_MAX];
         int r;
 
-        r = append_entry(message, "rule", "s", policy_rule_text(rung->rule, rule));
+        r = append_basic_entry(message, "rule", 's', policy_rule_text(rung->rule, rule));
         if (r >= 0)
-                r = append_entry(message, "known", "s", !known ? "" : known->bad ? "bad" : "good");
-        return r < 0 ? r : append_entry(message, "source", "s", known ? known->source : "");
+                r = append_basic_entry(message, "known", 's', !known ? "" : known->bad ? "bad" : "good");
+        return r < 0 ? r : append_basic_entry(message, "source", 's', known ? known->source : "");
 }
 
-static int append_method(sd_bus_message *message, Bus *bus, const Device *device, const Rung *rung)
+static int append_proven(sd_bus_message *message, const Bus *bus, const Device *device, const char *method)
 {
-        ProvenFacts proven = proven_get(bus->proven, device->facts.vendor, device->facts.device,
-                                        rung->method);
-        int advertised = !(rung->why & WHY_NOT_ADVERTISED),
+        ProvenFacts proven = proven_get(bus->proven, device->facts.vendor, device->facts.device, method);
+        int failing = proven_is_failing(&proven), r;
+
+        r = open_array_entry(message, "proven", "{sv}");
+        if (r >= 0)
+                r = append_basic_entry(message, "tries", 't', &proven.tries);
+        if (r >= 0)
+                r = append_basic_entry(message, "ok", 't', &proven.ok);
+        if (r >= 0)
+                r = append_basic_entry(message, "dead", 't', &proven.dead);
+        if (r >= 0)
+                r = append_basic_entry(message, "median_usec", 't', &proven.median_usec);
+        if (r >= 0)
+                r = append_basic_entry(message, "failing", 'b', &failing);
+        return r < 0 ? r : close_array_entry(message);
+}
+
+static int append_judgement(sd_bus_message *message, const Rung *rung)
+{
+        int advertised = !(rung->why & WHY_NOT_ADVERTISED), usable = rung->why == 0,
             enabled = rung->scope != RESET_SCOPE_UNKNOWN && !(rung->why & WHY_POLICY_MASK);
+        int r;
+
+        r = append_basic_entry(message, "scope", 's', reset_scope_to_string(rung->scope));
+        if (r >= 0)
+                r = append_basic_entry(message, "advertised", 'b', &advertised);
+        if (r >= 0)
+                r = append_basic_entry(message, "enabled", 'b', &enabled);
+        if (r >= 0)
+                r = append_basic_entry(message, "usable", 'b', &usable);
+        if (r >= 0)
+                r = append_codes(message, "why", rung->why, why_next);
+        return r < 0 ? r : append_codes(message, "left_out", rung->left_out, why_next);
+}
+
+static int append_method(sd_bus_message *message, const Bus *bus, const Device *device, const Rung *rung)
+{
         int r;
 
         r = sd_bus_message_open_container(message, 'r', "sa{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(message, "s", rung->method);
+                r = sd_bus_message_append_basic(message, 's', rung->method);
         if (r >= 0)
                 r = sd_bus_message_open_container(message, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}", "scope", "s",
-                                          reset_scope_to_string(rung->scope), "advertised", "b", advertised,
-                                          "enabled", "b", enabled, "usable", "b", rung->why == 0);
-        if (r >= 0)
-                r = append_codes(message, "why", rung->why, why_next);
-        if (r >= 0)
-                r = append_codes(message, "left_out", rung->left_out, why_next);
+                r = append_judgement(message, rung);
         if (r >= 0)
                 r = append_policy(message, rung);
         if (r >= 0)
-                r = sd_bus_message_append(message, "{sv}", "proven", "a{sv}", 5, "tries", "t", proven.tries,
-                                          "ok", "t", proven.ok, "dead", "t", proven.dead, "median_usec", "t",
-                                          proven.median_usec, "failing", "b",
-                                          (int) proven_is_failing(&proven));
+                r = append_proven(message, bus, device, rung->method);
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r < 0 ? r : sd_bus_message_close_container(message);

@@ -50,7 +50,7 @@ typedef struct DeviceFacts {
 /* Facts that change without notice. */
 typedef struct DeviceLive {
         ResetMethodList methods;
-        uint32_t enable_count;
+        uint32_t enable_count; /* with a driver for guests, else 0: nobody looks at it */
         bool tsm_bound; /* a TDISP interface is bound to a guest: its configuration must stay as it is */
 } DeviceLive;
 

@@ -524,7 +524,7 @@ int plan_make(Device *target, const char *method, const PlanOptions *options, Pl
                                            !reset_method_list_contains(&target->live.methods, method))))
                 return -EINVAL;
 
-        plan->rungs = calloc(PLAN_RUNGS_MAX, sizeof(Rung));
+        plan->rungs = calloc(alias == RESET_ALIAS_NONE ? 1 : PLAN_RUNGS_MAX, sizeof(Rung));
         if (!plan->rungs)
                 return -ENOMEM;
 

@@ -161,6 +161,20 @@ static int open_device(const PciAddress *address, int flags, uint64_t *ret_inode
         return steal_fd(fd);
 }
 
+/* The directory of this very device, or -ENODEV where another has its address. */
+static int open_this(const PciAddress *address, uint64_t inode)
+{
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t found;
+
+        fd = open_device(address, O_PATH, &found);
+        if (fd < 0)
+                return fd;
+        if (found != inode)
+                return -ENODEV;
+        return steal_fd(fd);
+}
+
 /* A device that goes away while it is read takes its attributes along. */
 static int gone_if_missing(int r)
 {
@@ -217,68 +231,67 @@ int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
         return 0;
 }
 
-int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret)
+/* Without any method at enumeration the kernel leaves the file out (pci_dev_reset_attr_is_visible). */
+static int read_methods(int dirfd, ResetMethodList *ret)
 {
-        _cleanup_close_ int fd = -EBADF;
         char text[ATTRIBUTE_MAX];
-        unsigned long enable_count;
-        DeviceLive live = {};
-        uint64_t found;
-        int r;
+        int r = read_attribute(dirfd, "reset_method", text);
 
-        fd = open_device(address, O_RDONLY, &found);
+        *ret = (ResetMethodList){};
+        /* Or the whole device has just gone, with this file that each has. */
+        if (r == -ENOENT)
+                return has_attribute(dirfd, "vendor") ? 0 : -ENODEV;
+        return r < 0 ? r : reset_method_list_parse(text, ret);
+}
+
+static int read_enable_count(int dirfd, uint32_t *ret)
+{
+        unsigned long count;
+        int r = read_number(dirfd, "enable", UINT32_MAX, &count);
+
+        if (r >= 0)
+                *ret = (uint32_t) count;
+        return gone_if_missing(r);
+}
+
+static int read_tsm_bound(int dirfd, bool *ret)
+{
+        char text[ATTRIBUTE_MAX];
+        int r = read_attribute(dirfd, "tsm/bound", text);
+
+        *ret = r >= 0 && strspn(text, " \n") < strlen(text);
+        return r == -ENOENT ? 0 : r;
+}
+
+/* Every call that asks what could be done comes through here, so nothing is opened of which nobody would
+ * look at the content. */
+static int refresh(Device *device, bool methods)
+{
+        _cleanup_close_ int fd = open_this(&device->facts.address, device->facts.inode);
+        DeviceLive live = {.methods = device->live.methods};
+        int r = 0;
+
         if (fd < 0)
                 return fd;
-        if (found != inode)
-                return -ENODEV;
-
-        /* Without any method at enumeration the kernel leaves the file out (pci_dev_reset_attr_is_visible).
-         */
-        r = read_attribute(fd, "reset_method", text);
+        if (methods && device->n_resetting == 0)
+                r = read_methods(fd, &live.methods);
+        if (r >= 0 && driver_kind(device->facts.driver) == DRIVER_ASSIGNABLE)
+                r = read_enable_count(fd, &live.enable_count);
         if (r >= 0)
-                r = reset_method_list_parse(text, &live.methods);
-        if (r < 0 && r != -ENOENT)
-                return r;
-
-        r = read_number(fd, "enable", UINT32_MAX, &enable_count);
-        if (r < 0)
-                return gone_if_missing(r);
-        live.enable_count = (uint32_t) enable_count;
-
-        r = read_attribute(fd, "tsm/bound", text);
-        if (r < 0 && r != -ENOENT)
-                return r;
-        live.tsm_bound = r >= 0 && strspn(text, " \n") < strlen(text);
-
-        *ret = live;
-        return 0;
+                r = read_tsm_bound(fd, &live.tsm_bound);
+        if (r >= 0)
+                device->live = live;
+        return r;
 }
 
 int sysfs_refresh(Device *device)
 {
-        DeviceLive live;
-        int r = sysfs_read_live(&device->facts.address, device->facts.inode, &live);
-
-        if (r < 0)
-                return r;
-        if (device->n_resetting > 0)
-                live.methods = device->live.methods;
-        device->live = live;
-        return 0;
+        return refresh(device, true);
 }
 
-/* The directory of this very device, or -ENODEV where another has its address. */
-static int open_this(const PciAddress *address, uint64_t inode)
+int sysfs_refresh_use(Device *device)
 {
-        _cleanup_close_ int fd = -EBADF;
-        uint64_t found;
-
-        fd = open_device(address, O_PATH, &found);
-        if (fd < 0)
-                return fd;
-        if (found != inode)
-                return -ENODEV;
-        return steal_fd(fd);
+        return refresh(device, false);
 }
 
 int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[static DRIVER_NAME_MAX])

@@ -15,13 +15,14 @@
 /* Reads the lasting facts of the function at an address. -ENODEV if there is none. */
 int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret);
 
-/* Reads the live facts. -ENODEV if there is no function at the address, or if its directory's inode number
- * is another one. */
-int sysfs_read_live(const PciAddress *address, uint64_t inode, DeviceLive *ret);
-
 /* Brings device->live up to date. While a reset of ours runs the methods stay as they were: the list in
- * sysfs then holds the one method that the worker runs, and what was there before comes back. */
+ * sysfs then holds the one method that the worker runs, and what was there before comes back. -ENODEV if
+ * there is no function at the address any more, or if its directory's inode number is another one. */
 int sysfs_refresh(Device *device);
+
+/* The same but for the methods, which stay as they are: for a device that is only disturbed along with
+ * another. */
+int sysfs_refresh_use(Device *device);
 
 /* The name of the driver that is bound now, "" for none, however late the event about it comes. -ENODEV as
  * above. */
