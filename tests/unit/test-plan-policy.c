@@ -179,6 +179,31 @@ START_TEST(ladders)
 END_TEST
 
 /* The action that goes with it, for whatever is disturbed. */
+/* A ladder is made once; by the time of its last rung the rules may be others. */
+START_TEST(last_resort_that_is_named_no_more)
+{
+        static const Words words = {.on = TARGET, .methods = "flr rescan"};
+        PlanOptions options = {.aliased = true};
+        Plan *plan;
+
+        ck_assert_int_eq(plan_make(world_find(&world, TARGET), "rescan", &options, &plan), 0);
+        ck_assert_uint_eq(plan->rungs[0].why & WHY_POLICY_MASK, WHY_NOT_LISTED);
+        plan_free(plan);
+
+        options.aliased = false;
+        ck_assert_int_eq(plan_make(world_find(&world, TARGET), "rescan", &options, &plan), 0);
+        ck_assert_uint_eq(plan->rungs[0].why & WHY_POLICY_MASK, 0);
+        plan_free(plan);
+
+        options.aliased = true;
+        add_rule(&words, 0);
+        rules_hold();
+        ck_assert_int_eq(plan_make(world_find(&world, TARGET), "rescan", &options, &plan), 0);
+        ck_assert_uint_eq(plan->rungs[0].why & WHY_POLICY_MASK, 0);
+        plan_free(plan);
+}
+END_TEST
+
 START_TEST(known_bad_has_its_action)
 {
         static const struct {
@@ -340,6 +365,7 @@ int main(void)
 
         tcase_add_checked_fixture(plans, setup, teardown);
         tcase_add_loop_test(plans, ladders, 0, (int) ELEMENTSOF(cases));
+        tcase_add_test(plans, last_resort_that_is_named_no_more);
         tcase_add_loop_test(plans, known_bad_has_its_action, 0, 6);
         tcase_add_loop_test(plans, drivers_are_kept_or_rebound, 0, (int) ELEMENTSOF(drivers));
         tcase_add_test(plans, drivers_and_holders);

@@ -235,10 +235,12 @@ int plan_judge_policy(Rung *rung, bool aliased)
                 take_finding(rung, effective, is_ordered);
         }
         rung->finding = policy_finding(target, rung->method);
-        /* The order comes after what forbids: to be left out of it is the least of the reasons. */
+        /* The order comes after what forbids: to be left out of it is the least of the reasons. A last
+         * resort is in no ladder unless an order named it when the ladder was made; it may name it no more.
+         */
         if (!(rung->why & WHY_POLICY_MASK) &&
             policy_allows_in_ladder(target, rung->method, &why, &rule) < 0 &&
-            why != POLICY_WHY_LAST_RESORT && why != POLICY_WHY_UNKNOWN)
+            (why != POLICY_WHY_LAST_RESORT || aliased) && why != POLICY_WHY_UNKNOWN)
                 take_reason(rung, &rung->left_out, why, rule);
         if (aliased)
                 rung->why |= rung->left_out;
