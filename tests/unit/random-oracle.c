@@ -64,19 +64,39 @@ void oracle_set(const Tree *tree, size_t target, const char *method, bool set[st
         }
 }
 
+static bool is_claimed(const Tree *tree, const TreeClaim *held, size_t node)
+{
+        for (size_t j = 0; j < held->n; j++)
+                if (held->node[j] == node && held->ids[j] == tree->nodes[node].id)
+                        return true;
+        return held->n == 0;
+}
+
 static const TreeClaim *claim_on(const Tree *tree, size_t node, ClaimKind kind)
 {
         for (size_t i = 0; i < LEASES_MAX; i++)
-                for (size_t j = 0; j < tree->held[i].n; j++)
-                        if (tree->held[i].used && tree->held[i].kind == kind &&
-                            tree->held[i].node[j] == node && tree->held[i].ids[j] == tree->nodes[node].id)
-                                return &tree->held[i];
+                if (tree->held[i].used && tree->held[i].kind == kind &&
+                    is_claimed(tree, &tree->held[i], node))
+                        return &tree->held[i];
         return NULL;
 }
 
 static bool is_his(const TreeClaim *lease, const PlanAsker *asker)
 {
         return lease->uid == asker->uid || strcmp(lease->id, asker->presented) == 0;
+}
+
+const char *oracle_judge_claims(const Tree *tree, const PlanAsker *asker, const bool set[static NODES_MAX])
+{
+        for (size_t i = 0; i < tree->n; i++) {
+                const TreeClaim *lease = set[i] ? claim_on(tree, i, CLAIM_LEASE) : NULL;
+
+                if (lease && !is_his(lease, asker))
+                        return "a member is leased by somebody else";
+                if (set[i] && claim_on(tree, i, CLAIM_INHIBIT_BLOCK))
+                        return "a member's reset is forbidden";
+        }
+        return NULL;
 }
 
 static bool is_presented(const Node *node, const PlanAsker *asker)
@@ -97,12 +117,32 @@ static bool is_lost(const Node *node)
         return !node->is_bridge && is_one_of(node->driver, "e1000e");
 }
 
-bool oracle_loses(const Tree *tree, const bool set[static NODES_MAX])
+static bool is_power(const char *method)
+{
+        return is_one_of(method, "slot rescan");
+}
+
+bool oracle_rebinds(const Tree *tree, const char *method, bool in_use, const bool set[static NODES_MAX])
+{
+        /* Whoever is removed loses its driver anyway. */
+        for (size_t i = 0; i < tree->n && !is_power(method); i++) {
+                const NodePolicy *policy = &tree->nodes[i].policy;
+
+                if (set[i] && is_lost(&tree->nodes[i]) &&
+                    (policy->rebinds_driver || (in_use && !policy->keeps_driver)))
+                        return true;
+        }
+        return false;
+}
+
+/* True if a rule allows that the drivers of all who would lose their state are not asked. */
+static bool spares_drivers(const Tree *tree, const bool set[static NODES_MAX])
 {
         for (size_t i = 0; i < tree->n; i++)
-                if (set[i] && is_lost(&tree->nodes[i]))
-                        return true;
-        return false;
+                if (set[i] && is_lost(&tree->nodes[i]) && !tree->nodes[i].policy.keeps_driver &&
+                    !tree->nodes[i].policy.rebinds_driver)
+                        return false;
+        return true;
 }
 
 bool oracle_delays(const Tree *tree, const bool set[static NODES_MAX], unsigned last_claim)
@@ -112,8 +152,8 @@ bool oracle_delays(const Tree *tree, const bool set[static NODES_MAX], unsigned 
 
                 if (!held->used || held->kind != CLAIM_INHIBIT_DELAY || atoi(held->id) > (int) last_claim)
                         continue;
-                for (size_t j = 0; j < held->n; j++)
-                        if (set[held->node[j]] && held->ids[j] == tree->nodes[held->node[j]].id)
+                for (size_t j = 0; j < tree->n; j++)
+                        if (set[j] && is_claimed(tree, held, j))
                                 return true;
         }
         return false;
@@ -125,20 +165,22 @@ static bool is_soft(HolderKind kind)
 }
 
 /* What is wrong with disturbing this one. */
-static const char *judge_member(const Tree *tree, size_t i, const char *method, const PlanAsker *asker,
-                                bool in_use, bool is_for_xen)
+static const char *judge_member(const Tree *tree, size_t i, const OracleCase *reset, bool is_for_xen,
+                                bool spares)
 {
+        const PlanAsker *asker = reset->asker;
+        const char *method = reset->method;
         const Node *node = &tree->nodes[i];
-        const TreeClaim *lease = claim_on(tree, i, CLAIM_LEASE);
+        const NodeQuarantine *quarantine = &node->quarantine[node->id - NODE_ID];
+        bool in_use_granted = reset->granted & ACTION_RESET_IN_USE, in_use = reset->in_use && in_use_granted;
         bool is_hot = strcmp(method, "vfio_hot") == 0, is_vfio = strstr(node->driver, "vfio") != NULL;
         bool is_users_own = is_hot && is_presented(node, asker);
 
         if (!node->present)
                 return "a member is not there";
-        if (lease && !is_his(lease, asker))
-                return "a member is leased by somebody else";
-        if (claim_on(tree, i, CLAIM_INHIBIT_BLOCK))
-                return "a member's reset is forbidden";
+        if (quarantine->in && (quarantine->job == 0 || quarantine->job != reset->job) &&
+            !(reset->granted & ACTION_QUARANTINE))
+                return "a member is in quarantine";
         if (node->tsm_bound)
                 return "a member is bound to a trusted guest";
         if (node->is_bridge)
@@ -153,7 +195,7 @@ static const char *judge_member(const Tree *tree, size_t i, const char *method, 
                 return "nobody knows who uses a member";
         if (is_link(method) && is_for_xen && !node->is_bridge && is_hosts(node))
                 return "the host keeps a member that is not for guests";
-        if (is_lost(node) && !in_use)
+        if (is_lost(node) && !in_use && !(spares && in_use_granted))
                 return "a member's driver would lose its state";
         for (size_t j = 0; j < node->n_holders; j++)
                 if (is_soft(node->holders[j]) ? !in_use : !(is_users_own && node->holders[j] == HOLDER_VFIO))
@@ -205,22 +247,72 @@ static size_t physical_of(const Tree *tree, size_t i)
         return physfn >= 0 && tree->nodes[physfn].present ? (size_t) physfn : i;
 }
 
-const char *oracle_judge(const Tree *tree, size_t target, const char *method, const PlanAsker *asker,
-                         unsigned granted, const bool set[static NODES_MAX])
+static bool is_alias(const char *method)
 {
-        const TreeClaim *lease = claim_on(tree, target, CLAIM_LEASE);
-        bool in_use = granted & ACTION_RESET_IN_USE, owned = true;
-        size_t n = 0, n_below = 0;
-        const char *wrong;
+        return is_one_of(method, "any function link");
+}
 
+/* What the rules of one member say. */
+static const char *judge_rules(const Tree *tree, size_t i, const OracleCase *reset)
+{
+        const NodePolicy *policy = &tree->nodes[i].policy;
+        bool is_ordered = reset_method_list_contains(&tree->nodes[reset->target].policy.order,
+                                                     reset->method);
+
+        if (reset_method_list_contains(&policy->forbid, reset->method))
+                return "a rule forbids the method";
+        if (policy->forbids_link && is_link(reset->method))
+                return "a rule forbids that more than a function is reset";
+        if (strcmp(policy->bad, reset->method) != 0)
+                return NULL;
+        if (!(reset->granted & ACTION_RESET_KNOWN_BAD))
+                return "what does harm was not granted";
+        return is_alias(reset->requested) && !is_ordered ? "what does harm was not named" : NULL;
+}
+
+static const char *judge_policy(const Tree *tree, const OracleCase *reset, const bool set[static NODES_MAX])
+{
+        const ResetMethodList *order = &tree->nodes[reset->target].policy.order;
+        bool is_ordered = reset_method_list_contains(order, reset->method);
+        const char *wrong = NULL;
+
+        for (size_t i = 0; i < tree->n && !wrong; i++)
+                if (i == reset->target || (set[i] && is_link(reset->method) && !tree->nodes[i].is_bridge))
+                        wrong = judge_rules(tree, i, reset);
+        if (wrong)
+                return wrong;
+        if (!is_alias(reset->requested))
+                return strcmp(reset->requested, reset->method) != 0 ? "another method was asked for" : NULL;
+        if (strcmp(reset->requested, "function") == 0 && !is_function(reset->method))
+                return "nobody asked for more than the function";
+        if (strcmp(reset->requested, "link") == 0 && !is_link(reset->method))
+                return "a function alone was not asked for";
+        if (strcmp(reset->method, "rescan") == 0 && !is_ordered)
+                return "nobody has named the last resort";
+        return order->n > 0 && !is_ordered ? "the order has not this method" : NULL;
+}
+
+const char *oracle_judge(const Tree *tree, const OracleCase *reset, const bool set[static NODES_MAX])
+{
+        size_t target = reset->target;
+        const char *method = reset->method;
+        const PlanAsker *asker = reset->asker;
+        unsigned granted = reset->granted;
+        const TreeClaim *lease = claim_on(tree, target, CLAIM_LEASE);
+        bool owned = true, spares = spares_drivers(tree, set);
+        size_t n = 0, n_below = 0;
+        const char *wrong = oracle_judge_claims(tree, asker, set);
+
+        if (wrong)
+                return wrong;
         for (size_t i = 0; i < tree->n; i++) {
                 n_below += tree->nodes[i].present && tree->nodes[i].parent == tree->nodes[target].parent;
                 if (!set[i])
                         continue;
                 n++;
                 owned = owned && is_owned(tree, i, asker);
-                wrong = judge_member(tree, i, method, asker, in_use,
-                                     strcmp(tree->nodes[target].driver, "pciback") == 0);
+                wrong = judge_member(tree, i, reset, strcmp(tree->nodes[target].driver, "pciback") == 0,
+                                     spares);
                 if (!wrong && strcmp(method, "vfio_hot") == 0 && tree->nodes[target].parent >= 0 &&
                     !is_above(tree, tree->nodes[target].parent, physical_of(tree, i)))
                         wrong = "a member of a hot reset is tied to it by an edge alone";
@@ -228,6 +320,8 @@ const char *oracle_judge(const Tree *tree, size_t target, const char *method, co
                         return wrong;
         }
         wrong = judge_place(tree, target, method, n_below);
+        if (!wrong)
+                wrong = judge_policy(tree, reset, set);
         if (wrong)
                 return wrong;
         if (asker->lease[0] != '\0' && (!lease || strcmp(lease->id, asker->lease) != 0))

@@ -12,9 +12,20 @@
 
 /* What a reset of the target by this method disturbs; true for members. */
 void oracle_set(const Tree *tree, size_t target, const char *method, bool set[static NODES_MAX]);
-/* NULL if this reset may run with these actions granted, else what is wrong with it. */
-const char *oracle_judge(const Tree *tree, size_t target, const char *method, const PlanAsker *asker,
-                         unsigned granted, const bool set[static NODES_MAX]);
+/* A reset that is about to begin. */
+typedef struct OracleCase {
+        size_t target;
+        const char *method; /* what runs, */
+        const char *requested; /* and what was asked for */
+        const PlanAsker *asker;
+        bool in_use; /* was asked for, too */
+        unsigned granted; /* of Action */
+        uint32_t job;
+} OracleCase;
+/* NULL if it may run, else what is wrong with it. `set`: oracle_set() of its target and method. */
+const char *oracle_judge(const Tree *tree, const OracleCase *reset, const bool set[static NODES_MAX]);
+/* The same of leases and inhibitors alone. */
+const char *oracle_judge_claims(const Tree *tree, const PlanAsker *asker, const bool set[static NODES_MAX]);
 /* Do two resets disturb each other? */
 typedef struct Footprint {
         bool set[NODES_MAX];
@@ -27,5 +38,5 @@ bool oracle_conflict(const Footprint *a, const Footprint *b);
 /* True if somebody who asked to be told before has done so by the claim of that number, and not taken it
  * back. */
 bool oracle_delays(const Tree *tree, const bool set[static NODES_MAX], unsigned last_claim);
-/* True if a host driver of the set would lose its state. */
-bool oracle_loses(const Tree *tree, const bool set[static NODES_MAX]);
+/* True if a host driver of the set would lose its state and is to be taken off for that time. */
+bool oracle_rebinds(const Tree *tree, const char *method, bool in_use, const bool set[static NODES_MAX]);

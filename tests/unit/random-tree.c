@@ -65,7 +65,7 @@ static int add_node(Tree *tree, int parent, uint8_t device, uint8_t function)
 
         if (tree->n >= NODES_MAX)
                 return -1;
-        *node = (Node){.parent = parent, .physfn = -1, .id = (uint16_t) (0x1000 + pick(tree, 3))};
+        *node = (Node){.parent = parent, .physfn = -1, .id = (uint16_t) (NODE_ID + pick(tree, NODE_IDS))};
         node->address = (PciAddress){.bus = parent >= 0 ? tree->nodes[parent].secondary : 0,
                                      .device = device,
                                      .function = function};
@@ -144,6 +144,19 @@ static void grow_below(Tree *tree, int bridge, unsigned depth)
         }
 }
 
+static void tell_edge(const Tree *tree, size_t i)
+{
+        const size_t *edge = tree->edges[i];
+
+        if (!tree->registry)
+                return;
+        ck_assert_int_eq(registry_add_edge(tree->registry, &tree->nodes[edge[0]].address,
+                                           &tree->nodes[edge[1]].address),
+                         0);
+}
+
+static void tell_facts(Tree *tree, size_t i);
+
 void tree_grow(Tree *tree, uint64_t seed, Registry *registry, Claims *claims)
 {
         unsigned n_ports;
@@ -167,12 +180,19 @@ void tree_grow(Tree *tree, uint64_t seed, Registry *registry, Claims *claims)
 
                 for (unsigned i = 0; i < 2; i++)
                         edge[i] = pick(tree, (unsigned) tree->n);
-                ck_assert_int_eq(registry_add_edge(registry, &tree->nodes[edge[0]].address,
-                                                   &tree->nodes[edge[1]].address),
-                                 0);
+                tell_edge(tree, tree->n_edges);
         }
         for (size_t i = 0; i < tree->n; i++)
                 ck_assert(tree_plug(tree, i));
+}
+
+void tree_tell_all(Tree *tree)
+{
+        for (size_t i = 0; i < tree->n_edges; i++)
+                tell_edge(tree, i);
+        for (size_t i = 0; i < tree->n; i++)
+                if (tree->nodes[i].present)
+                        tell_facts(tree, i);
 }
 
 /* ---- what the daemon reads ---- */
@@ -210,7 +230,8 @@ void tree_scan(Tree *tree, Device *device)
         use.has_vfio_uid = node->has_vfio_uid;
         use.vfio_uid = node->vfio_uid;
         for (size_t i = 0; i < node->n_holders; i++)
-                holders[i] = (Holder){.device = node->address, .kind = node->holders[i]};
+                holders[i] = (Holder){
+                        .device = node->address, .kind = node->holders[i], .silent = node->is_silent[i]};
         node->is_known = true;
         ck_assert_int_ge(device_set_use(device, &scan), 0);
 }
@@ -237,6 +258,8 @@ static void tell_facts(Tree *tree, size_t i)
                 .can_be_removed = node->can_be_removed,
         };
 
+        if (!tree->registry)
+                return;
         if (facts.has_parent)
                 facts.parent = tree->nodes[node->parent].address;
         if (facts.has_physfn)
@@ -275,12 +298,13 @@ void tree_unplug(Tree *tree, size_t i)
         node->present = node->is_known = false;
         node->n_holders = node->enable_count = 0;
         node->tsm_bound = false;
-        registry_remove(tree->registry, &node->address, node->inode);
+        if (tree->registry)
+                registry_remove(tree->registry, &node->address, node->inode);
 }
 
 static void tell_use(Tree *tree, size_t i)
 {
-        if (!tree->nodes[i].is_known)
+        if (!tree->registry || !tree->nodes[i].is_known)
                 return;
         tree_scan(tree, device_of(tree, i));
         registry_notify(tree->registry, device_of(tree, i), DEVICE_CHANGED_USE);
@@ -293,10 +317,21 @@ static void change_holders(Tree *tree, size_t i)
         /* Without a driver there is nothing that could be held. */
         if (node->driver[0] == '\0' || node->is_bridge)
                 return;
-        if (node->n_holders > 0 && chance(tree, 85))
-                node->n_holders--;
-        else if (node->n_holders < 3)
+        if (node->n_holders > 0 && chance(tree, 85)) {
+                if (node->is_silent[--node->n_holders])
+                        return;
+        } else if (node->n_holders < 3) {
+                node->is_silent[node->n_holders] = tree->has_silent && chance(tree, 20);
                 node->holders[node->n_holders++] = (HolderKind) pick(tree, HOLDER_KINDS);
+        }
+        tell_use(tree, i);
+}
+
+void tree_look(Tree *tree, size_t i)
+{
+        if (!tree->nodes[i].present)
+                return;
+        tree->nodes[i].is_known = true;
         tell_use(tree, i);
 }
 
@@ -306,7 +341,7 @@ void tree_change(Tree *tree, size_t i)
 
         if (!node->present) {
                 if (chance(tree, 20))
-                        node->id = (uint16_t) (0x1000 + pick(tree, 3));
+                        node->id = (uint16_t) (NODE_ID + pick(tree, NODE_IDS));
                 (void) tree_plug(tree, i);
                 return;
         }
@@ -323,6 +358,7 @@ void tree_change(Tree *tree, size_t i)
                 break;
         case 2:
                 node->enable_count = strstr(node->driver, "vfio") ? pick(tree, 2) : 0;
+                tell_use(tree, i);
                 break;
         case 3:
                 node->tsm_bound = !node->is_bridge && chance(tree, 10);
@@ -331,8 +367,7 @@ void tree_change(Tree *tree, size_t i)
                 draw_methods(tree, node);
                 break;
         case 5:
-                node->is_known = true;
-                tell_use(tree, i);
+                tree_look(tree, i);
                 break;
         default:
                 change_holders(tree, i);
@@ -377,7 +412,8 @@ void tree_unclaim(Tree *tree, size_t i)
         if (!tree->held[i].used)
                 return;
         tree->held[i].used = false;
-        claims_remove(tree->claims, tree->held[i].id);
+        if (tree->claims)
+                claims_remove(tree->claims, tree->held[i].id);
 }
 
 void tree_calm(Tree *tree)
@@ -389,9 +425,6 @@ void tree_calm(Tree *tree)
 
                 node->n_holders = node->enable_count = 0;
                 node->tsm_bound = false;
-                if (!node->present)
-                        continue;
-                node->is_known = true;
-                tell_use(tree, i);
+                tree_look(tree, i);
         }
 }

@@ -3,7 +3,7 @@
 
 /*
  * A random machine: an array of functions that name each other by index. The registry is told of each
- * change.
+ * change, as long as there is one.
  */
 
 #include <stdbool.h>
@@ -15,6 +15,22 @@
 #define NODES_MAX  96U
 #define EDGES_MAX  4U
 #define LEASES_MAX 12U
+
+/* What rules say about one function, by its address. All zero: there is none. */
+typedef struct NodePolicy {
+        bool used, forbids_link, keeps_driver, rebinds_driver;
+        ResetMethodList forbid, order;
+        char bad[RESET_METHOD_NAME_MAX]; /* known to do harm */
+} NodePolicy;
+
+#define NODE_IDS 3U /* which cards come into one place, by their device id: NODE_ID and those after it */
+#define NODE_ID  0x1000U
+
+/* Of one of these cards. */
+typedef struct NodeQuarantine {
+        bool in, is_dead, is_requested;
+        uint32_t job; /* that it is from, 0: none of this daemon's */
+} NodeQuarantine;
 
 typedef struct Node {
         PciAddress address;
@@ -32,12 +48,15 @@ typedef struct Node {
         bool tsm_bound;
         bool is_known; /* the daemon knows of the holders */
         HolderKind holders[3];
+        bool is_silent[3]; /* nobody tells when it ends */
         size_t n_holders;
         bool has_vfio_uid;
         uint32_t vfio_uid;
+        NodePolicy policy;
+        NodeQuarantine quarantine[NODE_IDS];
 } Node;
 
-/* A claim of whatever kind; its devices are those of that time. */
+/* A claim of whatever kind; its devices are those of that time. Without any it is about all. */
 typedef struct TreeClaim {
         bool used;
         ClaimKind kind;
@@ -51,8 +70,9 @@ typedef struct TreeClaim {
 typedef struct Tree {
         uint64_t random;
         bool is_for_guests; /* nearly all is bound to VFIO */
-        Registry *registry;
+        Registry *registry; /* NULL: nobody is told, here and in the next one */
         Claims *claims;
+        bool has_silent; /* some holders are */
         Node nodes[NODES_MAX];
         size_t n;
         uint8_t last_bus;
@@ -68,6 +88,8 @@ unsigned pick(Tree *tree, unsigned n);
 bool chance(Tree *tree, unsigned percent);
 
 void tree_grow(Tree *tree, uint64_t seed, Registry *registry, Claims *claims);
+/* Tells a registry that knows nothing of the edges, and of all functions that are there. */
+void tree_tell_all(Tree *tree);
 
 /* What the daemon reads: live facts, and what a scan finds. */
 void tree_refresh(const Tree *tree, Device *device);
@@ -77,6 +99,8 @@ void tree_scan(Tree *tree, Device *device);
 void tree_change(Tree *tree, size_t node);
 void tree_unplug(Tree *tree, size_t node);
 bool tree_plug(Tree *tree, size_t node); /* false: what it hangs on is not there */
+/* Who uses it is found out, and told if that is news. */
+void tree_look(Tree *tree, size_t node);
 void tree_claim(Tree *tree);
 void tree_unclaim(Tree *tree, size_t held);
 /* Everybody lets go of everything, and it is told. */

@@ -32,6 +32,8 @@ typedef struct Track {
         bool finished, prepared, delay_is_over, asks, scans, waits;
         size_t target;
         PlanAsker asker;
+        bool in_use;
+        char requested[RESET_METHOD_NAME_MAX];
         unsigned granted; /* of Action */
         unsigned last_claim; /* when it was granted */
         unsigned queued_at; /* the step */
@@ -194,12 +196,12 @@ static void check_members(const Job *job, const WorkerRequest *request, const bo
 static void check_request(const Job *job, const WorkerRequest *request, const bool set[static NODES_MAX])
 {
         const Track *track = &tracks[job->id];
-        bool is_power = strcmp(request->method, "slot") == 0 || strcmp(request->method, "rescan") == 0;
         int bridge = tree.nodes[track->target].parent;
 
         if (request->allow_held != !!(track->granted & ACTION_RESET_IN_USE))
                 wrong(job, "the worker may do other than what was granted");
-        if ((request->driver == WORKER_DRIVER_REBIND) != (oracle_loses(&tree, set) && !is_power))
+        if ((request->driver == WORKER_DRIVER_REBIND) !=
+            oracle_rebinds(&tree, request->method, track->in_use, set))
                 wrong(job, "drivers are handled otherwise than they must be");
         if (request->has_bridge != (bridge >= 0) ||
             (bridge >= 0 && request->bridge.inode != tree.nodes[bridge].inode))
@@ -222,7 +224,7 @@ static void count(const Job *job, const bool set[static NODES_MAX], size_t n)
         stats.owned += track->granted == ACTION_RESET_OWNED;
         stats.ours += reset_method_is_ours(job->method);
         stats.hot_by_user += strcmp(job->method, "vfio_hot") == 0 && track->asker.n_groups > 0;
-        stats.rebound += oracle_loses(&tree, set);
+        stats.rebound += oracle_rebinds(&tree, job->method, track->in_use, set);
         stats.after_delay += track->delay_is_over;
         stats.after_wait += job->request.plan.when_idle;
 }
@@ -232,10 +234,19 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
         const Track *track = &tracks[job->id];
         Run *run = &runs[n_runs];
         bool set[NODES_MAX];
+        const OracleCase reset = {
+                .target = track->target,
+                .method = request->method,
+                .requested = track->requested,
+                .asker = &track->asker,
+                .in_use = track->in_use,
+                .granted = track->granted,
+                .job = job->id,
+        };
         const char *why;
 
         oracle_set(&tree, track->target, request->method, set);
-        why = oracle_judge(&tree, track->target, request->method, &track->asker, track->granted, set);
+        why = oracle_judge(&tree, &reset, set);
         if (why)
                 wrong(job, why);
         check_members(job, request, set);
@@ -322,7 +333,8 @@ static void submit(void)
                 for (asker->n_groups = 0; asker->n_groups < 3; asker->n_groups++)
                         (void) snprintf(asker->groups[asker->n_groups], IOMMU_GROUP_MAX, "%zu",
                                         1 + (asker->n_groups + target) % 4);
-        tracks[last_id + 1] = (Track){.target = target, .asker = *asker};
+        tracks[last_id + 1] = (Track){.target = target, .asker = *asker, .in_use = request.plan.in_use};
+        memcpy(tracks[last_id + 1].requested, request.method, sizeof(request.method));
         ck_assert_int_eq(jobs_submit(jobs, device, &request), 0);
 }
 

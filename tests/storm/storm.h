@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * A storm over the domain, in simulated time: a machine whose users ask for resets, leases and inhibitors,
+ * whose devices come and go, whose policy changes, and whose workers and daemon are killed. What outlives a
+ * daemon (devices, workers, the descriptors of claims, records of quarantines) is kept here; the daemon is
+ * its domain alone, which is freed and built again.
+ *
+ *   test-storm.c  time: what happens next
+ *   daemon.c      one life of a daemon: its ports, its start and its end
+ *   workers.c     workers, from their start to the result, and what they do to devices
+ *   users.c       requests, leases, inhibitors, rules, people in charge
+ *   audit.c       what must be true between any two steps
+ *
+ * The oracle (unit/random-oracle.h) knows nothing of plans; what the storm keeps beside it, it keeps by what
+ * it has seen itself: who was granted what, which worker writes, which checks have failed.
+ */
+
+#include "daemon/domain/admission.h"
+#include "daemon/domain/jobs.h"
+#include "random-oracle.h"
+#include "random-tree.h"
+
+#define MSEC        UINT64_C(1000)
+#define SEC         UINT64_C(1000000)
+#define NEVER       UINT64_MAX
+#define TRACKS_MAX  4096U
+#define RUNS_MAX    128U
+#define ASKS_MAX    8U
+#define STORED_MAX  (NODES_MAX * NODE_IDS)
+#define HISTORY_MAX 60U /* steps that are told after a failure */
+#define NOTE_MAX    160U
+
+/* A request, from the client's side. */
+typedef struct Track {
+        uint32_t job; /* 0: unused */
+        bool finished, prepared, delay_is_over, in_use, is_adopted;
+        size_t target;
+        PlanAsker asker;
+        char requested[RESET_METHOD_NAME_MAX];
+        uint64_t scan_at, answer_at, delay_at, deadline; /* NEVER: not waited for */
+        uint64_t queued_at;
+        ResetError error;
+        bool was_well; /* what its last worker has said */
+
+        /* What polkit's last yes was about. */
+        unsigned granted; /* of Action */
+        unsigned last_claim;
+        char method[RESET_METHOD_NAME_MAX];
+        uint64_t inodes[NODES_MAX];
+        size_t n_inodes;
+} Track;
+
+typedef struct RunMember {
+        size_t node;
+        uint64_t inode; /* of the device that the job takes for its member now */
+        uint16_t id;
+} RunMember;
+
+/* A worker. */
+typedef struct Run {
+        uint32_t job; /* 0: unused */
+        unsigned life; /* of the daemon that started it */
+        bool is_known; /* to the daemon that lives now */
+        bool recorded, writing, written, killed;
+        size_t target;
+        uint32_t uid;
+        PlanAsker asker;
+        bool is_aliased;
+        unsigned granted;
+        WorkerRequest request; /* with members of its own */
+        Footprint footprint;
+        RunMember members[NODES_MAX];
+        size_t n_members;
+        uint64_t record_at, write_at, verify_at, end_at;
+        WorkerResult *early; /* what it ends with, if that is known already */
+} Run;
+
+/* Acquire or Inhibit, while polkit is asked. */
+typedef struct Ask {
+        uint64_t answer_at; /* 0: unused */
+        TreeClaim claim;
+        ClaimDevice devices[3];
+        uint64_t generations[3];
+} Ask;
+
+typedef struct Storm {
+        Tree tree;
+        uint64_t seed, now;
+        unsigned machine, step;
+        bool is_calm;
+        size_t hot; /* where most of them ask for resets */
+
+        /* The daemon; all NULL while there is none. */
+        unsigned life;
+        Registry *registry;
+        Claims *claims;
+        Proven *proven;
+        Quarantines *quarantines;
+        Jobs *jobs;
+        uint32_t last_job;
+        long pins;
+        uint64_t start_at; /* of the next one */
+
+        Track tracks[TRACKS_MAX];
+        Run runs[RUNS_MAX];
+        Ask asks[ASKS_MAX];
+        uint64_t survey_at[NODES_MAX];
+        QuarantineRecord stored[STORED_MAX];
+        size_t n_stored;
+
+        char history[HISTORY_MAX][NOTE_MAX];
+        unsigned n_history;
+} Storm;
+
+/* That all of it happens at all. */
+typedef struct StormStats {
+        unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
+                shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
+                worker_kills, silent, plugs, audits;
+        unsigned long errors[RESET_QUARANTINED + 1];
+        unsigned long obstacles[ADMISSION_RESETTING + 1];
+} StormStats;
+
+extern Storm storm;
+extern StormStats stats;
+
+/* Tells the seed, the last steps and what is wrong, and fails the test. */
+__attribute__((noreturn, format(printf, 1, 2))) void storm_wrong(const char *format, ...);
+/* For that telling. */
+__attribute__((format(printf, 1, 2))) void storm_note(const char *format, ...);
+
+/* Some time between, mostly nearer to the first. */
+uint64_t storm_while(uint64_t from, uint64_t to);
+uint64_t storm_in(uint64_t from, uint64_t to);
+
+Track *track_of(uint32_t job);
+const char *name_of(size_t node);
+
+/* ---- daemon.c ---- */
+void daemon_start(void);
+void daemon_kill(void);
+static inline bool daemon_lives(void)
+{
+        return storm.jobs != NULL;
+}
+/* What a job waited for of the world has come. */
+void track_scanned(Track *track);
+void track_answered(Track *track);
+void track_delayed(Track *track);
+
+/* ---- workers.c ---- */
+void run_start(const Job *job, const Track *track, const WorkerRequest *request, const Footprint *footprint);
+/* Its next moment: NEVER for one that is unused. */
+uint64_t run_due(const Run *run);
+void run_go_on(Run *run);
+void run_kill(Run *run);
+Run *run_of(uint32_t job);
+/* The daemon that lives now takes it on, or hears of it too late. */
+void run_take_over(Run *run);
+/* A device has come: it may be a member that was taken away. */
+void runs_follow(size_t node);
+
+/* ---- users.c ---- */
+void user_asks(void);
+void user_claims(void);
+void user_leaves(void); /* or cancels */
+void ask_answered(Ask *ask);
+void rules_change(void);
+void rules_give(void); /* to the registry */
+void somebody_in_charge(void);
+
+/* ---- audit.c ---- */
+void audit(void);
