@@ -55,6 +55,12 @@ typedef struct Daemon {
 /* What the domain asks of the daemon; good for as long as `daemon` is. */
 JobPorts daemon_ports(Daemon *daemon);
 
+/* After a worker that has died, of this daemon or of an earlier one, whose job is there and has its lane: one
+ * more worker puts back what it has changed and looks at the devices, and only then the job ends. */
+void daemon_mend(Daemon *daemon, const WorkerRequest *request);
+/* The same if it may have left a result after all. */
+void daemon_worker_died(Daemon *daemon, const Job *job);
+
 /* policy.c. The policy's files, before there are devices. */
 int daemon_policy_load(Daemon *daemon);
 /* Reads them again; how that went is told in the journal and to systemd. */

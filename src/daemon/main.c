@@ -61,28 +61,35 @@ static int on_record_running(void *userdata, const WorkerRecord *record, void **
 
 static void on_record_ended(void *userdata, void *job, WorkerResult *result)
 {
-        watch_drain(((Daemon *) userdata)->watch);
+        Daemon *daemon = userdata;
+
+        if (!result) {
+                daemon_worker_died(daemon, job);
+                return;
+        }
+        watch_drain(daemon->watch);
         job_worker_done(job, result);
 }
 
-/* Nobody was told how it ended, but what it has left behind counts. */
-static void on_record_unheard(void *userdata, const WorkerRecord *record)
+/* One that ended while no daemon ran. Its job is taken up once more, so that it has a row in the history and
+ * its devices are judged; and if it was killed, it has its lane until things are put right. */
+static void on_record_unheard(void *userdata, WorkerRecord *record)
 {
-        const WorkerRequest *request = record->request;
         Daemon *daemon = userdata;
-        QuarantineRecord found;
+        Job *job;
+        int r;
 
-        for (size_t i = 0; record->result && i < request->n_members; i++) {
-                const WorkerMember *member = &request->members[i];
-                Device *device = registry_find(daemon->registry, &member->address);
-
-                if (!device || device->facts.inode != member->inode ||
-                    !quarantine_judge(record->result, request->method, &member->address, &found))
-                        continue;
-                found.uid = request->uid;
-                found.since = daemon_ports(daemon).now_realtime(daemon);
-                (void) quarantines_begin(daemon->quarantines, device, &found, 0);
+        if (!record->result)
+                take_over_methods(daemon, record);
+        r = jobs_adopt(daemon->jobs, record->request, &job);
+        if (r < 0) {
+                journal_record_unusable("of the last reset", r);
+                return;
         }
+        if (record->result)
+                job_worker_done(job, steal_pointer(record->result));
+        else
+                daemon_mend(daemon, record->request);
 }
 
 static void on_device_added(void *userdata, Device *device)

@@ -19,11 +19,18 @@
 #include "daemon/system/worker.h"
 #include "shared/cleanup.h"
 
+DEFINE_CLEANUP(WorkerRecord *, worker_record_free);
+
+/* So many workers may die of what the first one has left. */
+#define MENDERS_MAX 3U
+
 /* A running job and the call to its worker; or one that waits for a scan, and what it has asked. */
 struct Run {
         Daemon *daemon;
         uint32_t job;
         WorkerCall *call;
+        unsigned
+                n_menders; /* which of those it is that come after a worker that died; 0: the first worker */
         SurveyQuestion *question;
         Run *prev, *next;
 };
@@ -83,21 +90,11 @@ static void follow_members(Daemon *daemon, const Job *job)
         free(addresses);
 }
 
-static void on_worker_done(void *userdata, WorkerEvent *last, int error)
+static void end_job(Daemon *daemon, uint32_t id, WorkerResult *result)
 {
-        WorkerResult *result = steal_pointer(last->result);
-        Run *run = userdata;
-        Daemon *daemon = run->daemon;
-        Job *job = jobs_find(daemon->jobs, run->job);
+        Job *job = jobs_find(daemon->jobs, id);
 
-        if (error < 0)
-                journal_worker_failed(run->job, "ended without a result", error);
-        if (result)
-                records_remove(daemon->records, run->job);
-        else
-                records_remove_unheard(daemon->records, run->job);
-        DL_DELETE(daemon->runs, run);
-        free(run);
+        records_remove(daemon->records, id);
         /* What the worker has done to nodes is not what somebody does with them afterwards. */
         watch_drain(daemon->watch);
         if (job && reset_method_scope(job->method) != RESET_SCOPE_FUNCTION)
@@ -106,6 +103,93 @@ static void on_worker_done(void *userdata, WorkerEvent *last, int error)
                 job_worker_done(job, result);
         else
                 worker_result_free(result);
+}
+
+static void on_worker_done(void *userdata, WorkerEvent *last, int error);
+
+static int start_mender(Daemon *daemon, const WorkerRequest *of_the_dead, unsigned n)
+{
+        _cleanup_free_ Run *run = calloc(1, sizeof(Run));
+        WorkerHandler handler = {.phase = on_worker_phase, .done = on_worker_done, .userdata = run};
+        WorkerRequest request = *of_the_dead;
+        int r;
+
+        if (!run)
+                return -ENOMEM;
+        /* Descriptors that came with it are gone, and not needed. */
+        request.operation = WORKER_MEND;
+        request.n_fds = 0;
+        run->daemon = daemon;
+        run->job = request.job;
+        run->n_menders = n;
+        r = worker_call_start(daemon->event, daemon->worker_program, &request, NULL, &handler, &run->call);
+        if (r < 0)
+                return r;
+        DL_APPEND(daemon->runs, run);
+        (void) steal_pointer(run);
+        return 0;
+}
+
+void daemon_mend(Daemon *daemon, const WorkerRequest *request)
+{
+        int r = start_mender(daemon, request, 1);
+
+        if (r < 0) {
+                journal_worker_failed(request->job, "that puts things back could not be started", r);
+                end_job(daemon, request->job, NULL);
+        }
+}
+
+/* The job's lane stays taken until somebody has put back what the worker has changed, and has looked at the
+ * devices. `n_menders` have tried. */
+static void mend_after(Daemon *daemon, uint32_t id, unsigned n_menders)
+{
+        _cleanup_(cleanup_worker_record_free) WorkerRecord *record = NULL;
+        int r = records_read(daemon->records, id, &record);
+
+        /* It has died when all was done. */
+        if (r >= 0 && record->result) {
+                end_job(daemon, id, steal_pointer(record->result));
+                return;
+        }
+        if (r >= 0 && n_menders == 0)
+                journal_left_behind(record);
+        if (r >= 0 && n_menders < MENDERS_MAX)
+                r = start_mender(daemon, record->request, n_menders + 1);
+        else if (r >= 0)
+                r = -EIO;
+        if (r >= 0)
+                return;
+        /* It had no record yet, and so has done nothing. */
+        if (r != -ENOENT)
+                journal_not_mended(id, record, r);
+        end_job(daemon, id, NULL);
+}
+
+static void on_worker_done(void *userdata, WorkerEvent *last, int error)
+{
+        WorkerResult *result = steal_pointer(last->result);
+        Run *run = userdata;
+        Daemon *daemon = run->daemon;
+        unsigned n_menders = run->n_menders;
+        uint32_t id = run->job;
+
+        if (error < 0)
+                journal_worker_failed(id, "ended without a result", error);
+        DL_DELETE(daemon->runs, run);
+        free(run);
+        /* A refusal of the one that was to put things back is no result of the reset. */
+        if (result && n_menders > 0 && result->outcome == WORKER_REFUSED)
+                result = worker_result_free(result);
+        if (result)
+                end_job(daemon, id, result);
+        else
+                mend_after(daemon, id, n_menders);
+}
+
+void daemon_worker_died(Daemon *daemon, const Job *job)
+{
+        mend_after(daemon, job->id, 0);
 }
 
 static void on_scanned(void *userdata, int error)

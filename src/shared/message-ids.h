@@ -19,6 +19,8 @@
 #define MESSAGE_ID_LEFT_BEHIND                                                                              \
         "4f49c178135c48ad92429a13181ed356" /* a worker ended that nobody heard out                          \
                                             */
+#define MESSAGE_ID_NOT_MENDED                                                                               \
+        "63b1d5b0a0f64f0fa6c4b0c14c2d7e95" /* a worker died and what it changed is not put back */
 #define MESSAGE_ID_WORKER_FAILED                                                                            \
         "29337e5f079a408c9f03101fc44b4d65" /* a worker could not be used or ended badly */
 #define MESSAGE_ID_POLICY_REFUSED                                                                           \

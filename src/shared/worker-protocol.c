@@ -47,7 +47,8 @@ static const char *const list_restored_names[] = {
 static const char *const operation_names[] = {[WORKER_RESET] = "reset",
                                               [WORKER_SCAN] = "scan",
                                               [WORKER_ORDER] = "order",
-                                              [WORKER_HEALTH] = "health"};
+                                              [WORKER_HEALTH] = "health",
+                                              [WORKER_MEND] = "mend"};
 
 static const char *const driver_names[] = {
         [WORKER_DRIVER_KEEP] = "keep",

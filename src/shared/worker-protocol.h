@@ -34,6 +34,12 @@
  * bridge may be there or not. Of the result the outcome (`done`, `failed`, `gone`), `errno`, `message`, the
  * verdict and the checks mean something.
  *
+ * The operation `mend` comes after a worker that was killed. It takes the request of that one, whose record
+ * it takes over, puts back what was changed and is saved there, and looks at the devices. Its result has the
+ * outcome `failed` with the reason `worker-died`: nobody knows whether a reset was written. The checks tell
+ * how the devices are, and the verdict is dead, degraded or unverified. Or the outcome is `gone`, if the
+ * target is not there any more.
+ *
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
@@ -68,7 +74,9 @@
  * up to 600 if the values are as long as they may be. */
 #define WORKER_REQUEST_MAX (256U * 1024U)
 #define WORKER_LINE_MAX    (6U * 1024U * 1024U)
-#define WORKER_RECORD_MAX  (WORKER_REQUEST_MAX + WORKER_LINE_MAX + 4096U)
+#define WORKER_RECORD_MAX  (WORKER_REQUEST_MAX + WORKER_LINE_MAX + WORKER_SAVED_MAX + 4096U)
+/* What the record has of settings: a list and the name of a driver for each member, and the keys. */
+#define WORKER_SAVED_MAX (WORKER_MEMBERS_MAX * (RESET_METHOD_LIST_STRING_MAX + WORKER_DRIVER_MAX + 64U))
 
 #define WORKER_SETTLE_MAX_USEC UINT64_C(60000000)
 #define WORKER_RETRY_MAX_USEC  UINT64_C(60000000)
@@ -98,6 +106,7 @@ typedef enum WorkerOperation {
         WORKER_SCAN,
         WORKER_ORDER,
         WORKER_HEALTH,
+        WORKER_MEND,
 } WorkerOperation;
 
 /* What is done with a host driver that does not know resets (driver/unbind before, driver/bind after). */
@@ -136,7 +145,8 @@ typedef enum WorkerOutcome {
 } WorkerOutcome;
 
 /*
- * The reasons (`why`) that go with WORKER_REFUSED; all other outcomes have an empty one.
+ * The reasons (`why`) that go with WORKER_REFUSED; all other outcomes have an empty one, but for what a
+ * worker says that came after one that died (WORKER_WHY_DIED).
  *   denied          the peer is not one that the worker serves
  *   bad-request     the request is malformed, too long, or too slow in coming
  *   job-running     another worker lives for the same job
@@ -178,6 +188,8 @@ typedef enum WorkerOutcome {
 #define WORKER_WHY_UNSUPPORTED    "unsupported"
 #define WORKER_WHY_METHOD_REFUSED "method-refused"
 #define WORKER_WHY_INTERNAL       "internal"
+
+#define WORKER_WHY_DIED "worker-died"
 
 typedef enum Verdict {
         VERDICT_UNVERIFIED, /* nothing was proved */

@@ -270,31 +270,46 @@ static void check_member(Checkup *checkup)
         check_eeh(checkup);
 }
 
+static void check_bridge(Checkup *checkup)
+{
+        check_link(checkup);
+        check_aer(checkup);
+}
+
+static int look_at(const Device *device, void (*check)(Checkup *checkup), WorkerResult *result)
+{
+        Checkup checkup = {.device = device, .address = &device->expected->address, .result = result};
+
+        health_read_device(device, &checkup.health);
+        if (checkup.health.error == -ENODEV)
+                return -ENODEV;
+        check(&checkup);
+        return 0;
+}
+
+int checkup_member(const Device *device, WorkerResult *result)
+{
+        return look_at(device, check_member, result);
+}
+
+int checkup_bridge(const Device *device, WorkerResult *result)
+{
+        return look_at(device, check_bridge, result);
+}
+
 /* -ENODEV: it is gone. */
 static int look(int devices_fd, const WorkerMember *member, void (*check)(Checkup *checkup),
                 WorkerResult *result)
 {
-        Checkup checkup = {.address = &member->address, .result = result};
         Device device = {.fd = -EBADF};
         int r;
 
         r = device_open(devices_fd, member, &device);
         if (r < 0)
                 return r;
-        checkup.device = &device;
-        health_read_device(&device, &checkup.health);
-        if (checkup.health.error == -ENODEV)
-                r = -ENODEV;
-        else
-                check(&checkup);
+        r = look_at(&device, check, result);
         device_close(&device);
         return r;
-}
-
-static void check_bridge(Checkup *checkup)
-{
-        check_link(checkup);
-        check_aer(checkup);
 }
 
 static int look_at_all(int devices_fd, const WorkerRequest *request, WorkerResult *result,

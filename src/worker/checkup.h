@@ -23,6 +23,12 @@
  */
 
 #include "shared/worker-protocol.h"
+#include "worker/device.h"
+
+/* Of one device that is open, or a bridge: adds its checks to a prepared result. -ENODEV if it
+ * is gone, and then it adds none. */
+int checkup_member(const Device *device, WorkerResult *result);
+int checkup_bridge(const Device *device, WorkerResult *result);
 
 /* The verdict is dead, degraded or ok as after a reset. The outcome is `done` with the checks, or `gone`.
  * Nothing is written; blocks as long as somebody resets a member. `devices_fd` is the directory of all

@@ -52,14 +52,8 @@ ComeBackTimes come_back_times = {
         .empty_usec = 5 * USEC_PER_SEC,
 };
 
-typedef struct Memory {
-        char override[WORKER_DRIVER_MAX]; /* empty: none */
-        bool has_list;
-        ResetMethodList list;
-} Memory;
-
 struct ComeBack {
-        Memory *members; /* in the order of the request */
+        WorkerSaved *members; /* in the order of the request */
 };
 
 DEFINE_CLEANUP(ComeBack *, come_back_free);
@@ -73,11 +67,11 @@ ComeBack *come_back_free(ComeBack *state)
         return NULL;
 }
 
-static void read_memory(const Device *device, Memory *memory)
+static void read_memory(const Device *device, WorkerSaved *memory)
 {
-        if (attribute_read(device->fd, OVERRIDE, memory->override, sizeof(memory->override)) < 0 ||
-            strcmp(memory->override, OVERRIDE_NONE) == 0)
-                memory->override[0] = '\0';
+        if (attribute_read(device->fd, OVERRIDE, memory->driver_override, sizeof(memory->driver_override)) < 0 ||
+            strcmp(memory->driver_override, OVERRIDE_NONE) == 0)
+                memory->driver_override[0] = '\0';
         memory->has_list = method_list_read(device, &memory->list) == 0;
 }
 
@@ -85,8 +79,10 @@ bool come_back_prepare(Reset *reset, ComeBack **ret)
 {
         _cleanup_(cleanup_come_back_free) ComeBack *state = calloc(1, sizeof(*state));
 
+        int r;
+
         if (state)
-                state->members = calloc(reset->n_open, sizeof(Memory));
+                state->members = calloc(reset->n_open, sizeof(WorkerSaved));
         if (!state || !state->members)
                 return reset_end(reset, WORKER_REFUSED, WORKER_WHY_INTERNAL, ENOMEM, "%s: out of memory",
                                  reset_target_name(reset));
@@ -95,8 +91,27 @@ bool come_back_prepare(Reset *reset, ComeBack **ret)
                 device_read_subsystem(&reset->members[i]);
                 read_memory(&reset->members[i], &state->members[i]);
         }
+        /* Should this worker be killed, another one finds there what to make of them. */
+        r = reset->events->save_settings(state->members, reset->n_open, reset->events->userdata);
+        if (r < 0)
+                return reset_end(reset, WORKER_REFUSED, WORKER_WHY_RECORD, -r,
+                                 "%s: the settings of its set cannot be saved: %s", reset_target_name(reset),
+                                 strerror(-r));
         *ret = steal_pointer(state);
         return true;
+}
+
+ComeBack *come_back_recall(const WorkerSaved *saved, size_t n_saved, size_t n_members)
+{
+        _cleanup_(cleanup_come_back_free) ComeBack *state = calloc(1, sizeof(*state));
+
+        if (state)
+                state->members = calloc(n_members, sizeof(WorkerSaved));
+        if (!state || !state->members)
+                return NULL;
+        if (n_saved > 0 && n_saved == n_members)
+                memcpy(state->members, saved, n_saved * sizeof(WorkerSaved));
+        return steal_pointer(state);
 }
 
 bool come_back_is_removed(const Reset *reset)
@@ -157,12 +172,12 @@ static void wait_for_driver(const Device *device, uint64_t deadline)
 }
 
 /* `since` is when it was found. */
-static void restore_driver(const Reset *reset, const Device *device, const Memory *memory, uint64_t since)
+static void restore_driver(const Reset *reset, const Device *device, const WorkerSaved *memory, uint64_t since)
 {
         const char *wanted = device->expected->driver;
 
-        if (memory->override[0] != '\0') {
-                write_override(device, memory->override);
+        if (memory->driver_override[0] != '\0') {
+                write_override(device, memory->driver_override);
                 /* What the kernel has not added yet it refuses to bind, and binds a moment later by itself.
                  */
                 if (wanted[0] != '\0' && has_driver(device, ""))
@@ -179,7 +194,7 @@ static void restore_driver(const Reset *reset, const Device *device, const Memor
                 (void) driver_bind(reset->devices_fd, device, wanted);
 }
 
-static ListRestored restore_list(const Device *device, const Memory *memory)
+static ListRestored restore_list(const Device *device, const WorkerSaved *memory)
 {
         return memory->has_list ? method_list_renew(device, &memory->list) : LIST_UNTOUCHED;
 }

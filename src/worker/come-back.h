@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "shared/worker-record.h"
 #include "worker/way.h"
 
 typedef struct ComeBack ComeBack;
@@ -30,6 +31,9 @@ extern ComeBackTimes come_back_times;
 /* Reads what is to be put back. False and the end if there is no memory or a device has gone. What cannot be
  * read is not put back. */
 bool come_back_prepare(Reset *reset, ComeBack **ret);
+
+/* The same from what another worker has saved, if it has. NULL if there is no memory. */
+ComeBack *come_back_recall(const WorkerSaved *saved, size_t n_saved, size_t n_members);
 
 /* Waits until each member is there again or another device has its address, and makes those that are what
  * they were. What was not found is seen by the health check. `is_expected` is false if the kernel has said

@@ -140,10 +140,13 @@ int device_reopen(int devices_fd, Device *device)
         fd = openat(devices_fd, device->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return errno == ENOENT ? -ENODEV : -errno;
-        if (fstat(fd, &new) < 0 || fstat(device->fd, &old) < 0)
-                return -errno;
-        if (new.st_ino == old.st_ino)
-                return -EALREADY;
+        /* One whose directory was never opened is known by its ids alone. */
+        if (device->fd >= 0) {
+                if (fstat(fd, &new) < 0 || fstat(device->fd, &old) < 0)
+                        return -errno;
+                if (new.st_ino == old.st_ino)
+                        return -EALREADY;
+        }
 
         r = check_ids(fd, device->expected);
         if (r == 0)
@@ -173,6 +176,8 @@ bool device_is_gone(const Device *device)
 {
         struct stat st;
 
+        if (device->fd < 0)
+                return true;
         return fstatat(device->fd, "vendor", &st, AT_SYMLINK_NOFOLLOW) < 0 &&
                (errno == ENOENT || errno == ENODEV);
 }

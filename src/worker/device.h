@@ -41,15 +41,15 @@ int device_open(int devices_fd, const WorkerMember *expected, Device *ret);
 /* Notes the ids of the subsystem too, so that device_reopen() compares them. */
 void device_read_subsystem(Device *device);
 
-/* Takes the directory that is at the device's address now, after the old one was removed, if it is of a
- * device with the same ids and class. 0; -ENODEV if nobody is there yet; -EALREADY if the old one is still
+/* Takes the directory that is at the device's address now, after the old one was removed (or where none was
+ * ever opened), if it is of a device with the same ids and class. 0; -ENODEV if nobody is there yet; -EALREADY if the old one is still
  * there; -EADDRINUSE if another device is, which is then noted as a stranger and left alone. */
 int device_reopen(int devices_fd, Device *device);
 
 /* Closes the directory. Does nothing to a Device that is closed or zeroed with fd negative. */
 void device_close(Device *device);
 
-/* True once the kernel has removed the device. */
+/* True once the kernel has removed the device, and if its directory is not open. */
 bool device_is_gone(const Device *device);
 
 /* A bridge by its class code, as cached: PCI-to-PCI, CardBus or semi-transparent. */

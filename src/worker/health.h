@@ -33,7 +33,7 @@
 #include "worker/probe.h"
 
 /* For each member; the bridge has fewer. */
-#define HEALTH_CHECKS_PER_MEMBER 9U
+#define HEALTH_CHECKS_PER_MEMBER 10U
 
 typedef struct DeviceHealth {
         int error; /* configuration space could not be read: -ENODEV if the device is gone, or another errno

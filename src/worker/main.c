@@ -26,6 +26,7 @@
 #include "worker/clock.h"
 #include "worker/device.h"
 #include "worker/log.h"
+#include "worker/mend.h"
 #include "worker/order.h"
 #include "worker/record.h"
 #include "worker/reset.h"
@@ -71,6 +72,13 @@ static int save_list(const char *list, void *userdata)
         return record_save_list(worker->record, list);
 }
 
+static int save_settings(const WorkerSaved *saved, size_t n, void *userdata)
+{
+        const Worker *worker = userdata;
+
+        return record_save_settings(worker->record, saved, n);
+}
+
 static void send_phase(WorkerEventType phase, void *userdata)
 {
         const Worker *worker = userdata;
@@ -103,7 +111,11 @@ static int refuse(const Worker *worker, const char *why, int error, const char *
 static int run_request(const Worker *worker, const WorkerRequest *request, WorkerResult **ret)
 {
         const ResetEvents events = {
-                .save_list = save_list, .phase = send_phase, .userdata = (void *) worker};
+                .save_list = save_list,
+                .save_settings = save_settings,
+                .phase = send_phase,
+                .userdata = (void *) worker,
+        };
         _cleanup_close_ int devices_fd = -EBADF;
 
         devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -112,6 +124,8 @@ static int run_request(const Worker *worker, const WorkerRequest *request, Worke
                                          "the list of PCI devices cannot be opened");
                 return *ret ? 0 : -ENOMEM;
         }
+        if (request->operation == WORKER_MEND)
+                return mend_run(devices_fd, request, record_content(worker->record), &events, ret);
         return reset_run(devices_fd, request, worker->fds.fds, &events, ret);
 }
 
@@ -167,10 +181,12 @@ static int serve_health(const Worker *worker, const WorkerRequest *request)
 
 static int serve_reset(Worker *worker, const WorkerRequest *request)
 {
+        bool is_mending = request->operation == WORKER_MEND;
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
         int r;
 
-        r = record_open(WORKER_RECORD_DIR, request, &worker->record);
+        r = is_mending ? record_take_over(WORKER_RECORD_DIR, request, &worker->record)
+                       : record_open(WORKER_RECORD_DIR, request, &worker->record);
         if (r == -EBUSY)
                 return refuse(worker, WORKER_WHY_BUSY, r, "a worker for the same job is at work");
         if (r < 0) {
@@ -180,10 +196,14 @@ static int serve_reset(Worker *worker, const WorkerRequest *request)
 
         /* A daemon that was started meanwhile has either seen the lock, and keeps others out of the way, or
          * it had looked before. Then the daemon that sent the request had gone even earlier. */
-        if (!channel_has_peer(worker->fd))
+        if (!channel_has_peer(worker->fd)) {
+                /* What is to be put back stays in the record, for the next one. */
+                if (is_mending)
+                        return -EPIPE;
                 result = reset_refusal_new(WORKER_WHY_DENIED, 0, "the daemon that asked has gone");
-        else
+        } else {
                 r = run_request(worker, request, &result);
+        }
         if (!result && r >= 0)
                 r = -ENOMEM;
         if (r < 0)

@@ -109,6 +109,18 @@ bool rebind_is_needed(const Reset *reset)
         return false;
 }
 
+void rebind_recall(Reset *reset)
+{
+        for (size_t i = 0; i < reset->n_open; i++) {
+                Device *member = &reset->members[i];
+                char driver[WORKER_DRIVER_MAX];
+
+                if (needs_rebind(reset, member) && !member->has_returned && !device_is_gone(member) &&
+                    device_read_driver(member, driver, sizeof(driver)) == 0 && driver[0] == '\0')
+                        member->driver_is_off = true;
+        }
+}
+
 bool rebind_off(Reset *reset)
 {
         if (!rebind_is_needed(reset))
@@ -163,6 +175,19 @@ static void put_on(Reset *reset, Device *member, bool is_verified)
                 return;
         }
         member->driver_is_off = false;
+}
+
+bool rebind_again(Reset *reset)
+{
+        bool any = false;
+
+        for (size_t i = 0; i < reset->n_open; i++) {
+                if (!reset->members[i].driver_is_off)
+                        continue;
+                put_on(reset, &reset->members[i], true);
+                any |= !reset->members[i].driver_is_off;
+        }
+        return any;
 }
 
 void rebind_on(Reset *reset, bool is_verified)

@@ -23,6 +23,12 @@ int driver_bind(int devices_fd, const Device *device, const char *driver);
 /* Whether any driver is to be taken off. */
 bool rebind_is_needed(const Reset *reset);
 
+/* Notes which members another worker with the same request has left without the driver that they had. */
+void rebind_recall(Reset *reset);
+/* Puts those drivers back where no check of the result says that the device is not the one that the driver
+ * knew. Whether any was put back. */
+bool rebind_again(Reset *reset);
+
 /* Takes the drivers off the members that need it, and looks again at all members as they are without. True
  * if there is nothing to do, too. False and the end if one cannot be taken off: those taken off before are
  * back then. */

@@ -37,7 +37,9 @@ struct Record {
         int lock_fd;
         char name[NAME_MAX_LENGTH];
         char temporary_name[NAME_MAX_LENGTH];
-        WorkerRecord content; /* its pointers are borrowed, and only read */
+        WorkerRecord content; /* its pointers are borrowed, and only read, */
+        WorkerRecord *taken_over; /* maybe from here */
+        WorkerSaved *saved; /* or from here */
 };
 
 DEFINE_CLEANUP(Record *, record_close);
@@ -48,6 +50,8 @@ Record *record_close(Record *record)
                 return NULL;
         cleanup_close(&record->lock_fd);
         cleanup_close(&record->directory_fd);
+        worker_record_free(record->taken_over);
+        free(record->saved);
         free(record);
         return NULL;
 }
@@ -125,7 +129,7 @@ static int save(const Record *record)
         return replace_file(record, text);
 }
 
-int record_open(const char *directory, const WorkerRequest *request, Record **ret)
+static int begin(const char *directory, const WorkerRequest *request, Record **ret)
 {
         _cleanup_(cleanup_record_close) Record *record = malloc(sizeof(*record));
         int r;
@@ -147,12 +151,91 @@ int record_open(const char *directory, const WorkerRequest *request, Record **re
         r = lock(record->directory_fd, request->job, &record->lock_fd);
         if (r < 0)
                 return r;
+
+        *ret = steal_pointer(record);
+        return 0;
+}
+
+int record_open(const char *directory, const WorkerRequest *request, Record **ret)
+{
+        _cleanup_(cleanup_record_close) Record *record = NULL;
+        int r;
+
+        r = begin(directory, request, &record);
+        if (r >= 0)
+                r = save(record);
+        if (r < 0)
+                return r;
+
+        *ret = steal_pointer(record);
+        return 0;
+}
+
+/* What is written there now. -ENOENT: nothing. */
+static int load(const Record *record, WorkerRecord **ret)
+{
+        _cleanup_free_ char *text = malloc(WORKER_RECORD_MAX);
+        _cleanup_close_ int fd = -EBADF;
+        size_t length = 0;
+        ssize_t n;
+
+        if (!text)
+                return -ENOMEM;
+        fd = openat(record->directory_fd, record->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        while (length < WORKER_RECORD_MAX &&
+               (n = read(fd, text + length, WORKER_RECORD_MAX - length)) != 0) {
+                if (n < 0)
+                        return -errno;
+                length += (size_t) n;
+        }
+        return worker_record_parse(text, length, ret);
+}
+
+int record_take_over(const char *directory, const WorkerRequest *request, Record **ret)
+{
+        _cleanup_(cleanup_record_close) Record *record = NULL;
+        int r;
+
+        r = begin(directory, request, &record);
+        if (r < 0)
+                return r;
+        r = load(record, &record->taken_over);
+        if (r >= 0) {
+                uint32_t pid = record->content.pid;
+
+                record->content = *record->taken_over;
+                record->content.pid = pid;
+                record->content.result = NULL;
+        } else if (r != -ENOENT) {
+                return r;
+        }
         r = save(record);
         if (r < 0)
                 return r;
 
         *ret = steal_pointer(record);
         return 0;
+}
+
+const WorkerRecord *record_content(const Record *record)
+{
+        return &record->content;
+}
+
+int record_save_settings(Record *record, const WorkerSaved *saved, size_t n)
+{
+        WorkerSaved *copy = calloc(n, sizeof(WorkerSaved));
+
+        if (!copy)
+                return -ENOMEM;
+        memcpy(copy, saved, n * sizeof(WorkerSaved));
+        free(record->saved);
+        record->saved = copy;
+        record->content.saved = copy;
+        record->content.n_saved = n;
+        return save(record);
 }
 
 int record_save_list(Record *record, const char *list)

@@ -15,6 +15,16 @@ typedef struct Record Record;
  * what the file system said. */
 int record_open(const char *directory, const WorkerRequest *request, Record **ret);
 
+/* The same for what a worker that died has left: the record that is there is taken over with all that it has
+ * saved. If there is none, since the machine was started anew, it begins with the request. */
+int record_take_over(const char *directory, const WorkerRequest *request, Record **ret);
+
+/* What the record holds; good as long as it is open and nothing is saved. */
+const WorkerRecord *record_content(const Record *record);
+
+/* Adds what the members are to be again, should they be taken away. */
+int record_save_settings(Record *record, const WorkerSaved *saved, size_t n);
+
 /* Adds the method list that is about to be overwritten. */
 int record_save_list(Record *record, const char *list);
 

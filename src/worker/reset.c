@@ -41,7 +41,7 @@
 
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
 
-static const Way *find_way(const char *method)
+const Way *way_find(const char *method)
 {
         static const struct {
                 const char *method;
@@ -407,7 +407,7 @@ int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds
                 .request = request,
                 .group_fds = group_fds,
                 .events = events,
-                .way = find_way(request->method),
+                .way = way_find(request->method),
                 .devices_fd = devices_fd,
                 .bridge.fd = -EBADF,
                 .members = calloc(request->n_members, sizeof(Device)),

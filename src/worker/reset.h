@@ -7,11 +7,17 @@
 
 #include "shared/worker-protocol.h"
 
+struct WorkerSaved;
+
 /* What has to happen elsewhere while the reset goes on. */
 typedef struct ResetEvents {
         /* The list in `reset_method` is about to be overwritten; `list` is what it says now. Nothing is
          * written unless this returns 0. */
         int (*save_list)(const char *list, void *userdata);
+
+        /* Members may be taken away, and are to be this again: `n` of them. Nothing is written unless this
+         * returns 0. */
+        int (*save_settings)(const struct WorkerSaved *saved, size_t n, void *userdata);
 
         /* A phase begins: WORKER_EVENT_RESETTING or WORKER_EVENT_VERIFYING. Must not block. */
         void (*phase)(WorkerEventType phase, void *userdata);

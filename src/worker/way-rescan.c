@@ -109,6 +109,21 @@ static void follow(Reset *reset)
                                  reset_target_name(reset));
 }
 
+/* Removed, and not looked for yet. */
+static void bring_back(Reset *reset)
+{
+        bool any_is_gone = false;
+
+        for (size_t i = 0; i < reset->n_open; i++)
+                any_is_gone |= device_is_gone(&reset->members[i]);
+        if (any_is_gone && reset->request->has_bridge && !device_is_gone(&reset->bridge)) {
+                _cleanup_close_ int fd = attribute_open_for_write(reset->bridge.fd, "rescan");
+
+                if (fd >= 0)
+                        (void) attribute_write(fd, "1");
+        }
+}
+
 static void done(Reset *reset)
 {
         RescanWay *state = reset->state;
@@ -125,6 +140,7 @@ const Way way_rescan = {
         .begin = reset_check_use_below_bridge,
         .write = remove_and_scan,
         .follow = follow,
+        .bring_back = bring_back,
         .done = done,
         .removes_devices = true,
 };

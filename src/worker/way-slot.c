@@ -173,6 +173,36 @@ static void follow(Reset *reset)
                                  reset_target_name(reset), reset->request->slot);
 }
 
+/* Whether the slot is that of the request's target and has no power. */
+static bool is_left_off(const Reset *reset, int slot_fd)
+{
+        char text[32];
+
+        return attribute_read(slot_fd, "address", text, sizeof(text)) >= 0 &&
+               slot_is_of(text, &reset->request->members[0].address) &&
+               attribute_read(slot_fd, "power", text, sizeof(text)) >= 0 && strcmp(text, POWER_OFF) == 0;
+}
+
+/* A slot that was switched off is switched on again. */
+static void bring_back(Reset *reset)
+{
+        char path[WORKER_SLOT_MAX + sizeof("../slots/")];
+        SlotWay state = {.power_fds = {-EBADF, -EBADF}};
+        _cleanup_close_ int slot_fd = -EBADF;
+
+        (void) snprintf(path, sizeof(path), "../slots/%s", reset->request->slot);
+        slot_fd = openat(reset->devices_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (slot_fd < 0 || !is_left_off(reset, slot_fd))
+                return;
+        state.power_fds[1] = attribute_open_for_write(slot_fd, "power");
+        if (state.power_fds[1] < 0)
+                return;
+        reset->state = &state;
+        (void) switch_on(reset);
+        reset->state = NULL;
+        cleanup_close(&state.power_fds[1]);
+}
+
 static void done(Reset *reset)
 {
         SlotWay *state = reset->state;
@@ -187,6 +217,7 @@ const Way way_slot = {
         .begin = reset_check_use_below_bridge,
         .write = write_power,
         .follow = follow,
+        .bring_back = bring_back,
         .done = done,
         .removes_devices = true,
 };

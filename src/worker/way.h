@@ -64,6 +64,11 @@ struct Way {
         /* Last of all, also when nothing was reset: puts back what `begin` has changed. May be NULL. */
         void (*put_back)(Reset *reset);
 
+        /* For a worker that comes after one which was killed with the same request: what was taken away is
+         * brought back as far as the system is concerned. Of the other steps none was taken, so there is no
+         * state, and devices that are not there are not open. May be NULL. */
+        void (*bring_back)(Reset *reset);
+
         /* Frees the state, which is never NULL then. */
         void (*done)(Reset *reset);
 
@@ -73,6 +78,8 @@ struct Way {
 };
 
 extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot, way_pciback;
+
+const Way *way_find(const char *method);
 
 /* Ends the reset where it is. Returns false, so that a step can return it. */
 __attribute__((format(printf, 5, 6))) bool reset_end(Reset *reset, WorkerOutcome outcome, const char *why,

@@ -21,6 +21,7 @@ integration_programs = \
 	tests/integration/test-lanes \
 	tests/integration/test-jobs \
 	tests/integration/test-restart \
+	tests/integration/test-survival \
 	tests/integration/test-hotplug \
 	tests/integration/test-abuse \
 	tests/integration/test-leases \
@@ -138,6 +139,11 @@ tests_integration_test_restart_SOURCES = tests/integration/test-restart.c
 tests_integration_test_restart_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_restart_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_restart_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_survival_SOURCES = tests/integration/test-survival.c
+tests_integration_test_survival_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_survival_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_survival_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_hotplug_SOURCES = tests/integration/test-hotplug.c
 tests_integration_test_hotplug_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

@@ -224,6 +224,7 @@ END_TEST
 START_TEST(worker_is_killed)
 {
         _cleanup_reply_ Reply *reply = NULL, *again = NULL;
+        _cleanup_free_ char *list = NULL;
         ModelEvent event;
         Call *running;
         int hold;
@@ -238,6 +239,11 @@ START_TEST(worker_is_killed)
         expect_error(reply, "ResetFailed", CARD);
         ck_assert_uint_eq(model_count("begin", CARD), 1);
         ck_assert_str_eq(reply_string(reply, "1.verdict"), "unverified");
+        /* Somebody has looked at it since, and has put the list back. */
+        ck_assert_str_eq(reply_string(reply, "1.checks.0.check"), "answers");
+        ck_assert_str_eq(reply_string(reply, "1.checks.0.result"), "ok");
+        list = sysfs_get(CARD, "reset_method");
+        ck_assert_str_eq(list, "flr pm bus");
         model_release(&hold);
         again = reset(alice, CARD, "flr", NULL);
         expect_success(again);

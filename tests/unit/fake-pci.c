@@ -119,6 +119,14 @@ void fake_slot_add(const FakePci *pci, const char *slot, const char *address)
         write_file(path, "1\n");
 }
 
+void fake_slot_switch(const FakePci *pci, const char *slot, bool on)
+{
+        Path path;
+
+        (void) snprintf(path, sizeof(path), "%s/slots/%s/power", pci->root, slot);
+        write_file(path, on ? "1\n" : "0\n");
+}
+
 void fake_attribute_remove(const FakePci *pci, const char *address, const char *name)
 {
         Path path;

@@ -40,6 +40,9 @@ void fake_driver_file_add(const FakePci *pci, const char *driver, const char *na
 /* A slot that is switched on; `address` is the text of its file. */
 void fake_slot_add(const FakePci *pci, const char *slot, const char *address);
 
+/* What its file `power` reads. */
+void fake_slot_switch(const FakePci *pci, const char *slot, bool on);
+
 void fake_directory_add(const FakePci *pci, const char *address, const char *name);
 
 /* What the daemon would say of the device as it is now. */

@@ -23,6 +23,7 @@ worker_unit_tests = \
 	tests/unit/test-holders-storage \
 	tests/unit/test-json \
 	tests/unit/test-json-place \
+	tests/unit/test-mend \
 	tests/unit/test-rebind \
 	tests/unit/test-record \
 	tests/unit/test-reset \
@@ -142,6 +143,12 @@ tests_unit_test_rebind_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_rebind_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_rebind_LDFLAGS = $(reset_model_ldflags)
 tests_unit_test_rebind_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_mend_SOURCES = tests/unit/test-mend.c $(reset_model_sources)
+tests_unit_test_mend_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_mend_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_mend_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_mend_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_reset_SOURCES = tests/unit/test-reset.c $(reset_model_sources)
 tests_unit_test_reset_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -295,6 +295,13 @@ static int on_save(const char *list, void *userdata)
         return kernel.save_error;
 }
 
+static int on_save_settings(const WorkerSaved *saved, size_t n, void *userdata)
+{
+        (void) userdata;
+        ck_assert_uint_eq(n, request.n_members);
+        return kernel.save_error;
+}
+
 static void on_phase(WorkerEventType phase, void *userdata)
 {
         (void) userdata;
@@ -353,7 +360,8 @@ void model_use_method(const char *method)
 
 void run(void)
 {
-        const ResetEvents events = {.save_list = on_save, .phase = on_phase};
+        const ResetEvents events = {
+                .save_list = on_save, .save_settings = on_save_settings, .phase = on_phase};
 
         result = worker_result_free(result);
         n_scans = n_claims = 0;

@@ -91,6 +91,56 @@ START_TEST(from_first_to_last)
 }
 END_TEST
 
+/* What a worker that is gone has saved goes from hand to hand until somebody has a result. */
+START_TEST(taken_over)
+{
+        const WorkerRequest mend = {
+                .operation = WORKER_MEND, .job = 7, .method = "flr", .members = &member, .n_members = 1};
+        WorkerSaved saved = {.driver_override = "vfio-pci", .has_list = true};
+        const WorkerResult result = {.outcome = WORKER_FAILED, .error = EPIPE};
+        Record *record = NULL;
+        WorkerRecord *read;
+
+        ck_assert_int_eq(reset_method_list_parse("pm bus", &saved.list), 0);
+        ck_assert_int_eq(record_open(directory, &request, &record), 0);
+        ck_assert_int_eq(record_save_list(record, "flr bus"), 0);
+        ck_assert_int_eq(record_save_settings(record, &saved, 1), 0);
+        record = record_close(record);
+
+        for (int i = 0; i < 2; i++) {
+                ck_assert_int_eq(record_take_over(directory, &mend, &record), 0);
+                ck_assert_str_eq(record_content(record)->saved_reset_method, "flr bus");
+                if (i == 1)
+                        ck_assert_int_eq(record_finish(record, &result), 0);
+                record = record_close(record);
+                read = read_record();
+                ck_assert_uint_eq(read->pid, (uint32_t) getpid());
+                ck_assert_int_eq(read->request->operation, WORKER_RESET);
+                ck_assert_uint_eq(read->request->uid, 1001);
+                ck_assert_str_eq(read->saved_reset_method, "flr bus");
+                ck_assert_uint_eq(read->n_saved, 1);
+                ck_assert_str_eq(read->saved[0].driver_override, "vfio-pci");
+                ck_assert(reset_method_list_contains(&read->saved[0].list, "pm"));
+                ck_assert_int_eq(read->result != NULL, i == 1);
+                worker_record_free(read);
+        }
+}
+END_TEST
+
+/* After the machine was started anew nothing is there. */
+START_TEST(nothing_to_take_over)
+{
+        _cleanup_(cleanup_record_close) Record *record = NULL;
+        WorkerRecord *read;
+
+        ck_assert_int_eq(record_take_over(directory, &request, &record), 0);
+        read = read_record();
+        ck_assert(!read->has_saved_reset_method);
+        ck_assert_ptr_null(read->saved);
+        worker_record_free(read);
+}
+END_TEST
+
 START_TEST(without_a_directory)
 {
         Record *record = NULL;
@@ -226,6 +276,8 @@ int main(void)
         tcase_add_checked_fixture(files, setup, teardown);
         tcase_set_timeout(files, 60);
         tcase_add_test(files, from_first_to_last);
+        tcase_add_test(files, taken_over);
+        tcase_add_test(files, nothing_to_take_over);
         tcase_add_test(files, without_a_directory);
         tcase_add_test(files, one_worker_for_a_job);
         tcase_add_test(files, lock_lives_as_long_as_the_record);

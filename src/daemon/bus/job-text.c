@@ -139,12 +139,14 @@ static void print_refused(FILE *f, const Job *job, const Attempt *attempt)
                 fprintf(f, "refused: %s", attempt->why);
 }
 
-static void print_failed(FILE *f, const Attempt *attempt)
+static void print_failed(FILE *f, const Job *job, const Attempt *attempt)
 {
         if (strcmp(attempt->why, "no-worker") == 0)
                 fprintf(f, "the worker program could not be started (%s), nothing was written",
                         strerror(attempt->error));
-        else if (strcmp(attempt->why, "worker-died") == 0)
+        else if (strcmp(attempt->why, WORKER_WHY_DIED) == 0 && job->result && job->result->message[0])
+                fputs(job->result->message, f);
+        else if (strcmp(attempt->why, WORKER_WHY_DIED) == 0)
                 fputs("the worker ended without telling what it had done, so the state of the device is "
                       "unknown",
                       f);
@@ -178,7 +180,7 @@ static void print_outcome(FILE *f, const Job *job, const Attempt *attempt)
                 fprintf(f, "done, but the device is %s afterwards", verdict_to_string(attempt->verdict));
                 break;
         case ATTEMPT_FAILED:
-                print_failed(f, attempt);
+                print_failed(f, job, attempt);
                 break;
         }
 }

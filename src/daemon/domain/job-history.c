@@ -158,7 +158,7 @@ void job_note_result(Job *job, WorkerResult *result)
                 /* Whether it had begun to write is unknown: assume it. */
                 attempt->written = true;
                 attempt->error = EPIPE;
-                (void) snprintf(attempt->why, sizeof(attempt->why), "worker-died");
+                (void) snprintf(attempt->why, sizeof(attempt->why), "%s", WORKER_WHY_DIED);
                 remember(job, attempt);
                 note_cleanliness(job, attempt);
                 return;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/jobs.h"
@@ -161,7 +162,9 @@ void job_worker_done(Job *job, WorkerResult *result)
                 job_finish(job, RESET_OK);
         } else if (result->outcome == WORKER_GONE) {
                 job_finish(job, RESET_DEVICE_GONE);
-        } else if (job->adopted || has_lost_member(job, result)) {
+        } else if (job->adopted || strcmp(result->why, WORKER_WHY_DIED) == 0 ||
+                   has_lost_member(job, result)) {
+                /* After a worker that died nobody knows what was written, either. */
                 job_finish(job, job_conclude(job));
         } else {
                 step_back(job);

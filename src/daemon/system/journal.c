@@ -320,15 +320,29 @@ void journal_left_behind(const WorkerRecord *record)
                         "PCIRESETD_METHOD=%s", request->method, "PCIRESETD_VERDICT=%s",
                         verdict_to_string(record->result->verdict), NULL);
         else
-                (void) sd_journal_send("MESSAGE=%s: the worker that reset it by %s died (job %u)%s%s. Look "
-                                       "at the device before "
-                                       "you use it.",
+                (void) sd_journal_send("MESSAGE=%s: the worker that reset it by %s died (job %u)%s%s. Another "
+                                       "one puts back what it has changed, and looks at the device.",
                                        device, request->method, request->job,
                                        list ? " and may have left reset_method narrowed; it was: " : "",
-                                       list ? list : "", "PRIORITY=%i", LOG_ERR,
+                                       list ? list : "", "PRIORITY=%i", LOG_WARNING,
                                        "MESSAGE_ID=" MESSAGE_ID_LEFT_BEHIND, "PCIRESETD_DEVICE=%s", device,
                                        "PCIRESETD_JOB=%u", request->job, "PCIRESETD_METHOD=%s",
                                        request->method, NULL);
+}
+
+void journal_not_mended(uint32_t job, const WorkerRecord *record, int error)
+{
+        const char *list = record && record->has_saved_reset_method ? record->saved_reset_method : NULL;
+        char device[PCI_ADDRESS_STRING_MAX] = "";
+
+        if (record)
+                pci_address_format(&record->request->members[0].address, device);
+        (void) sd_journal_send("MESSAGE=%s: the worker that reset it died (job %u), and what it has changed "
+                               "could not be put back: %s%s%s. Look at the device before you use it.",
+                               device, job, strerror(-error), list ? "; reset_method was: " : "",
+                               list ? list : "", "PRIORITY=%i", LOG_ERR,
+                               "MESSAGE_ID=" MESSAGE_ID_NOT_MENDED, "PCIRESETD_DEVICE=%s", device,
+                               "PCIRESETD_JOB=%u", job, "ERRNO=%i", -error, NULL);
 }
 
 void journal_record_unusable(const char *name, int error)

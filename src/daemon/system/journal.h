@@ -52,8 +52,10 @@ void journal_worker_failed(uint32_t job, const char *what, int error);
 /* A scan for holders came to nothing. `message`: the worker's own words, may be empty. One in half a minute
  * is told, since anybody can ask for a scan. */
 void journal_scan_failed(const char *message, int error);
-/* Of a worker that nobody heard out: its result, or the method list that is still narrowed. */
+/* Of a worker that nobody heard out: its result, or the method list that was still narrowed. */
 void journal_left_behind(const WorkerRecord *record);
+/* What a worker that died has changed is as it left it; `record` may be NULL. */
+void journal_not_mended(uint32_t job, const WorkerRecord *record, int error);
 void journal_record_unusable(const char *name, int error);
 /* Something cannot be listened to, so that a change of use goes unnoticed. */
 void journal_watch_failed(const char *what, int error);

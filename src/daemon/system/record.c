@@ -62,7 +62,7 @@ void records_remove(Records *records, uint32_t job)
         (void) unlinkat(records->dirfd, name, 0);
 }
 
-static int read_record(Records *records, uint32_t id, WorkerRecord **ret)
+int records_read(Records *records, uint32_t id, WorkerRecord **ret)
 {
         _cleanup_free_ char *text = malloc(WORKER_RECORD_MAX);
         _cleanup_close_ int fd = -EBADF;
@@ -81,12 +81,12 @@ static int read_record(Records *records, uint32_t id, WorkerRecord **ret)
         return worker_record_parse(text, (size_t) n, ret);
 }
 
-/* What a worker that is gone has left: a result that nobody heard, or a method list that it could not put
- * back. */
-static void report_left(Records *records, uint32_t id)
+/* What a worker that is gone has left: a result that nobody heard, or settings that it could not put back. */
+static void take_up_left(Records *records, uint32_t id)
 {
         _cleanup_(cleanup_worker_record_free) WorkerRecord *record = NULL;
-        int r = read_record(records, id, &record);
+        int r = records_read(records, id, &record);
+        bool is_over = r < 0 || record->result;
 
         if (r >= 0) {
                 journal_left_behind(record);
@@ -95,12 +95,8 @@ static void report_left(Records *records, uint32_t id)
         } else if (r != -ENOENT) {
                 journal_record_unusable("of the last reset", r);
         }
-}
-
-void records_remove_unheard(Records *records, uint32_t job)
-{
-        report_left(records, job);
-        records_remove(records, job);
+        if (is_over || !records->handler.unheard)
+                records_remove(records, id);
 }
 
 /* 1: a worker holds the lock, 0: nobody does. */
@@ -133,12 +129,10 @@ static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *use
         void *job = follower->job;
         WorkerResult *result = NULL;
 
-        if (read_record(records, follower->id, &record) >= 0)
+        if (records_read(records, follower->id, &record) >= 0)
                 result = steal_pointer(record->result);
         if (result)
                 records_remove(records, follower->id);
-        else
-                records_remove_unheard(records, follower->id);
         follower_free(follower);
         records->handler.ended(records->handler.userdata, job, result);
         return 0;
@@ -180,13 +174,13 @@ static int take_up(Records *records, uint32_t id)
 
         r = is_locked(records, id);
         if (r > 0)
-                r = read_record(records, id, &record);
+                r = records_read(records, id, &record);
         if (r >= 0 && record)
                 r = follow(records, id, record->pid, &follower);
         if (r < 0)
                 return r;
         if (!follower) {
-                records_remove_unheard(records, id);
+                take_up_left(records, id);
                 return 0;
         }
         r = records->handler.running(records->handler.userdata, record, &follower->job);

@@ -5,7 +5,9 @@
  * Workers of an earlier daemon: found by the records they keep, followed until they end.
  *
  * A worker outlives the daemon that started it. Its record says what it does, its lock that it still lives.
- * Lanes stay taken until it has ended, which its pidfd tells without polling.
+ * Lanes stay taken until it has ended, which its pidfd tells without polling. A worker that was killed leaves
+ * a record without a result: it stays, for the one that puts back what is saved there, until
+ * records_remove().
  */
 
 #include <systemd/sd-event.h>
@@ -18,22 +20,23 @@ typedef struct RecordHandler {
         /* A worker that still runs. What is returned in `ret_job` comes back in `ended`. A negative return
          * leaves the worker unfollowed. */
         int (*running)(void *userdata, const WorkerRecord *record, void **ret_job);
-        /* It has ended; `result` is handed over and NULL if it left none. */
+        /* It has ended; `result` is handed over. NULL if it left none, and then the record stays. */
         void (*ended)(void *userdata, void *job, WorkerResult *result);
-        /* One that ended while nobody listened; record->result is NULL if it left none. May be NULL. */
-        void (*unheard)(void *userdata, const WorkerRecord *record);
+        /* One that ended while nobody listened. With a result (the handler may take it out) the record is
+         * removed, without one it stays. May be NULL. */
+        void (*unheard)(void *userdata, WorkerRecord *record);
         void *userdata;
 } RecordHandler;
 
-/* Looks through the records once and follows those that are alive; the others are removed. `directory` is
+/* Looks through the records once and follows those that are alive; of the others the handler is told. `directory` is
  * WORKER_RECORD_DIR but in tests; it is made if it is missing. */
 int records_new(sd_event *event, const char *directory, const RecordHandler *handler, Records **ret);
 Records *records_free(Records *records);
 
-/* Removes the record of a job whose result has been received. */
+/* Removes the record of a job whose result has been received, or that is given up. */
 void records_remove(Records *records, uint32_t job);
-/* The same for a worker that was not heard out: what it left is told to the journal first. */
-void records_remove_unheard(Records *records, uint32_t job);
+/* What a worker that is gone has written: 0, -ENOENT if it had not come so far, or another negative errno. */
+int records_read(Records *records, uint32_t job, WorkerRecord **ret);
 
 /* A job id that no job has had since the machine was started, over restarts of the daemon too. */
 uint32_t records_new_job_id(Records *records);

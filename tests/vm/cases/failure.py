@@ -8,7 +8,7 @@ from harness.bed import DEVICE, Bed, DBusError
 from harness.caller import Caller, Pending
 from harness.dead import DEAD, QUARANTINED, check_kept_away, cut_off, release
 from harness.registry import case
-from harness.service import Journal
+from harness.service import RUN, Journal
 from harness.trace import KernelTrace
 
 FAILED = "org.pciresetd1.Error.ResetFailed"
@@ -146,11 +146,11 @@ def fails(bed: Bed) -> None:
     assert caller.plan(address)[0]["method"] == "acpi" and not caller.methods(address)["acpi"]["proven"]["failing"]
 
 
-@case("a worker that is killed in the middle: ResetFailed, and the lane is taken until the kernel lets go")
+@case("a worker that is killed in the middle: ResetFailed; all is put back and looked at before the next one begins")
 def killed_worker(bed: Bed) -> None:
     one, two = bed.addr("slow0"), bed.addr("slow1")
     caller, trace, journal = Caller(bed), bed.trace(), Journal(bed)
-    bed.defer(lambda: bed.guest.poke(f"{bed.path('slow0')}/reset_method", "default"))
+    listed = bed.reset_methods(one)
     pending, worker = begin_slow(bed, caller, trace, one)
     bed.set_slow_reset(0)
     behind = caller.reset_start(two, "pm")
@@ -161,9 +161,15 @@ def killed_worker(bed: Bed) -> None:
     first, second = trace.asked()
     assert (first.address, second.address) == (one, two) and first.ended <= second.time, trace.events()
     assert journal.entries("worker-failed"), journal.entries()
-    # The method list is not as it was, and whoever reads the journal knows what it was.
-    assert bed.reset_methods(one) == ["acpi"]
+    # Before that somebody has put the list back, and has looked at the device.
     assert "it was: acpi pm" in journal.wait("left-behind", PCIRESETD_DEVICE=one)["MESSAGE"]
+    assert bed.reset_methods(one) == listed and len(listed) > 1, listed
+    back, = [e for e in trace.events() if e.what == "reset_method" and e.value.split() == listed]
+    assert first.ended <= back.time <= second.time, trace.events()
+    row, = [r for r in caller.call("GetHistory", "a{sv}", [{}]) if r["address"] == one]
+    assert (row["outcome"], row["why"], row["verdict"]) == ("failed", "worker-died", "unverified"), row
+    assert row["checks"][0]["check"] == "answers" and row["checks"][0]["result"] == "ok", row
+    assert bed.guest.list(RUN) == ["next-id"], bed.guest.list(RUN)
 
 
 @case("unplugged while its reset runs: the kernel waits, and then the call ends and nobody hangs", timeout=90)

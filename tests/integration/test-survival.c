@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Workers that are killed, alone or together with the daemon: what they have changed is put back, somebody
+ * looks at the devices, the job ends and is told, and nothing that conflicts begins before that.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "harness/fixture.h"
+
+#define FUNCTION1 "0000:01:00.1"
+#define METHODS   "flr pm bus"
+
+#define MESSAGE_ID_NOT_MENDED "63b1d5b0a0f64f0fa6c4b0c14c2d7e95"
+
+static size_t count_records(void)
+{
+        DIR *directory = opendir("/run/pciresetd/jobs");
+        size_t n = 0;
+
+        if (!directory)
+                return 0;
+        for (struct dirent *entry; (entry = readdir(directory));)
+                n += strcmp(entry->d_name, "next-id") != 0 && entry->d_name[0] != '.';
+        (void) closedir(directory);
+        return n;
+}
+
+/* The worker is nobody's child by now: as the first process of the sandbox the test inherits it. */
+static void wait_until_gone(int pid)
+{
+        wait_until(kill(pid, 0) < 0 && errno == ESRCH);
+}
+
+static void begin(void)
+{
+        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
+
+        fixture_devices();
+        sysfs_add(&second);
+        fixture_start();
+        signals_watch(observer);
+}
+
+/* The instants at which a worker can be told to stay. */
+typedef enum Instant {
+        BEFORE_THE_FIRST_LIST,
+        IN_THE_RESET,
+        BEFORE_THE_LAST_LIST,
+} Instant;
+
+static const Instant instants[] = {BEFORE_THE_FIRST_LIST, IN_THE_RESET, BEFORE_THE_LAST_LIST};
+
+/* Has a reset of the card come so far; the caller releases what is held once the worker is dead. */
+static int come_to(Instant instant, Call **ret_running, int *ret_worker)
+{
+        ModelEvent event;
+        int hold = instant == BEFORE_THE_FIRST_LIST ? model_hold_list(CARD) : model_hold(CARD), reset;
+
+        *ret_running = reset_start(alice, CARD, "flr", NULL);
+        event = instant == BEFORE_THE_FIRST_LIST ? model_wait("listing", CARD, 0)
+                                                 : model_wait("begin", CARD, 0);
+        if (instant == BEFORE_THE_LAST_LIST) {
+                reset = hold;
+                hold = model_hold_list(CARD);
+                model_release(&reset);
+                event = model_wait("listing", CARD, 0);
+        }
+        *ret_worker = event.pid;
+        return hold;
+}
+
+/* Nothing is left behind, and the world knows what became of it. */
+static void expect_mended(void)
+{
+        _cleanup_reply_ Reply *rows = NULL, *last = NULL, *reply = NULL;
+        _cleanup_free_ char *list = sysfs_get(CARD, "reset_method"), *state = device_state(bob, CARD);
+
+        ck_assert_str_eq(list, METHODS);
+        ck_assert_str_eq(state, "idle");
+        wait_until(count_records() == 0);
+        ck_assert_uint_le(model_count("begin", CARD), 1);
+
+        rows = manager_call(bob, "GetHistory", "a{sv}", 0);
+        ck_assert_uint_eq(reply_length(rows, "0"), 1);
+        ck_assert_str_eq(reply_string(rows, "0.0.address"), CARD);
+        ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
+        ck_assert_str_eq(reply_string(rows, "0.0.outcome"), "failed");
+        ck_assert_str_eq(reply_string(rows, "0.0.why"), "worker-died");
+        ck_assert_str_eq(reply_string(rows, "0.0.verdict"), "unverified");
+        ck_assert_str_eq(reply_string(rows, "0.0.checks.0.check"), "answers");
+        ck_assert_str_eq(reply_string(rows, "0.0.checks.0.result"), "ok");
+        last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
+        ck_assert_str_eq(reply_string(last, "0.verdict"), "unverified");
+
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+}
+
+START_TEST(worker_is_killed)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *running;
+        int worker, hold;
+
+        begin();
+        hold = come_to(instants[_i], &running, &worker);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        reply = call_finish(running);
+        expect_error(reply, "ResetFailed", CARD);
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "worker-died");
+        ck_assert_str_eq(reply_string(reply, "1.checks.0.check"), "answers");
+        expect_mended();
+}
+END_TEST
+
+/* The daemon first or the worker first: the next daemon finds the same. */
+START_TEST(both_are_killed)
+{
+        Call *running;
+        int worker, hold;
+
+        begin();
+        hold = come_to(instants[_i], &running, &worker);
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        daemon_start();
+        wait_until(count_records() == 0);
+        expect_mended();
+}
+END_TEST
+
+/* The next daemon has it already when it is killed. */
+START_TEST(adopted_worker_is_killed)
+{
+        Call *running;
+        int worker, hold;
+
+        begin();
+        hold = come_to(instants[_i], &running, &worker);
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        daemon_start();
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        (void) signal_wait("JobRemoved", MANAGER_PATH, "ResetFailed");
+        expect_mended();
+}
+END_TEST
+
+/* What is to be put back can take as long as a reset: until then the lane is taken, and the job is there. */
+START_TEST(nothing_begins_before)
+{
+        _cleanup_reply_ Reply *jobs = NULL, *refused = NULL, *reply = NULL;
+        _cleanup_free_ char *list = NULL;
+        Call *running, *next;
+        ModelEvent begin_event, listed;
+        int worker, hold, hold_list;
+
+        begin();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        hold_list = model_hold_list(CARD);
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        daemon_start();
+        (void) model_wait("listing", CARD, 0);
+        jobs = manager_call(bob, "ListJobs", "a{sv}", 0);
+        ck_assert_uint_eq(reply_length(jobs, "0"), 1);
+        ck_assert_str_eq(reply_string(jobs, "0.0.address"), CARD);
+        ck_assert_int_eq(reply_number(jobs, "0.0.uid"), UID_ALICE);
+        refused = reset(alice, FUNCTION1, "flr", "no_wait", "b", 1, NULL);
+        expect_error(refused, "NotUsable", FUNCTION1);
+        next = reset_start(alice, FUNCTION1, "flr", NULL);
+        (void) signal_wait("JobNew", MANAGER_PATH, FUNCTION1);
+        client_barrier(alice);
+        ck_assert_uint_eq(model_count("begin", FUNCTION1), 0);
+        model_release(&hold_list);
+        reply = call_finish(next);
+        expect_success(reply);
+        listed = model_wait("list", CARD, 1);
+        begin_event = model_wait("begin", FUNCTION1, 0);
+        ck_assert_uint_lt(listed.usec, begin_event.usec);
+        list = sysfs_get(CARD, "reset_method");
+        ck_assert_str_eq(list, METHODS);
+}
+END_TEST
+
+/* The one that puts things back is killed, and so is the daemon: the one after the next daemon's does it. */
+START_TEST(mender_is_killed_with_the_daemon)
+{
+        Call *running;
+        ModelEvent mender;
+        int worker, hold, hold_list;
+
+        begin();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        hold_list = model_hold_list(CARD);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        mender = model_wait("listing", CARD, 0);
+        ck_assert_int_ne(mender.pid, worker);
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        ck_assert_int_eq(kill(mender.pid, SIGKILL), 0);
+        wait_until_gone(mender.pid);
+        model_release(&hold_list);
+        daemon_start();
+        wait_until(count_records() == 0);
+        expect_mended();
+}
+END_TEST
+
+/* Whatever kills each of them: it ends some time, and is said. */
+START_TEST(menders_are_killed)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *running;
+        int worker, hold, hold_list;
+
+        begin();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        hold_list = model_hold_list(CARD);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        for (size_t i = 0; i < 3; i++) {
+                ModelEvent mender = model_wait("listing", CARD, i);
+
+                ck_assert_int_eq(kill(mender.pid, SIGKILL), 0);
+        }
+        reply = call_finish(running);
+        expect_error(reply, "ResetFailed", CARD);
+        wait_until(journal_find("MESSAGE_ID", MESSAGE_ID_NOT_MENDED, "PCIRESETD_DEVICE", CARD, NULL));
+        ck_assert_uint_eq(model_count("listing", CARD), 3);
+        wait_until(count_records() == 0);
+        model_release(&hold_list);
+}
+END_TEST
+
+/* It has ended well, and nobody was there to hear it. */
+START_TEST(result_without_a_daemon)
+{
+        _cleanup_reply_ Reply *rows = NULL, *last = NULL;
+        Call *running;
+        int worker, hold;
+
+        begin();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        model_release(&hold);
+        wait_until_gone(worker);
+        daemon_start();
+        rows = manager_call(bob, "GetHistory", "a{sv}", 0);
+        ck_assert_uint_eq(reply_length(rows, "0"), 1);
+        ck_assert_str_eq(reply_string(rows, "0.0.outcome"), "done");
+        ck_assert_str_eq(reply_string(rows, "0.0.verdict"), "ok");
+        last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
+        ck_assert_str_eq(reply_string(last, "0.verdict"), "ok");
+        ck_assert_int_eq(reply_number(last, "0.job"), reply_number(rows, "0.0.job"));
+        ck_assert_uint_eq(count_records(), 0);
+}
+END_TEST
+
+/* The device did not survive it: that is found, and it is kept away from everybody. */
+START_TEST(device_that_died_with_the_worker)
+{
+        _cleanup_free_ char *state = NULL;
+        Call *running;
+        int worker, hold;
+        static uint8_t ones[CONFIG_SIZE];
+
+        memset(ones, 0xff, sizeof(ones));
+        begin();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        sysfs_config_write(CARD, 0, ones, sizeof(ones));
+        daemon_start();
+        wait_until(count_records() == 0);
+        state = device_state(bob, CARD);
+        ck_assert_str_eq(state, "quarantined");
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("survival");
+
+        program_add_table(&program, worker_is_killed, instants);
+        program_add_table(&program, both_are_killed, instants);
+        program_add_table(&program, adopted_worker_is_killed, instants);
+        program_add(&program, nothing_begins_before);
+        program_add(&program, mender_is_killed_with_the_daemon);
+        program_add(&program, menders_are_killed);
+        program_add(&program, result_without_a_daemon);
+        program_add(&program, device_that_died_with_the_worker);
+        return program_run(&program);
+}
