@@ -2,29 +2,21 @@
 """What became of resets is kept: over restarts, power loss and damage.
 
 The history lies where it always does, /var/lib/pciresetd. For power loss that
-is a file system on a disk of its own: an NVMe controller whose medium is a
-file of the host's. QEMU hands each write of the guest to the host's kernel at
-once (its cache mode is `writeback`), so killing QEMU loses what the guest's
-kernel has only in memory and nothing else: what a row needs to be there is
-that the guest was made to write it before the reply was sent. The file is then
-looked at from outside, after the journal of its file system was replayed.
+is a file system on a disk of its own (harness/disk.py): what a row needs to be
+there is that the guest was made to write it before the reply was sent.
 """
 
-import os
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 
 from harness.bed import Bed
 from harness.caller import Caller
+from harness.disk import STATE, state_on_disk, take_out
 from harness.registry import case
 from harness.service import UNIT, Journal, restart, start
 
-STATE = "/var/lib/pciresetd"
 FILE = f"{STATE}/history.db"
-# Where administrators' programs are, also for users who do not have that in their path.
-TOOLS = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
 
 def rows(caller: Caller, **wanted: str) -> list[dict]:
@@ -121,11 +113,8 @@ def full(bed: Bed) -> None:
     assert [(row["method"], row["verdict"]) for row in rows(caller)] == [("pm", "ok")], rows(caller)
 
 
-def take_out(medium: Path, place: Path) -> list[int]:
-    """The ids of the rows on a medium, as the next boot would find them."""
-    check = subprocess.run(["e2fsck", "-fy", medium], env=TOOLS, capture_output=True, text=True)
-    assert check.returncode in (0, 1), check.stdout + check.stderr
-    subprocess.run(["debugfs", "-R", f"rdump / {place}", medium], env=TOOLS, check=True, capture_output=True)
+def stored_rows(place: Path) -> list[int]:
+    """The ids of the rows in what was on a medium."""
     database = sqlite3.connect(place / "history.db")
     try:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -136,10 +125,8 @@ def take_out(medium: Path, place: Path) -> list[int]:
 
 @case("the power fails while rows are written: each one that a reply has named is there", fresh=True, timeout=180)
 def power(bed: Bed) -> None:
-    bed.plug_nvme("store")
     stop(bed)
-    bed.guest.run(f"mkfs.ext4 -q /dev/nvme0n1 && mkdir -p {STATE} && mount /dev/nvme0n1 {STATE} && chmod 700 {STATE}",
-                  timeout=60, check=True)
+    state_on_disk(bed)
     start(bed)
     one, two, denied = Caller(bed), Caller(bed), Caller(bed, "bob")
     targets = (one, bed.addr("nic")), (two, bed.addr("nic2"))
@@ -159,7 +146,5 @@ def power(bed: Bed) -> None:
             answer = pending.answer()
             stored.append((answer["reply"][0] if "reply" in answer else answer["body"][1])["history_id"])
     assert len(stored) >= 11 and all(identifier > 0 for identifier in stored), stored
-    place = bed.machine.dir / "found"
-    place.mkdir()
-    found = take_out(bed.machine.medium("store"), place)
+    found = stored_rows(take_out(bed))
     assert set(stored) <= set(found), (stored, found)

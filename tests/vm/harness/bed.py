@@ -283,6 +283,21 @@ class Bed:
         self.machine.lose_power()
         self._cleanups.clear()
 
+    def reboot(self) -> None:
+        """Shut down and boot again, from firmware to services. The root file system is in memory, so that only the media of
+        NVMe controllers are what they were; drivers are bound as the kernel does it, and the program is installed anew.
+        For cases with a machine of their own."""
+        self._cleanups.clear()
+        self.machine.allow_reboot()
+        self.guest.start("systemctl reboot")
+        self.machine.wait_reboot(60)
+        self.guest.reconnect()
+        self.guest.wait_ready(180)
+        self.guest.run("systemctl is-system-running --wait", timeout=120)
+        self.guest.run("udevadm settle && systemctl start polkit.service", timeout=60, check=True)
+        self._delivered = False
+        self.install()
+
     def clean_up(self) -> None:
         while self._cleanups:
             self._cleanups.pop()()

@@ -140,12 +140,22 @@ class _Call:
 
 class Guest:
     def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(path))
+        self._path = path
         self._lock = threading.Lock()
         self._next = int(time.time() * 1000) % 10**9
         self._pending: dict[int, Process | _Call] = {}
-        threading.Thread(target=self._read, daemon=True).start()
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(self._path))
+        threading.Thread(target=self._read, args=(self._socket,), daemon=True).start()
+
+    def reconnect(self) -> None:
+        """Begin anew with a guest that has begun anew: what was half said is forgotten, and what ran has ended."""
+        self.close()
+        self._pending.clear()
+        self._connect()
 
     def wait_ready(self, timeout: float) -> None:
         """Until the agent answers; before, it may not even have opened its port."""
@@ -256,8 +266,8 @@ class Guest:
                 raise GuestError(f"the machine has gone ({error})") from error
         return number
 
-    def _read(self) -> None:
-        stream = self._socket.makefile("rb")
+    def _read(self, connection: socket.socket) -> None:
+        stream = connection.makefile("rb")
         try:
             while head := stream.read(HEAD.size):
                 head_size, blob_size = HEAD.unpack(head)

@@ -200,6 +200,14 @@ class Machine:
         self._process.kill()
         self._process.wait()
 
+    def allow_reboot(self) -> None:
+        """QEMU ends when the guest reboots, unless told otherwise."""
+        self.qmp("set-action", reboot="reset")
+
+    def wait_reboot(self, timeout: float) -> None:
+        """Until the machine has been reset, which is the beginning of its next boot."""
+        self._qmp.wait_event("RESET", timeout)
+
     def stop(self) -> None:
         if self.running() and hasattr(self, "_qmp"):
             try:
