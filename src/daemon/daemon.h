@@ -10,6 +10,7 @@
 
 #include "daemon/bus/bus.h"
 #include "daemon/domain/claims.h"
+#include "daemon/domain/error-events.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/proven.h"
 #include "daemon/domain/quarantine.h"
@@ -27,6 +28,7 @@
 
 typedef struct Run Run;
 typedef struct Delay Delay;
+typedef struct ErrorLook ErrorLook;
 
 typedef struct Daemon {
         const char *worker_program;
@@ -50,6 +52,9 @@ typedef struct Daemon {
         RegistryListener published; /* the bus, which hears of devices after those who decide on them */
         Run *runs;
         Delay *delays;
+        ErrorEvents *errors;
+        ErrorLook *error_looks;
+        sd_event_source *error_timer;
 } Daemon;
 
 /* What the domain asks of the daemon; good for as long as `daemon` is. */
@@ -68,6 +73,10 @@ void daemon_policy_reload(Daemon *daemon);
 /* For `systemctl reload`, which asks before it sends the signal: systemd learns from no signal how a reload
  * went. Says on standard output or error what is in the files; 0 or negative errno. */
 int daemon_policy_check(void);
+
+/* errors.c. Once udev is listened to and numbers are given; and at the end, before the event loop. */
+int daemon_errors_begin(Daemon *daemon);
+void daemon_errors_done(Daemon *daemon);
 
 /* Forgets what was asked for jobs and is not answered. Workers that run go on by themselves. */
 void daemon_ports_done(Daemon *daemon);

@@ -159,7 +159,8 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 cleanliness_follow(device);
         daemon->published.changed(daemon->published.userdata, device, changes);
-        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
+                       DEVICE_CHANGED_ERROR_STATE))
                 jobs_wake(daemon->jobs, device);
         if (changes & DEVICE_CHANGED_DRIVER)
                 jobs_order(daemon->jobs, device);
@@ -247,6 +248,7 @@ static void daemon_done(Daemon *daemon)
                 scans_set_listener(daemon->scans, NULL);
         daemon->scans = scans_free(daemon->scans);
         daemon->watch = watch_free(daemon->watch);
+        daemon_errors_done(daemon);
         daemon_ports_done(daemon);
         if (daemon->registry)
                 registry_set_listener(daemon->registry, NULL);
@@ -378,6 +380,8 @@ static int set_up(Daemon *daemon)
                 r = take_over_quarantines(daemon);
         if (r >= 0)
                 r = records_new(daemon->event, WORKER_RECORD_DIR, &records, &daemon->records);
+        if (r >= 0)
+                r = daemon_errors_begin(daemon);
         daemon->bus = bus;
         if (r < 0)
                 return r;

@@ -36,8 +36,11 @@
         "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18" /* a rule's order is followed instead of the device's own */
 #define MESSAGE_ID_QUARANTINED                                                                              \
         "71d08b3a45da4e729c6f8bc464b028a1" /* a device is given to nobody from now on */
-#define MESSAGE_ID_UNQUARANTINED                                                                            \
-        "ab6719a45dad47eeb13913bec72cf86b" /* and now it may be given away again */
+#define MESSAGE_ID_UNQUARANTINED "ab6719a45dad47eeb13913bec72cf86b" /* and now it may be given away again   \
+                                                                     */
+#define MESSAGE_ID_DEVICE_ERROR "68c2c4cb30984ce695a859badc2c6041" /* the kernel has announced an error */
+#define MESSAGE_ID_ERROR_LOOK                                                                               \
+        "a54e4ed28d50436782ddd0486fa4845f" /* how a device is after an error, as was found by looking */
 #define MESSAGE_ID_QUARANTINE_STORE                                                                         \
         "9c5a8a640ce14470b545a2b036e9a296" /* a quarantine cannot be stored, or was not read */
 #define MESSAGE_ID_LEASE_TAKEN    "44fe8df151c542daba06053e0b4dc917" /* somebody has a lease now */
@@ -48,8 +51,7 @@
         "99a522d433ba401fbbc44ce5aa07a259" /* the history was damaged and put aside, or has vanished */
 #define MESSAGE_ID_HISTORY_UNWRITABLE                                                                       \
         "c5eccfce8cac471898ec7112c8c5f7b0" /* the history cannot be written, rows are kept in memory */
-#define MESSAGE_ID_HISTORY_WRITABLE                                                                         \
-        "5f4f1e20ad1248e48f8e83e789b6b2f5" /* and now it can again */
+#define MESSAGE_ID_HISTORY_WRITABLE "5f4f1e20ad1248e48f8e83e789b6b2f5" /* and now it can again */
 #define MESSAGE_ID_HISTORY_LOST                                                                             \
         "f34a52190b2c4634b1c75dec99ef77ee" /* rows are not in the history and never will be */
 #define MESSAGE_ID_HISTORY_IMPORTED                                                                         \

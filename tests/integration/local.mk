@@ -33,6 +33,7 @@ integration_programs = \
 	tests/integration/test-set-policy \
 	tests/integration/test-proven \
 	tests/integration/test-clean \
+	tests/integration/test-errors \
 	tests/integration/test-quarantine \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
@@ -204,6 +205,11 @@ tests_integration_test_clean_SOURCES = tests/integration/test-clean.c
 tests_integration_test_clean_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_clean_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_clean_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_errors_SOURCES = tests/integration/test-errors.c
+tests_integration_test_errors_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_errors_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_errors_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_quarantine_SOURCES = tests/integration/test-quarantine.c
 tests_integration_test_quarantine_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

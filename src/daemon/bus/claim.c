@@ -99,6 +99,12 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                                          "%s is in quarantine: %s. " QUARANTINE_NEXT_STEP,
                                          pci_address_format(&found.device->facts.address, address),
                                          found.device->quarantine->record.reason);
+        case ADMISSION_RECOVERING:
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "Recovering",
+                        "%s: the kernel recovers the device, or one that shares its link, from an "
+                        "error just now. " RECOVERING_NEXT_STEP,
+                        pci_address_format(&found.device->facts.address, address));
         case ADMISSION_LEASED:
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "Leased",

@@ -22,6 +22,8 @@
         "An administrator (polkit action org.pciresetd1.quarantine) can reset it, which ends the "          \
         "quarantine if it is proved to have helped, or end it with ReleaseQuarantine."
 
+#define RECOVERING_NEXT_STEP "Wait until ErrorState says that this has ended, and ask again."
+
 /* The value of Device.LastReset: an a{sv}, empty if there was none. */
 int append_last_reset(sd_bus_message *message, const LastReset *last);
 

@@ -70,6 +70,8 @@ static const char *why_text(unsigned bit)
                 return "the policy allows no reset of more than the function";
         case WHY_NOT_LISTED:
                 return "the policy's order does not have it";
+        case WHY_RECOVERING:
+                return "the kernel recovers it from an error just now";
         case WHY_KNOWN_BAD:
                 return "it is known to do harm on this hardware, so it has to be asked for by name";
         }
@@ -505,6 +507,10 @@ static void print_error(FILE *f, const Job *job, const Claims *claims, ResetErro
                 break;
         case RESET_QUARANTINED:
                 print_quarantined(f, job);
+                break;
+        case RESET_RECOVERING:
+                print_story(f, job, "the kernel recovers it from an error just now.",
+                            " " RECOVERING_NEXT_STEP);
                 break;
         case RESET_LIMITS_EXCEEDED:
                 fputs("too many resets are waiting. Wait until some have ended and ask again.", f);

@@ -70,6 +70,8 @@ Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry
                 device = device_at(registry, record, generations, i);
                 if (device->quarantine)
                         return (Admission){.obstacle = ADMISSION_QUARANTINED, .device = device};
+                if (device_is_recovering(device))
+                        return (Admission){.obstacle = ADMISSION_RECOVERING, .device = device};
         }
         device = is_lease ? claims_find_conflict(claims, record) : NULL;
         if (device)

@@ -16,6 +16,7 @@ typedef enum AdmissionObstacle {
         ADMISSION_LIMITS, /* the user, or all of them, have too many claims */
         ADMISSION_GONE, /* a device is not there, or is another one by now */
         ADMISSION_QUARANTINED,
+        ADMISSION_RECOVERING, /* the kernel recovers a device from an error */
         ADMISSION_LEASED,
         ADMISSION_RESETTING,
         ADMISSION_NOT_CLEAN, /* and a rule wants it to be */
@@ -25,7 +26,7 @@ typedef enum AdmissionObstacle {
 typedef struct Admission {
         AdmissionObstacle obstacle;
         size_t index; /* GONE: which device of the record's */
-        const Device *device; /* QUARANTINED, LEASED, NOT_CLEAN */
+        const Device *device; /* QUARANTINED, RECOVERING, LEASED, NOT_CLEAN */
         const Job *job; /* RESETTING */
         const PolicyRule *rule; /* NOT_CLEAN: that says so; NULL: out of memory for what rules say */
 } Admission;

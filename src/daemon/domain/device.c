@@ -19,6 +19,10 @@ static const char *const error_state_names[] = {
         [ERROR_STATE_BEGIN_RECOVERY] = "begin-recovery",
         [ERROR_STATE_SUCCESSFUL_RECOVERY] = "successful-recovery",
         [ERROR_STATE_FAILED_RECOVERY] = "failed-recovery",
+        [ERROR_STATE_RECOVERED_DEGRADED] = "successful-recovery-but-degraded",
+        [ERROR_STATE_RECOVERED_DEAD] = "successful-recovery-but-dead",
+        [ERROR_STATE_UNFINISHED_RECOVERY] = "unfinished-recovery",
+        [ERROR_STATE_WEDGED] = "wedged",
 };
 
 void device_forget_use(Device *device)
@@ -131,15 +135,15 @@ const char *error_state_to_string(ErrorState state)
         return error_state_names[state];
 }
 
-ErrorState error_state_from_uevent(const char *value)
+bool device_is_recovering(const Device *device)
 {
-        if (strcmp(value, "BEGIN_RECOVERY") == 0)
-                return ERROR_STATE_BEGIN_RECOVERY;
-        if (strcmp(value, "SUCCESSFUL_RECOVERY") == 0)
-                return ERROR_STATE_SUCCESSFUL_RECOVERY;
-        if (strcmp(value, "FAILED_RECOVERY") == 0)
-                return ERROR_STATE_FAILED_RECOVERY;
-        return ERROR_STATE_NONE;
+        if (device->error_state == ERROR_STATE_BEGIN_RECOVERY)
+                return true;
+        if (device->parent)
+                for (const Device *d = device->parent->first_child; d; d = d->next_sibling)
+                        if (d->error_state == ERROR_STATE_BEGIN_RECOVERY)
+                                return true;
+        return false;
 }
 
 bool device_is_alone_below_parent(const Device *device)

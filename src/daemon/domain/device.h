@@ -87,11 +87,16 @@ typedef enum Cleanliness {
         CLEANLINESS_CLEAN,
 } Cleanliness;
 
+/* What became of the last error that the kernel has announced (error-events.h). */
 typedef enum ErrorState {
-        ERROR_STATE_NONE,
-        ERROR_STATE_BEGIN_RECOVERY,
+        ERROR_STATE_NONE, /* there was none, or a reset is proved to have put the device right since */
+        ERROR_STATE_BEGIN_RECOVERY, /* the kernel recovers it just now */
         ERROR_STATE_SUCCESSFUL_RECOVERY,
         ERROR_STATE_FAILED_RECOVERY,
+        ERROR_STATE_RECOVERED_DEGRADED, /* the kernel says that it has succeeded, and it has not */
+        ERROR_STATE_RECOVERED_DEAD,
+        ERROR_STATE_UNFINISHED_RECOVERY, /* it began, and its end was not told in time */
+        ERROR_STATE_WEDGED, /* its driver has given it up (DRM) */
 } ErrorState;
 
 typedef struct LastReset {
@@ -123,6 +128,9 @@ struct Device {
         uint64_t generation;
         uint64_t look; /* the last one taken, or from when its driver changed; see device_take_look() */
         ErrorState error_state;
+        uint64_t recovering_since; /* CLOCK_BOOTTIME, in ERROR_STATE_BEGIN_RECOVERY */
+        uint64_t error_notes_since; /* and how many errors of it were noted since: */
+        unsigned n_error_notes;
         LastReset last_reset;
 
         /* Jobs that have this device in their reset set: waiting, and past the point of no return. */
@@ -179,11 +187,12 @@ ResetMethodList device_order_refused(const Device *device);
 DeviceState device_state(const Device *device);
 const char *device_state_to_string(DeviceState state);
 
-/* "" for ERROR_STATE_NONE, else the value of ERROR_EVENT in lower case with dashes. */
+/* "" for ERROR_STATE_NONE, else words with dashes, see the property ErrorState. */
 const char *error_state_to_string(ErrorState state);
-/* Parses the value of the uevent key ERROR_EVENT (drivers/pci/pci-driver.c, pci_uevent_ers). A value of a
- * newer kernel gives ERROR_STATE_NONE. */
-ErrorState error_state_from_uevent(const char *value);
+
+/* True while the kernel recovers the device by itself, or another one below the same bridge: it resets their
+ * link then, and of devices without a driver it announces no beginning (drivers/pci/pcie/err.c). */
+bool device_is_recovering(const Device *device);
 
 /* True if no other function hangs below the same bridge; virtual functions count as others, as they do for
  * the kernel (drivers/pci/pci.c, pci_parent_bus_reset). Means nothing on a root bus. */

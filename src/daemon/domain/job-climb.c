@@ -106,6 +106,9 @@ static void ask(Job *job, const Rung *rung)
                 return;
         }
         job->phase = JOB_AUTHORIZING;
+        /* From here on it is taken on, and loses its place to nothing that the kernel does by itself; unless
+         * its caller does not wait. */
+        job->request.plan.outlasts_recovery = !job->request.no_wait;
         if (job->announced)
                 job_tell(job, JOB_EVENT_CHANGED);
 

@@ -35,6 +35,7 @@ static const char *const error_names[] = {
         [RESET_LIMITS_EXCEEDED] = "LimitsExceeded",
         [RESET_POLICY_DENIED] = "PolicyDenied",
         [RESET_QUARANTINED] = "Quarantined",
+        [RESET_RECOVERING] = "Recovering",
 };
 
 const char *attempt_outcome_to_string(AttemptOutcome outcome)
@@ -99,6 +100,15 @@ static bool may_lift(const Job *job, const Quarantine *quarantine)
         return job->actions & ACTION_QUARANTINE || quarantine->job == job->id;
 }
 
+/* The device is well, whatever the kernel has announced before. */
+static void forget_error(const Job *job, Device *device)
+{
+        if (device->error_state == ERROR_STATE_NONE || device->error_state == ERROR_STATE_BEGIN_RECOVERY)
+                return;
+        device->error_state = ERROR_STATE_NONE;
+        registry_notify(job->jobs->registry, device, DEVICE_CHANGED_ERROR_STATE);
+}
+
 /* What the worker has seen of each device decides on that device. */
 static void judge_members(Job *job, const Attempt *attempt)
 {
@@ -116,9 +126,12 @@ static void judge_members(Job *job, const Attempt *attempt)
                         record.uid = job->request.uid;
                         record.since = job->jobs->ports.now_realtime(job->jobs->ports.userdata);
                         (void) quarantines_begin(quarantines, device, &record, job->id);
-                } else if (is_well && device->quarantine && may_lift(job, device->quarantine)) {
-                        (void) quarantines_end(quarantines, device, QUARANTINE_PROVED_WELL);
+                        continue;
                 }
+                if (is_well && device->quarantine && may_lift(job, device->quarantine))
+                        (void) quarantines_end(quarantines, device, QUARANTINE_PROVED_WELL);
+                if (is_well)
+                        forget_error(job, device);
         }
 }
 
@@ -279,6 +292,10 @@ static ResetError obstacle(const Attempt *attempt)
                 return worker_why_is_use(attempt->why) ? RESET_IN_USE : RESET_OK;
         if (attempt->outcome != ATTEMPT_UNUSABLE)
                 return RESET_OK;
+        /* Who uses the device is not to be seen while the kernel has it. */
+        if (why & WHY_RECOVERING &&
+            (why & ~(unsigned) (WHY_RECOVERING | WHY_IN_USE_MASK | WHY_LEASED | WHY_INHIBITED)) == 0)
+                return RESET_RECOVERING;
         if ((why & ~(unsigned) WHY_IN_USE_MASK) == 0)
                 return RESET_IN_USE;
         why &= ~(unsigned) WHY_IN_USE_MASK;

@@ -104,12 +104,22 @@ static bool is_delayed(const Job *job)
         return false;
 }
 
+/* The kernel recovers all that is below a bridge together, and the job waits until it has. */
+static bool is_recovered_with(const Job *job, const PciAddress *member, const Device *device)
+{
+        const Device *other = job->busy & WHY_RECOVERING ? registry_find(job->jobs->registry, member) : NULL;
+
+        return other && other->facts.has_parent && device->facts.has_parent &&
+               pci_address_equal(&other->facts.parent, &device->facts.parent);
+}
+
 static bool waits_for(const Job *job, const Device *device)
 {
         if (job->phase != JOB_INHIBITED && job->phase != JOB_WAITING_IDLE)
                 return false;
         for (size_t i = 0; i < job->n_members; i++)
-                if (pci_address_equal(&job->members[i].address, &device->facts.address))
+                if (pci_address_equal(&job->members[i].address, &device->facts.address) ||
+                    is_recovered_with(job, &job->members[i].address, device))
                         return true;
         return false;
 }

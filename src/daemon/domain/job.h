@@ -64,6 +64,7 @@ typedef enum ResetError {
         RESET_LIMITS_EXCEEDED,
         RESET_POLICY_DENIED,
         RESET_QUARANTINED,
+        RESET_RECOVERING,
 } ResetError;
 
 typedef enum Grant {

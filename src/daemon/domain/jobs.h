@@ -56,8 +56,8 @@ void job_scanned(Job *job, int error);
 /* The time for letting go is over. */
 void job_delay_over(Job *job);
 
-/* The use, the claims or the driver of a device have changed, or it was removed: jobs that wait for that
- * look again. */
+/* The use, the claims, the driver or the error state of a device have changed, or it was removed: jobs that
+ * wait for that look again. */
 void jobs_wake(Jobs *jobs, const Device *device);
 /* A device has appeared: a reset under way that takes devices away may have been waiting for it. Before
  * anybody else is told. */

@@ -20,7 +20,7 @@ static const char *const WHY_NAMES[] = {
         "tsm-bound",        "use-unknown",    "leased",
         "lease-gone",       "inhibited",      "edges",
         "not-assignable",   "forbidden",      "link-forbidden",
-        "not-listed",       "known-bad",
+        "not-listed",       "known-bad",      "recovering",
 };
 
 static const char *const ACTION_NAMES[] = {
@@ -440,6 +440,8 @@ static void judge_use(Rung *rung, const PlanOptions *options)
                 owned = owned && is_owned(member, asker);
                 rung->delayed = rung->delayed || member->n_delaying > 0;
                 quarantined = quarantined || is_kept_away(member, options);
+                if (device_is_recovering(member))
+                        why |= WHY_RECOVERING;
         }
 
         rung->actions = quarantined ? ACTION_QUARANTINE : 0;
@@ -460,6 +462,10 @@ static void judge_use(Rung *rung, const PlanOptions *options)
         if (options->when_idle || (rung->delayed && !options->prepared)) {
                 rung->busy = why & WHY_WAITABLE_MASK;
                 why &= ~(unsigned) WHY_WAITABLE_MASK;
+        }
+        if (options->outlasts_recovery) {
+                rung->busy |= why & WHY_RECOVERING;
+                why &= ~(unsigned) WHY_RECOVERING;
         }
         rung->why |= why;
 }

@@ -46,7 +46,9 @@ typedef enum Why {
         WHY_NOT_LISTED = 1 << 24, /* a rule's order has it not; holds for aliases only */
         WHY_KNOWN_BAD = 1 << 25, /* it is known to do harm, and no order names it; holds for aliases only */
 
-        WHY_LAST = WHY_KNOWN_BAD,
+        WHY_RECOVERING = 1 << 26, /* the kernel recovers a member from an error */
+
+        WHY_LAST = WHY_RECOVERING,
 } Why;
 
 #define WHY_IN_USE_MASK                                                                                     \
@@ -87,6 +89,8 @@ typedef struct PlanOptions {
         bool when_idle; /* the caller waits until the holders have let go */
         bool aliased; /* the method is taken because of an alias, and nobody has named it */
         bool prepared; /* those who asked to be told before have been told */
+        bool outlasts_recovery; /* the request was taken on before the kernel began to recover a member: it
+                                 * waits for the end of that */
         const Proven *proven; /* what became of methods on this hardware; NULL: nothing is known */
         uint32_t job; /* that asks; what it has found out itself does not stand in its way. 0: none */
         PlanAsker asker;

@@ -22,10 +22,9 @@ struct Quarantines {
 };
 
 const char *const quarantine_cause_names[QUARANTINE_CAUSES] = {
-        [QUARANTINE_DEAD] = "dead",
-        [QUARANTINE_DEGRADED] = "degraded",
-        [QUARANTINE_REQUESTED] = "requested",
-        [QUARANTINE_UNREADABLE] = "unreadable",
+        [QUARANTINE_DEAD] = "dead",           [QUARANTINE_DEGRADED] = "degraded",
+        [QUARANTINE_REQUESTED] = "requested", [QUARANTINE_UNREADABLE] = "unreadable",
+        [QUARANTINE_ERROR] = "error",
 };
 
 const char *quarantine_cause_to_string(QuarantineCause cause)
@@ -227,13 +226,20 @@ int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record
         return 0;
 }
 
+static bool is_worse(const QuarantineRecord *old, const QuarantineRecord *new)
+{
+        if (new->cause == QUARANTINE_ERROR)
+                return old->cause == QUARANTINE_ERROR && strcmp(old->reason, new->reason) != 0;
+        return new->cause == QUARANTINE_DEAD && old->cause != QUARANTINE_DEAD &&
+               old->cause != QUARANTINE_REQUESTED;
+}
+
 static int make_worse(Quarantines *quarantines, Device *device, const QuarantineRecord *record, uint32_t job)
 {
         Quarantine *quarantine = device->quarantine;
         uint64_t since = quarantine->record.since;
 
-        if (record->cause != QUARANTINE_DEAD || quarantine->record.cause == QUARANTINE_DEAD ||
-            quarantine->record.cause == QUARANTINE_REQUESTED)
+        if (!is_worse(&quarantine->record, record))
                 return -EEXIST;
         quarantine->record = *record;
         quarantine->record.since = since;

@@ -30,6 +30,7 @@ typedef enum QuarantineCause {
         QUARANTINE_DEGRADED, /* it answers, and is not as it was before its reset */
         QUARANTINE_REQUESTED, /* somebody in charge said so */
         QUARANTINE_UNREADABLE, /* it is known that there was a reason, and no more: its record is damaged */
+        QUARANTINE_ERROR, /* the kernel has announced an error (error-events.h) */
 } QuarantineCause;
 
 typedef struct QuarantineRecord {
@@ -80,8 +81,8 @@ const Quarantine *quarantines_next(const Quarantines *quarantines, const Quarant
 int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record);
 
 /* What is found in `record` but the device's names and port, which are filled in. `job` as in Quarantine. A
- * device that is in already stays for its first reason, unless it is dead now and was not before: returns
- * -EEXIST then, else 0 or -ENOMEM. */
+ * device that is in already stays for its first reason, unless it is dead now and was not before, or there
+ * is more to tell of the same error: returns -EEXIST then, else 0 or -ENOMEM. */
 int quarantines_begin(Quarantines *quarantines, Device *device, const QuarantineRecord *record,
                       uint32_t job);
 
@@ -101,9 +102,9 @@ void quarantines_device_added(Quarantines *quarantines, Device *device);
  * known (yet), or does not fit. Returns `port`. */
 const char *quarantine_port(const Device *device, char port[static QUARANTINE_PORT_MAX]);
 
-/* `dead`, `degraded`, `requested`, `unreadable` */
+/* `dead`, `degraded`, `requested`, `unreadable`, `error` */
 const char *quarantine_cause_to_string(QuarantineCause cause);
-#define QUARANTINE_CAUSES 4U
+#define QUARANTINE_CAUSES 5U
 extern const char *const quarantine_cause_names[QUARANTINE_CAUSES];
 
 /* What a worker's result says of one member of a job, to be put in. Returns true if that is a reason, in

@@ -5,11 +5,12 @@
  * All that the daemon writes to the journal, one function for each thing that can happen.
  *
  * Fields beside MESSAGE: PCIRESETD_DEVICE, PCIRESETD_JOB, PCIRESETD_METHOD, PCIRESETD_UID, PCIRESETD_RESULT,
- * PCIRESETD_VERDICT, PCIRESETD_CLAIM, PCIRESETD_CAUSE, PCIRESETD_REASON, ERRNO. The messages of a reset's way carry a MESSAGE_ID
- * (shared/message-ids.h).
+ * PCIRESETD_VERDICT, PCIRESETD_CLAIM, PCIRESETD_CAUSE, PCIRESETD_REASON, ERRNO. The messages of a reset's
+ * way carry a MESSAGE_ID (shared/message-ids.h).
  */
 
 #include "daemon/domain/claim.h"
+#include "daemon/domain/error-events.h"
 #include "daemon/domain/job.h"
 #include "daemon/domain/quarantine.h"
 #include "daemon/system/history.h"
@@ -70,6 +71,8 @@ void journal_claim_released(const ClaimRecord *record);
 void journal_claim_orphaned(const ClaimRecord *record);
 /* A device goes into quarantine, there is worse to tell about one that is in, or it comes out. */
 void journal_quarantine(const QuarantineRecord *record, QuarantineEvent event);
+/* The kernel has announced an error, or how the device was found to be after one. */
+void journal_error(const Device *device, const ErrorNote *note);
 /* By hand: by whom and why. */
 void journal_quarantine_released(const QuarantineRecord *record, uint32_t uid, const char *reason);
 /* Its file cannot be written, or removed. */

@@ -19,7 +19,8 @@
 #define PCI_DEVICES "/sys/bus/pci/devices"
 #define PCI_SLOTS   "/sys/bus/pci/slots"
 /* sysfs gives an attribute out in one page at most; those read here are far shorter. */
-#define ATTRIBUTE_MAX 1024U
+#define ATTRIBUTE_MAX   1024U
+#define ERROR_TABLE_MAX 4097U
 
 static void cleanup_closedir(DIR **d)
 {
@@ -302,6 +303,57 @@ int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[sta
                 return fd;
         read_link_name(fd, "driver", driver, DRIVER_NAME_MAX);
         return 0;
+}
+
+/* Tables of counters end in their sum (aer_stats_dev_attr in drivers/pci/pcie/aer.c); those of root ports
+ * are it. */
+static bool read_error_count(int dirfd, const char *name, const char *sum, unsigned long long *ret)
+{
+        char text[ERROR_TABLE_MAX];
+        const char *at = text;
+        _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+        if (n <= 0)
+                return false;
+        text[n] = '\0';
+        if (sum) {
+                at = strstr(text, sum);
+                at = at ? at + strlen(sum) : "";
+        }
+        return sscanf(at, "%llu", ret) == 1;
+}
+
+bool sysfs_read_error_counts(const PciAddress *address, WorkerCheck *ret)
+{
+        static const struct {
+                const char *name, *sum, *text;
+        } counters[] = {
+                {"aer_dev_correctable", "TOTAL_ERR_COR", "correctable"},
+                {"aer_dev_nonfatal", "TOTAL_ERR_NONFATAL", "nonfatal"},
+                {"aer_dev_fatal", "TOTAL_ERR_FATAL", "fatal"},
+                {"aer_rootport_total_err_cor", NULL, "below correctable"},
+                {"aer_rootport_total_err_nonfatal", NULL, "below nonfatal"},
+                {"aer_rootport_total_err_fatal", NULL, "below fatal"},
+        };
+        WorkerCheck check = {.device = *address, .check = "aer", .result = CHECK_SKIPPED};
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t inode;
+        size_t used = 0;
+
+        fd = open_device(address, O_RDONLY, &inode);
+        if (fd < 0)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(counters) && used < sizeof(check.after); i++) {
+                unsigned long long count;
+
+                if (read_error_count(fd, counters[i].name, counters[i].sum, &count))
+                        used += (size_t) snprintf(check.after + used, sizeof(check.after) - used,
+                                                  "%s%s %llu", used > 0 ? ", " : "", counters[i].text,
+                                                  count);
+        }
+        *ret = check;
+        return used > 0;
 }
 
 int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata)

@@ -11,6 +11,7 @@
  */
 
 #include "daemon/domain/device.h"
+#include "shared/worker-protocol.h"
 
 /* Reads the lasting facts of the function at an address. -ENODEV if there is none. */
 int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret);
@@ -27,6 +28,10 @@ int sysfs_refresh_use(Device *device);
 /* The name of the driver that is bound now, "" for none, however late the event about it comes. -ENODEV as
  * above. */
 int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[static DRIVER_NAME_MAX]);
+
+/* The counters of PCI Express errors of the function at an address, and of a root port those of all that is
+ * below, as a check named `aer` for evidence. False if there are none. */
+bool sysfs_read_error_counts(const PciAddress *address, WorkerCheck *ret);
 
 /* Calls back for each function that is present, in no particular order. Stops at a negative return and hands
  * it on. */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <libudev.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -23,6 +25,8 @@ struct UdevSource {
         struct udev_monitor *monitor;
         sd_event_source *io;
         Registry *registry;
+        UdevErrorHandler error_handler;
+        void *error_userdata;
         uint64_t rescans;
         bool lost; /* events were, since the socket was last empty */
 };
@@ -63,28 +67,59 @@ static int scan(UdevSource *source)
         return r;
 }
 
-static void note_error_event(UdevSource *source, const PciAddress *address, struct udev_device *event)
+/* The counters at once, as evidence: those that have risen tell which error it was. */
+static void handle_error(UdevSource *source, const PciAddress *address, struct udev_device *event)
 {
-        const char *value = udev_device_get_property_value(event, "ERROR_EVENT");
-        Device *device = value ? registry_find(source->registry, address) : NULL;
+        Device *device = registry_find(source->registry, address);
+        ErrorEvent error;
 
-        if (!device)
+        if (!device || !source->error_handler ||
+            !error_event_parse(udev_device_get_property_value(event, "ERROR_EVENT"),
+                               udev_device_get_property_value(event, "WEDGED"), &error))
                 return;
-        device->error_state = error_state_from_uevent(value);
-        registry_notify(source->registry, device, DEVICE_CHANGED_ERROR_STATE);
+        for (const Device *d = device; d && error.n_counters < ERROR_COUNTERS_MAX; d = d->parent)
+                error.n_counters += sysfs_read_error_counts(&d->facts.address,
+                                                            &error.counters[error.n_counters]);
+        source->error_handler(source->error_userdata, device, &error);
+}
+
+/* The PCI function that a device of another subsystem belongs to is in its path, the last one of those.
+ * Nothing is read, as libudev would to find it. */
+static bool find_function(const char *devpath, PciAddress *ret)
+{
+        char path[PATH_MAX];
+        bool found = false;
+        char *rest = path;
+
+        (void) snprintf(path, sizeof(path), "%s", devpath);
+        for (const char *part; (part = strsep(&rest, "/"));)
+                found |= pci_address_parse(part, ret) == 0;
+        return found;
+}
+
+static int handle_drm_event(UdevSource *source, struct udev_device *event)
+{
+        const char *devpath = udev_device_get_devpath(event);
+        PciAddress address;
+
+        if (udev_device_get_property_value(event, "WEDGED") && devpath && find_function(devpath, &address))
+                handle_error(source, &address, event);
+        return 0;
 }
 
 static int handle_event(UdevSource *source, struct udev_device *event)
 {
-        const char *name = udev_device_get_sysname(event);
+        const char *name = udev_device_get_sysname(event), *subsystem = udev_device_get_subsystem(event);
         PciAddress address;
         int r;
 
+        if (subsystem && strcmp(subsystem, "drm") == 0)
+                return handle_drm_event(source, event);
         if (!name || pci_address_parse(name, &address) < 0)
                 return 0;
         r = refresh(source, &address);
-        if (r >= 0)
-                note_error_event(source, &address, event);
+        if (r >= 0 && udev_device_get_property_value(event, "ERROR_EVENT"))
+                handle_error(source, &address, event);
         return r;
 }
 
@@ -159,6 +194,8 @@ int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret)
                 return errno > 0 ? -errno : -EIO;
 
         r = udev_monitor_filter_add_match_subsystem_devtype(source->monitor, "pci", NULL);
+        if (r >= 0)
+                r = udev_monitor_filter_add_match_subsystem_devtype(source->monitor, "drm", NULL);
         if (r < 0)
                 return r;
         (void) udev_monitor_set_receive_buffer_size(source->monitor, RECEIVE_BUFFER_SIZE);
@@ -176,6 +213,12 @@ int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret)
                 return r;
         *ret = steal_pointer(source);
         return 0;
+}
+
+void udev_source_set_error_handler(UdevSource *source, UdevErrorHandler handler, void *userdata)
+{
+        source->error_handler = handler;
+        source->error_userdata = userdata;
 }
 
 void udev_source_refresh(UdevSource *source, const PciAddress *address)

@@ -12,13 +12,21 @@
 
 #include <systemd/sd-event.h>
 
+#include "daemon/domain/error-events.h"
 #include "daemon/domain/registry.h"
 
 typedef struct UdevSource UdevSource;
 
+/* An error was announced: ERROR_EVENT of the device's own, or WEDGED of a DRM device of it. After the
+ * registry was brought up to date, never for a device that is not there. */
+typedef void (*UdevErrorHandler)(void *userdata, Device *device, const ErrorEvent *event);
+
 /* Starts listening, then scans once. The registry must outlive the source. */
 int udev_source_new(sd_event *event, Registry *registry, UdevSource **ret);
-/* Looks at one device at once, before its events have come: a reset may have taken it away and brought it back. */
+void udev_source_set_error_handler(UdevSource *source, UdevErrorHandler handler, void *userdata);
+
+/* Looks at one device at once, before its events have come: a reset may have taken it away and brought it
+ * back. */
 void udev_source_refresh(UdevSource *source, const PciAddress *address);
 
 UdevSource *udev_source_free(UdevSource *source);

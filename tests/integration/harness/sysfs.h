@@ -78,6 +78,9 @@ void uevent(const char *action, const char *address, const char *properties);
 /* For a device that is gone already: where it was. */
 void uevent_at(const char *action, const char *devpath, const char *properties);
 
+/* Of a device of another subsystem. */
+void uevent_of(const char *subsystem, const char *action, const char *devpath, const char *properties);
+
 /* Has the kernel dropped an event that did not fit into a receiver's socket? */
 bool uevents_were_dropped(void);
 

@@ -52,7 +52,7 @@ static uint32_t murmur(const char *text)
         return h ^ h >> 15;
 }
 
-static void multicast(const char *properties, size_t size)
+static void multicast(const char *subsystem, const char *properties, size_t size)
 {
         struct monitor_header header = {
                 .prefix = "libudev",
@@ -60,7 +60,7 @@ static void multicast(const char *properties, size_t size)
                 .header_size = sizeof(header),
                 .properties_offset = sizeof(header),
                 .properties_size = (uint32_t) size,
-                .subsystem_hash = htonl(murmur("pci")),
+                .subsystem_hash = htonl(murmur(subsystem)),
         };
         struct sockaddr_nl group = {.nl_family = AF_NETLINK, .nl_groups = MONITOR_GROUP_UDEV};
         struct iovec iov[2] = {{&header, sizeof(header)}, {(void *) properties, size}};
@@ -77,24 +77,31 @@ static void multicast(const char *properties, size_t size)
         ck_assert_msg(sendmsg(fd, &message, 0) >= 0 || errno == ECONNREFUSED, "uevent: %s", strerror(errno));
 }
 
-void uevent_at(const char *action, const char *devpath, const char *properties)
+void uevent_of(const char *subsystem, const char *action, const char *devpath, const char *properties)
 {
         static unsigned long long sequence;
         char *text;
         size_t size;
         FILE *out = open_memstream(&text, &size);
 
-        (void) fprintf(out, "ACTION=%s\nDEVPATH=%s\nSUBSYSTEM=pci\nSEQNUM=%llu\n", action, devpath,
-                       ++sequence);
-        (void) fprintf(out, "PCI_SLOT_NAME=%s\nUSEC_INITIALIZED=1\n", strrchr(devpath, '/') + 1);
+        (void) fprintf(out, "ACTION=%s\nDEVPATH=%s\nSUBSYSTEM=%s\nSEQNUM=%llu\n", action, devpath,
+                       subsystem, ++sequence);
+        if (strcmp(subsystem, "pci") == 0)
+                (void) fprintf(out, "PCI_SLOT_NAME=%s\n", strrchr(devpath, '/') + 1);
+        (void) fprintf(out, "USEC_INITIALIZED=1\n");
         if (properties)
                 (void) fprintf(out, "%s%s", properties,
                                properties[strlen(properties) - 1] == '\n' ? "" : "\n");
         ck_assert_int_eq(fclose(out), 0);
         for (char *newline = strchr(text, '\n'); newline; newline = strchr(newline + 1, '\n'))
                 *newline = '\0';
-        multicast(text, size);
+        multicast(subsystem, text, size);
         free(text);
+}
+
+void uevent_at(const char *action, const char *devpath, const char *properties)
+{
+        uevent_of("pci", action, devpath, properties);
 }
 
 /* The kernel counts per socket, in the column Drops. Only the daemon's is in this network namespace, and
