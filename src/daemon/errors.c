@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -65,7 +66,33 @@ static int port_look(void *userdata, const WorkerRequest *request)
 
 static void port_note(void *userdata, const Device *device, const ErrorNote *note)
 {
+        char found[WORKER_VALUE_MAX];
+
         journal_error(device, note);
+        (void) snprintf(found, sizeof(found), "the device was found to be %s",
+                        verdict_to_string(note->verdict));
+        attempt_log_event(((Daemon *) userdata)->log, &(LogEvent){
+                                                              .event = HISTORY_ERROR,
+                                                              .facts = &device->facts,
+                                                              .method = "",
+                                                              .why = error_state_to_string(note->state),
+                                                              .reason = note->event ? note->event : found,
+                                                              .uid = HISTORY_UID_NONE,
+                                                              .checks = note->checks,
+                                                              .n_checks = note->n_checks,
+                                                      });
+}
+
+static void port_recover(void *userdata, Device *device, const PolicyRule *rule)
+{
+        char text[POLICY_RULE_TEXT_MAX] = "";
+        int r;
+
+        if (rule)
+                (void) policy_rule_text(rule, text);
+        r = jobs_recover(((Daemon *) userdata)->jobs, device, text);
+        if (r < 0 && r != -EALREADY)
+                journal_worker_failed(0, "could not be asked to recover a device after an error", r);
 }
 
 static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata)
@@ -98,6 +125,7 @@ int daemon_errors_begin(Daemon *daemon)
                 .look = port_look,
                 .note = port_note,
                 .wait = port_wait,
+                .recover = port_recover,
                 .now_realtime = jobs.now_realtime,
                 .now_boottime = jobs.now_boottime,
                 .new_id = jobs.new_id,

@@ -317,6 +317,57 @@ START_TEST(quarantine_at_the_first_word)
 }
 END_TEST
 
+/* What it was made into by the error, and is again by a reset: its own command register. */
+START_TEST(it_is_recovered)
+{
+        _cleanup_reply_ Reply *rows = NULL;
+
+        start_with("recover");
+        announce(CARD, FAILURE);
+        (void) signal_wait("JobRemoved", NULL, CARD);
+        wait_for_state(CARD, "");
+        ck_assert_uint_eq(model_count("begin", CARD), 1);
+        expect_state(CARD, "idle");
+        rows = manager_call(observer, "GetHistory", "a{sv}", 1, "address", "s", CARD);
+        ck_assert_str_eq(reply_string(rows, "0.0.event"), "reset");
+        ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
+        ck_assert_str_eq(reply_string(rows, "0.0.verdict"), "ok");
+        ck_assert_ptr_nonnull(strstr(reply_string(rows, "0.0.rule"), "errors"));
+}
+END_TEST
+
+/* The kernel has put it right itself, and nothing is left to do. */
+START_TEST(nothing_to_recover)
+{
+        start_with("recover");
+        announce(CARD, BEGIN);
+        announce(CARD, SUCCESS);
+        wait_until(looks(CARD, "ok") == 1);
+        daemon_settle();
+        wait_for_state(CARD, "successful-recovery");
+        expect_nothing_written();
+}
+END_TEST
+
+START_TEST(it_is_in_the_history)
+{
+        _cleanup_reply_ Reply *rows = NULL;
+
+        start();
+        announce(CARD, BEGIN);
+        announce(CARD, FAILURE);
+        wait_until(looks(CARD, "ok") == 1);
+        rows = manager_call(bob, "GetHistory", "a{sv}", 2, "address", "s", CARD, "event", "s", "error");
+        ck_assert_uint_eq(reply_length(rows, "0"), 3);
+        ck_assert_str_eq(reply_string(rows, "0.0.why"), "failed-recovery");
+        ck_assert_str_eq(reply_string(rows, "0.0.reason"), "the device was found to be ok");
+        ck_assert_str_eq(reply_string(rows, "0.1.reason"), "ERROR_EVENT=FAILED_RECOVERY");
+        ck_assert_str_eq(reply_string(rows, "0.2.why"), "begin-recovery");
+        ck_assert_str_eq(reply_string(rows, "0.2.checks.0.check"), "event");
+        ck_assert_str_eq(reply_string(rows, "0.2.checks.1.check"), "aer");
+}
+END_TEST
+
 START_TEST(a_proof_ends_the_error)
 {
         _cleanup_reply_ Reply *reply = NULL;
@@ -345,6 +396,9 @@ int main(void)
         program_add(&program, a_success_that_is_none);
         program_add(&program, a_success_of_a_dead_one);
         program_add(&program, quarantine_at_the_first_word);
+        program_add(&program, it_is_recovered);
+        program_add(&program, nothing_to_recover);
+        program_add(&program, it_is_in_the_history);
         program_add(&program, a_proof_ends_the_error);
         return program_run(&program);
 }

@@ -262,9 +262,11 @@ static void act(ErrorEvents *events, Device *device, const Finding *finding)
 
         if (device->facts.is_bridge || device->n_resetting > 0)
                 return;
-        if (has_rule ? on_error == POLICY_ON_ERROR_QUARANTINE : finding->is_broken)
+        /* What is broken is given to nobody until it is recovered, either. */
+        if (on_error == POLICY_ON_ERROR_QUARANTINE ||
+            (finding->is_broken && (!has_rule || on_error == POLICY_ON_ERROR_RECOVER)))
                 put_aside(events, device, finding->reason, finding->checks, finding->n_checks);
-        if (has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help && events->ports.recover)
+        if (has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help)
                 events->ports.recover(events->ports.userdata, device, policy->origin[POLICY_ON_ERROR]);
 }
 

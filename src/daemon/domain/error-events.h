@@ -18,9 +18,10 @@
  * What is done then the rule `on_error` says:
  *   notify      nothing but telling: a signal, the journal, the history
  *   quarantine  the device goes into quarantine with the first word of an error
- *   recover     the daemon recovers it as soon as the kernel has failed to, or only says that it has
- * succeeded Without a rule a device that was seen to be dead or changed goes into quarantine, as after a
- * reset.
+ *   recover     the daemon recovers it once the kernel has failed to, or has not succeeded although it says
+ * so; until then what was seen to be broken is in quarantine
+ *
+ * Without a rule what was seen to be dead or changed goes into quarantine, as after a reset.
  *
  * An error in the middle of a reset of ours is that reset's affair: its proof decides.
  */

@@ -179,7 +179,7 @@ int jobs_recover(Jobs *jobs, Device *device, const char *rule)
                 .method = "recover",
                 .by_policy = true,
                 /* Whoever has it open is left alone until he lets go of it. */
-                .plan = {.when_idle = true},
+                .plan = {.when_idle = true, .outlasts_recovery = true},
         };
 
         if (is_being_recovered(jobs, device))
