@@ -147,6 +147,7 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
         job->request.plan.asker.known = true;
         job->request.plan.asker.uid = request->uid;
         job->request.plan.aliased = reset_alias_from_string(request->method) != RESET_ALIAS_NONE;
+        job->request.plan.recovers = reset_alias_from_string(request->method) == RESET_ALIAS_RECOVER;
         job_tell(job, JOB_EVENT_REQUESTED);
 
         if (!within_limits) {

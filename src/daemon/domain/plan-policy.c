@@ -215,7 +215,7 @@ static void take_finding(Rung *rung, const EffectivePolicy *effective, bool is_o
                 take_reason(rung, &rung->left_out, POLICY_WHY_KNOWN_BAD, finding->rule);
 }
 
-int plan_judge_policy(Rung *rung, bool aliased)
+int plan_judge_policy(Rung *rung, const PlanOptions *options)
 {
         bool disturbs_others = rung->scope == RESET_SCOPE_LINK || rung->scope == RESET_SCOPE_POWER;
         const EffectivePolicy *target = registry_policy_of(rung->set[0]);
@@ -240,9 +240,10 @@ int plan_judge_policy(Rung *rung, bool aliased)
          */
         if (!(rung->why & WHY_POLICY_MASK) &&
             policy_allows_in_ladder(target, rung->method, &why, &rule) < 0 &&
-            (why != POLICY_WHY_LAST_RESORT || aliased) && why != POLICY_WHY_UNKNOWN)
+            (why != POLICY_WHY_LAST_RESORT || (options->aliased && !options->recovers)) &&
+            why != POLICY_WHY_UNKNOWN)
                 take_reason(rung, &rung->left_out, why, rule);
-        if (aliased)
+        if (options->aliased)
                 rung->why |= rung->left_out;
         return 0;
 }

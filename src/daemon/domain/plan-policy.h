@@ -29,4 +29,4 @@ bool plan_refuses_drivers(const Rung *rung);
 bool plan_rebinds(const Rung *rung, bool in_use);
 
 /* Adds the policy's reasons and its action to a rung whose set is known. 0 or -ENOMEM. */
-int plan_judge_policy(Rung *rung, bool aliased);
+int plan_judge_policy(Rung *rung, const PlanOptions *options);

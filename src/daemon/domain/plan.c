@@ -498,7 +498,7 @@ static int add_rung(Plan *plan, Device *target, const char *method, const PlanOp
         if (r < 0)
                 return r;
         judge(rung, target, options);
-        return plan_judge_policy(rung, options->aliased);
+        return plan_judge_policy(rung, options);
 }
 
 /* Each of the ladder's names becomes a rung, which is judged by itself. */
@@ -509,6 +509,7 @@ static int add_alias(Plan *plan, Device *target, ResetAlias alias, const PlanOpt
         int r = plan_ladder(target, alias, options->proven, &ladder);
 
         aliased.aliased = true;
+        aliased.recovers = alias == RESET_ALIAS_RECOVER;
         for (size_t i = 0; i < ladder.n && r >= 0; i++)
                 r = add_rung(plan, target, ladder.names[i], &aliased);
         plan->workaround = ladder.workaround;

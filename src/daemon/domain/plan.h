@@ -88,6 +88,7 @@ typedef struct PlanOptions {
         bool in_use; /* the caller asks for a reset although a host driver or soft holders use a member */
         bool when_idle; /* the caller waits until the holders have let go */
         bool aliased; /* the method is taken because of an alias, and nobody has named it */
+        bool recovers; /* and that is `recover`, whose ladder has the last resorts on top */
         bool prepared; /* those who asked to be told before have been told */
         bool outlasts_recovery; /* the request was taken on before the kernel began to recover a member: it
                                  * waits for the end of that */
