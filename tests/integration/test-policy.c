@@ -210,10 +210,10 @@ START_TEST(no_effect_is_told)
 {
         const JournalEntry *entry;
 
-        start(RULE("", "\"on_error\": \"quarantine\", \"settle_usec\": 1000"));
+        start(RULE("", "\"on_release\": \"reset\", \"settle_usec\": 1000"));
         wait_until(journal_find("MESSAGE_ID", MESSAGE_ID_WITHOUT_EFFECT, NULL));
         entry = journal_find("MESSAGE_ID", MESSAGE_ID_WITHOUT_EFFECT, NULL);
-        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), "on_error"));
+        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), "on_release"));
         ck_assert_ptr_null(strstr(journal_field(entry, "MESSAGE"), "settle_usec"));
 }
 END_TEST
