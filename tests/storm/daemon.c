@@ -314,7 +314,8 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
                 storm.tree.nodes[index_of(device)].is_known = false;
                 storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
         }
-        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
+                       DEVICE_CHANGED_ERROR_STATE))
                 jobs_wake(storm.jobs, device);
 }
 
@@ -424,6 +425,8 @@ void daemon_start(void)
         registry_set_listener(storm.registry, &listener);
         for (size_t i = 0; i < storm.tree.n; i++) {
                 storm.tree.nodes[i].is_known = false;
+                /* What was announced before nobody can find out. */
+                storm.tree.nodes[i].recovering = false;
                 storm.survey_at[i] = storm_in(1 * MSEC, 2 * SEC);
         }
 }

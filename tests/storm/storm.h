@@ -118,9 +118,9 @@ typedef struct Storm {
 typedef struct StormStats {
         unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
-                worker_kills, silent, plugs, audits;
-        unsigned long errors[RESET_QUARANTINED + 1];
-        unsigned long obstacles[ADMISSION_RESETTING + 1];
+                worker_kills, silent, plugs, recoveries, audits;
+        unsigned long errors[RESET_RECOVERING + 1];
+        unsigned long obstacles[ADMISSION_NOT_CLEAN + 1];
 } StormStats;
 
 extern Storm storm;

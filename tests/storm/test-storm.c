@@ -182,6 +182,33 @@ static void happen(const Due *due)
 
 /* ---- what people and the weather do ---- */
 
+/* The kernel announces that it recovers a device, or that it has. */
+static void announce(size_t i, bool begins)
+{
+        Node *node = &storm.tree.nodes[i];
+        Device *device = daemon_lives() ? registry_find(storm.registry, &node->address) : NULL;
+
+        if (!device || node->recovering == begins)
+                return;
+        storm_note("the kernel %s the recovery of %s", begins ? "begins" : "ends", name_of(i));
+        stats.recoveries += begins;
+        node->recovering = begins;
+        device->error_state = begins ? ERROR_STATE_BEGIN_RECOVERY : ERROR_STATE_SUCCESSFUL_RECOVERY;
+        registry_notify(storm.registry, device, DEVICE_CHANGED_ERROR_STATE);
+}
+
+/* They are over soon. */
+static void recover_something(void)
+{
+        Tree *tree = &storm.tree;
+
+        for (size_t i = 0; i < tree->n; i++)
+                if (tree->nodes[i].recovering && chance(tree, 50))
+                        announce(i, false);
+        if (chance(tree, 30))
+                announce((storm.hot + pick(tree, 8)) % tree->n, true);
+}
+
 static void change_something(void)
 {
         Tree *tree = &storm.tree;
@@ -223,7 +250,9 @@ static void act(void)
         unsigned what = pick(tree, 100);
 
         next_action = storm_in(1 * MSEC, 900 * MSEC);
-        if (what < 30)
+        if (what < 5)
+                recover_something();
+        else if (what < 30)
                 change_something();
         else if (what < 45)
                 tree_unclaim(tree, pick(tree, LEASES_MAX));
@@ -270,6 +299,8 @@ static void come_to_rest(void)
         storm.is_calm = true;
         if (!daemon_lives())
                 daemon_start();
+        for (size_t i = 0; i < storm.tree.n; i++)
+                announce(i, false);
         tree_calm(&storm.tree);
         while (find_due().what != DUE_NOTHING && storm.step < limit)
                 one_step();
@@ -323,11 +354,12 @@ static void tell(unsigned long steps, unsigned machines)
                stats.quarantined);
         printf("# %lu leases, %lu claims refused, %lu quarantines proved well, %lu changes of rules, %lu of "
                "devices, "
-               "%lu audits\n",
-               stats.leases, stats.refused_claims, stats.lifted, stats.policy, stats.plugs, stats.audits);
-        for (unsigned i = 0; i <= RESET_QUARANTINED; i++)
+               "%lu recoveries, %lu audits\n",
+               stats.leases, stats.refused_claims, stats.lifted, stats.policy, stats.plugs, stats.recoveries,
+               stats.audits);
+        for (unsigned i = 0; i <= RESET_RECOVERING; i++)
                 printf("%s%s %lu%s", i == 0 ? "# " : "", reset_error_to_string((ResetError) i),
-                       stats.errors[i], i == RESET_QUARANTINED ? "\n" : ", ");
+                       stats.errors[i], i == RESET_RECOVERING ? "\n" : ", ");
         fflush(stdout);
 }
 
@@ -345,6 +377,8 @@ static void check_that_it_happened(void)
         ck_assert_uint_gt(stats.in_use, 10);
         ck_assert_uint_gt(stats.quarantined, 5);
         ck_assert_uint_gt(stats.leases, 50);
+        ck_assert_uint_gt(stats.recoveries, 50);
+        ck_assert_uint_gt(stats.errors[RESET_RECOVERING], 0);
         for (unsigned i = ADMISSION_GONE; i <= ADMISSION_RESETTING; i++)
                 ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
 }

@@ -216,6 +216,9 @@ static void check_claim(const TreeClaim *claim)
                 if (node->quarantine[node->id - NODE_ID].in)
                         storm_wrong("a lease on %s is granted, which is in quarantine",
                                     name_of(claim->node[k]));
+                if (oracle_is_recovered(&storm.tree, claim->node[k]))
+                        storm_wrong("a lease on %s is granted, which the kernel recovers",
+                                    name_of(claim->node[k]));
                 for (size_t i = 0; i < LEASES_MAX; i++)
                         for (size_t j = 0; j < storm.tree.held[i].n; j++)
                                 if (storm.tree.held[i].used && storm.tree.held[i].kind == CLAIM_LEASE &&

@@ -86,6 +86,16 @@ static bool is_his(const TreeClaim *lease, const PlanAsker *asker)
         return lease->uid == asker->uid || strcmp(lease->id, asker->presented) == 0;
 }
 
+bool oracle_is_recovered(const Tree *tree, size_t node)
+{
+        for (size_t i = 0; i < tree->n; i++)
+                if (tree->nodes[i].present && tree->nodes[i].recovering &&
+                    (i == node ||
+                     (tree->nodes[node].parent >= 0 && tree->nodes[i].parent == tree->nodes[node].parent)))
+                        return true;
+        return false;
+}
+
 const char *oracle_judge_claims(const Tree *tree, const PlanAsker *asker, const bool set[static NODES_MAX])
 {
         for (size_t i = 0; i < tree->n; i++) {
@@ -310,6 +320,8 @@ const char *oracle_judge(const Tree *tree, const OracleCase *reset, const bool s
                 if (!set[i])
                         continue;
                 n++;
+                if (oracle_is_recovered(tree, i))
+                        return "the kernel recovers a member";
                 owned = owned && is_owned(tree, i, asker);
                 wrong = judge_member(tree, i, reset, strcmp(tree->nodes[target].driver, "pciback") == 0,
                                      spares);

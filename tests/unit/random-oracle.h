@@ -10,6 +10,9 @@
 
 #include "random-tree.h"
 
+/* The kernel recovers the device, or another one below the same bridge. */
+bool oracle_is_recovered(const Tree *tree, size_t node);
+
 /* What a reset of the target by this method disturbs; true for members. */
 void oracle_set(const Tree *tree, size_t target, const char *method, bool set[static NODES_MAX]);
 /* A reset that is about to begin. */

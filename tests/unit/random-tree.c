@@ -281,6 +281,7 @@ bool tree_plug(Tree *tree, size_t i)
             (node->physfn >= 0 && !tree->nodes[node->physfn].present))
                 return false;
         node->present = true;
+        node->recovering = false;
         node->inode = ++tree->last_inode;
         tell_facts(tree, i);
         return true;
@@ -295,7 +296,7 @@ void tree_unplug(Tree *tree, size_t i)
         for (size_t j = 0; j < tree->n; j++)
                 if (tree->nodes[j].parent == (int) i || tree->nodes[j].physfn == (int) i)
                         tree_unplug(tree, j);
-        node->present = node->is_known = false;
+        node->present = node->is_known = node->recovering = false;
         node->n_holders = node->enable_count = 0;
         node->tsm_bound = false;
         if (tree->registry)

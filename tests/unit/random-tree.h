@@ -46,6 +46,7 @@ typedef struct Node {
         ResetMethodList methods;
         unsigned enable_count;
         bool tsm_bound;
+        bool recovering; /* the kernel has announced that it recovers it */
         bool is_known; /* the daemon knows of the holders */
         HolderKind holders[3];
         bool is_silent[3]; /* nobody tells when it ends */
