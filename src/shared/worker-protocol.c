@@ -48,7 +48,14 @@ static const char *const operation_names[] = {[WORKER_RESET] = "reset",
                                               [WORKER_SCAN] = "scan",
                                               [WORKER_ORDER] = "order",
                                               [WORKER_HEALTH] = "health",
-                                              [WORKER_MEND] = "mend"};
+                                              [WORKER_MEND] = "mend",
+                                              [WORKER_HOLD] = "hold"};
+
+static const char *const action_names[] = {
+        [HOLD_LOOK] = "look",
+        [HOLD_KEEP] = "keep",
+        [HOLD_RELEASE] = "release",
+};
 
 static const char *const driver_names[] = {
         [WORKER_DRIVER_KEEP] = "keep",
@@ -96,6 +103,7 @@ WorkerResult *worker_result_free(WorkerResult *result)
                 return NULL;
         free(result->checks);
         free(result->holders);
+        free(result->serials);
         free(result);
         return NULL;
 }
@@ -135,6 +143,8 @@ static int write_member(const void *element, json_object **ret)
         json_write_unsigned(&writer, "class", member->class);
         json_write_text(&writer, "driver", member->driver);
         json_write_boolean(&writer, "must_be_disabled", member->must_be_disabled);
+        if (member->may_hand_back)
+                json_write_text(&writer, "hand_back", member->hand_back);
 
         return json_writer_finish(&writer, ret);
 }
@@ -153,6 +163,12 @@ static int read_member(json_object *object, void *element)
         if (!driver_name_is_valid(ret->driver))
                 json_reader_fail(&reader, "driver");
         ret->must_be_disabled = json_read_boolean(&reader, "must_be_disabled");
+        ret->may_hand_back = json_reader_has(&reader, "hand_back");
+        if (ret->may_hand_back) {
+                json_read_text_to(&reader, "hand_back", ret->hand_back, sizeof(ret->hand_back));
+                if (!driver_name_is_valid(ret->hand_back))
+                        json_reader_fail(&reader, "hand_back");
+        }
 
         return json_reader_finish(&reader);
 }
@@ -163,6 +179,17 @@ static bool address_is_new(const WorkerRequest *request, size_t n, const PciAddr
                 if (pci_address_equal(&request->members[i].address, address))
                         return false;
         return true;
+}
+
+/* Empty, or as lspci writes it. */
+static bool serial_is_valid(const char *serial)
+{
+        size_t length = strlen(serial);
+
+        for (size_t i = 0; i < length; i++)
+                if (i % 3 == 2 ? serial[i] != '-' : !strchr("0123456789abcdef", serial[i]))
+                        return false;
+        return length == 0 || length == WORKER_SERIAL_MAX - 1;
 }
 
 /* What no single member shows, nor any single field. */
@@ -176,6 +203,10 @@ static bool method_is_valid(const WorkerRequest *request)
         if (request->operation == WORKER_HEALTH)
                 return strcmp(request->method, WORKER_HEALTH_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0 && request->list.n == 0;
+        if (request->operation == WORKER_HOLD)
+                return strcmp(request->method, WORKER_HOLD_METHOD) == 0 && request->slot[0] == '\0' &&
+                       request->n_fds == 0 && request->list.n == 0 && request->n_members == 1 &&
+                       !request->has_bridge && serial_is_valid(request->serial);
         if (request->operation == WORKER_ORDER)
                 return strcmp(request->method, WORKER_ORDER_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0 && request->n_members == 1 && !request->has_bridge;
@@ -230,6 +261,10 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
         json_write_boolean(&writer, "owners", request->owners);
         if (request->operation == WORKER_ORDER)
                 json_write_text(&writer, "list", reset_method_list_format(&request->list, list));
+        if (request->operation == WORKER_HOLD) {
+                json_write_text(&writer, "action", action_names[request->action]);
+                json_write_text(&writer, "serial", request->serial);
+        }
 
         r = json_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
                              &object);
@@ -279,6 +314,11 @@ static int read_request_fields(json_object *object, WorkerRequest *request, json
         request->owners = json_read_boolean(&reader, "owners");
         if (request->operation == WORKER_ORDER)
                 read_list(&reader, &request->list);
+        if (request->operation == WORKER_HOLD) {
+                request->action = (WorkerHold) json_read_choice(&reader, "action", action_names,
+                                                                ELEMENTSOF(action_names));
+                json_read_text_to(&reader, "serial", request->serial, sizeof(request->serial));
+        }
         *ret_members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
         request->has_bridge = json_reader_has(&reader, "bridge");
         *ret_bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;
@@ -354,6 +394,28 @@ static int read_holder(json_object *object, void *element)
         return holder_read(object, element);
 }
 
+static int write_serial(const void *element, json_object **ret)
+{
+        const WorkerSerial *serial = element;
+        _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
+
+        write_address(&writer, "device", &serial->device);
+        json_write_text(&writer, "serial", serial->serial);
+        return json_writer_finish(&writer, ret);
+}
+
+static int read_serial(json_object *object, void *element)
+{
+        WorkerSerial *ret = element;
+        JsonReader reader = json_reader_begin(object);
+
+        read_address(&reader, "device", &ret->device);
+        json_read_text_to(&reader, "serial", ret->serial, sizeof(ret->serial));
+        if (ret->serial[0] == '\0' || !serial_is_valid(ret->serial))
+                json_reader_fail(&reader, "serial");
+        return json_reader_finish(&reader);
+}
+
 /* Reasons are written with dashes, everything else about them is as in the names of methods. */
 static bool why_is_valid(const char *why)
 {
@@ -387,6 +449,15 @@ int worker_result_write(const WorkerResult *result, json_object **ret)
         if (r < 0)
                 return r;
         json_write_value(&writer, "holders", array);
+        if (result->n_serials > 0) {
+                r = json_array_write(result->serials, result->n_serials, sizeof(WorkerSerial), write_serial,
+                                     &array);
+                if (r < 0)
+                        return r;
+                json_write_value(&writer, "serials", array);
+        }
+        if (result->override[0] != '\0')
+                json_write_text(&writer, "override", result->override);
 
         return json_writer_finish(&writer, ret);
 }
@@ -396,7 +467,7 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         static const char *const events[] = {"result"};
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = calloc(1, sizeof(*result));
         JsonReader reader = json_reader_begin(object);
-        json_object *checks, *holders;
+        json_object *checks, *holders, *serials = NULL;
         void *array;
         int r;
 
@@ -424,6 +495,10 @@ int worker_result_read(json_object *object, WorkerResult **ret)
                 json_read_text_to(&reader, "firmware", result->firmware, sizeof(result->firmware));
         checks = json_read_array(&reader, "checks", 0, WORKER_CHECKS_MAX);
         holders = json_read_array(&reader, "holders", 0, HOLDERS_MAX);
+        if (json_reader_has(&reader, "serials"))
+                serials = json_read_array(&reader, "serials", 1, WORKER_MEMBERS_MAX);
+        if (json_reader_has(&reader, "override"))
+                json_read_text_to(&reader, "override", result->override, sizeof(result->override));
 
         r = json_reader_finish(&reader);
         if (r < 0)
@@ -436,6 +511,12 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         result->holders = array;
         if (r < 0)
                 return r;
+        if (serials) {
+                r = json_array_read(serials, sizeof(WorkerSerial), read_serial, &array, &result->n_serials);
+                result->serials = array;
+                if (r < 0)
+                        return r;
+        }
 
         *ret = steal_pointer(result);
         return 0;

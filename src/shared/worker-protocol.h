@@ -40,6 +40,15 @@
  * how the devices are, and the verdict is dead, degraded or unverified. Or the outcome is `gone`, if the
  * target is not there any more.
  *
+ * The operation `hold` is about a device in quarantine: it reads its serial number and keeps drivers off it,
+ * or lets them at it again (worker/keep-off.h); it leaves no record. Its method is "hold", it has one
+ * member, and two more keys: "action":"look", "keep" or "release", and "serial", the serial number of the
+ * card that is meant, empty: any. Of the result the outcome (`done`, `failed`, `gone`), `errno`, `message`,
+ * `written` (the override was changed), `override` and `serials` mean something.
+ *
+ * A member that may leave quarantine by this reset has one more key: "hand_back":"igb", the driver that is
+ * to be bound to it again once it is proved to be well, empty: none.
+ *
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
@@ -87,6 +96,16 @@
 #define WORKER_SCAN_METHOD   "scan"
 #define WORKER_ORDER_METHOD  "order"
 #define WORKER_HEALTH_METHOD "health"
+#define WORKER_HOLD_METHOD   "hold"
+
+/* What `driver_override` begins with where drivers are kept off; what it was before follows. */
+#define WORKER_OVERRIDE_PREFIX "pciresetd-quarantine:"
+/* Where a file with a device's address as its name says that this was done to it in this boot, with the
+ * inode number of the directory that the device had. */
+#define WORKER_KEPT_OFF_DIR "/run/pciresetd/kept-off"
+
+/* A Device Serial Number (PCI Express extended capability 3), as lspci writes it, with NUL. */
+#define WORKER_SERIAL_MAX 24U
 
 /* A device as the daemon pinned it before it asked for authorisation. The worker opens the device's
  * directory itself and refuses (outcome `gone`) unless the inode number, which kernfs never gives to a
@@ -99,6 +118,9 @@ typedef struct WorkerMember {
         uint32_t class; /* 24 bits, as `class` in sysfs */
         char driver[WORKER_DRIVER_MAX]; /* the driver bound now must have this name; empty: no driver */
         bool must_be_disabled; /* `enable` in sysfs must read 0: no VFIO user has it open */
+        bool may_hand_back; /* drivers were kept off it, and may be let at it once it is proved to be well;
+                             */
+        char hand_back[WORKER_DRIVER_MAX]; /* and this one is bound then; empty: none */
 } WorkerMember;
 
 typedef enum WorkerOperation {
@@ -107,7 +129,14 @@ typedef enum WorkerOperation {
         WORKER_ORDER,
         WORKER_HEALTH,
         WORKER_MEND,
+        WORKER_HOLD,
 } WorkerOperation;
+
+typedef enum WorkerHold {
+        HOLD_LOOK, /* nothing is written */
+        HOLD_KEEP, /* drivers are kept off, if none is bound, and if it is the card that is meant */
+        HOLD_RELEASE, /* and not any more */
+} WorkerHold;
 
 /* What is done with a host driver that does not know resets (driver/unbind before, driver/bind after). */
 typedef enum WorkerDriver {
@@ -128,6 +157,8 @@ typedef struct WorkerRequest {
         WorkerDriver driver;
         char slot[WORKER_SLOT_MAX]; /* below /sys/bus/pci/slots, for the method `slot`, else empty */
         ResetMethodList list; /* for the operation `order`, else empty */
+        WorkerHold action; /* for the operation `hold`, and so is the next */
+        char serial[WORKER_SERIAL_MAX];
         unsigned n_fds; /* VFIO groups that come with the request, for the method `vfio_hot` */
         bool owners; /* of a scan: owners are asked for, which on older kernels waits for resets of others */
         WorkerMember *members; /* the reset set; the first one is the target, whose `reset` is written */
@@ -222,6 +253,12 @@ typedef struct WorkerCheck {
         char after[WORKER_VALUE_MAX];
 } WorkerCheck;
 
+/* Of a member that has one: which card it is. Nobody but root is told. */
+typedef struct WorkerSerial {
+        PciAddress device;
+        char serial[WORKER_SERIAL_MAX];
+} WorkerSerial;
+
 typedef struct WorkerResult {
         WorkerOutcome outcome;
         char why[RESET_METHOD_NAME_MAX]; /* machine-readable reason of a refusal, else empty */
@@ -239,6 +276,10 @@ typedef struct WorkerResult {
         size_t n_checks;
         Holder *holders; /* who was in the way of a refused reset */
         size_t n_holders;
+        WorkerSerial *serials;
+        size_t n_serials;
+        char override[WORKER_DRIVER_MAX]; /* of the operation `hold`: what `driver_override` reads in the
+                                           * end, empty: nothing, or it is not known */
 } WorkerResult;
 
 typedef enum WorkerEventType {

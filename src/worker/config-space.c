@@ -9,6 +9,7 @@
 #include "worker/config-space.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -233,6 +234,23 @@ bool config_space_fatal_errors(ConfigSpace *config, uint32_t *ret)
 
         /* Masked errors are noted all the same; nobody is told of them. */
         *ret = status & severity & ~mask;
+        return true;
+}
+
+bool config_space_serial(ConfigSpace *config, char ret[static CONFIG_SERIAL_MAX])
+{
+        size_t capability = config_space_find_extended_capability(config, PCI_EXT_CAP_ID_DSN);
+        uint32_t low, high;
+
+        if (capability == 0 || capability + 12 > config->size)
+                return false;
+        low = config_space_get32(config, capability + 4);
+        high = config_space_get32(config, capability + 8);
+        if (config->error < 0 || (low == 0 && high == 0) || (low == UINT32_MAX && high == UINT32_MAX))
+                return false;
+        (void) snprintf(ret, CONFIG_SERIAL_MAX, "%02x-%02x-%02x-%02x-%02x-%02x-%02x-%02x", high >> 24,
+                        high >> 16 & 0xff, high >> 8 & 0xff, high & 0xff, low >> 24, low >> 16 & 0xff,
+                        low >> 8 & 0xff, low & 0xff);
         return true;
 }
 

@@ -72,6 +72,11 @@ bool config_space_link(ConfigSpace *config, ConfigLink *ret);
  * False if the function has no advanced error reporting. */
 bool config_space_fatal_errors(ConfigSpace *config, uint32_t *ret);
 
+/* The Device Serial Number, as lspci writes it: 00-11-22-33-44-55-66-77. False if the function has none, or
+ * one that says nothing: all zeros or ones. */
+#define CONFIG_SERIAL_MAX 24U
+bool config_space_serial(ConfigSpace *config, char ret[static CONFIG_SERIAL_MAX]);
+
 /* The registers in which the function's addresses are set up, in order of offset: base addresses, and for
  * bridges their bus numbers and windows. Returns how many (at most CONFIG_BARS_MAX). */
 #define CONFIG_BARS_MAX 8U

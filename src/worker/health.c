@@ -58,6 +58,8 @@ static void read_registers(ConfigSpace *config, DeviceHealth *health)
         health->n_bars = config_space_bars(config, health->bars);
         health->has_link = config_space_link(config, &health->link);
         health->has_fatal_status = config_space_fatal_errors(config, &health->fatal_status);
+        if (!config_space_serial(config, health->serial))
+                health->serial[0] = '\0';
 }
 
 static int read_config(const Device *device, DeviceHealth *health)
@@ -343,6 +345,14 @@ static void compare_ids(const Comparison *c, const WorkerMember *member)
                     health_answer_to_string(c->before), after);
 }
 
+/* The numbers themselves are not for everybody. */
+static void compare_serials(const Comparison *c)
+{
+        if (c->before->serial[0] != '\0' && c->after->serial[0] != '\0' &&
+            strcmp(c->before->serial, c->after->serial) != 0)
+                add(c, "serial", CHECK_FAILED, "one card", "another card");
+}
+
 /* For registers that the kernel and the driver set up anew in a device that was removed and found again:
  * nothing follows from a difference then. */
 static void add_setup(const Comparison *c, const char *check, const char *before, const char *after)
@@ -425,6 +435,7 @@ static void compare_member(const Comparison *c, const WorkerMember *member)
             health_answer_to_string(c->after));
         if (answers) {
                 compare_ids(c, member);
+                compare_serials(c);
                 compare_registers(c);
                 compare_link(c);
         }

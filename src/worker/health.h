@@ -17,6 +17,7 @@
  *   link     the link is up if it was, and no narrower; its speed is shown and may change
  *   aer      no fatal error was counted or noted since
  *   driver   the same driver is bound
+ *   serial   another card is there, by its serial number; only told if that is so
  *   probe    the driver finds the device working, if it did before (probe.h)
  * A member that does not answer has only answers, aer, driver and probe; one that another device has taken
  * the place of only answers and ids. Of the bridge there are link and aer. A device that was removed and
@@ -58,6 +59,7 @@ typedef struct DeviceHealth {
         ConfigLink link;
         bool has_fatal_status;
         uint32_t fatal_status; /* the device's own register */
+        char serial[CONFIG_SERIAL_MAX]; /* empty: it has none */
 
         /* From sysfs: the kernel's counters (aer_dev_*, and aer_rootport_* of a root port), and the driver.
          */

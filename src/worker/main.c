@@ -25,6 +25,7 @@
 #include "worker/checkup.h"
 #include "worker/clock.h"
 #include "worker/device.h"
+#include "worker/keep-off.h"
 #include "worker/log.h"
 #include "worker/mend.h"
 #include "worker/order.h"
@@ -179,6 +180,22 @@ static int serve_health(const Worker *worker, const WorkerRequest *request)
         return send_result(worker, result);
 }
 
+/* What is written says itself what it was before, so there is no record. */
+static int serve_hold(const Worker *worker, const WorkerRequest *request)
+{
+        _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
+        _cleanup_close_ int devices_fd = -EBADF;
+        int r;
+
+        if (!channel_has_peer(worker->fd))
+                return -EPIPE;
+        devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = devices_fd < 0 ? -errno : keep_off_run(devices_fd, WORKER_KEPT_OFF_DIR, request, &result);
+        if (r < 0)
+                return refuse(worker, WORKER_WHY_INTERNAL, r, strerror(-r));
+        return send_result(worker, result);
+}
+
 static int serve_reset(Worker *worker, const WorkerRequest *request)
 {
         bool is_mending = request->operation == WORKER_MEND;
@@ -249,6 +266,8 @@ static int serve(Worker *worker)
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
         if (request->operation == WORKER_ORDER)
                 return serve_order(worker, request);
+        if (request->operation == WORKER_HOLD)
+                return serve_hold(worker, request);
         return serve_reset(worker, request);
 }
 

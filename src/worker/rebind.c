@@ -10,6 +10,7 @@
 #include "shared/cleanup.h"
 #include "shared/driver.h"
 #include "worker/attribute.h"
+#include "worker/keep-off.h"
 
 int driver_unbind(const Device *device)
 {
@@ -143,7 +144,7 @@ bool rebind_off(Reset *reset)
 /* A driver writes to its device as if it knew it. */
 static bool is_trustworthy(const Reset *reset, const Device *member)
 {
-        static const char *const needed[] = {"answers", "ids", "header", "bars"};
+        static const char *const needed[] = {"answers", "ids", "serial", "header", "bars"};
         const WorkerResult *result = reset->result;
 
         for (size_t i = 0; i < result->n_checks; i++) {
@@ -190,14 +191,67 @@ bool rebind_again(Reset *reset)
         return any;
 }
 
+/* All that was reset is well: what was kept from its driver since an earlier reset gets it back. Whether it
+ * did is a check of this one. */
+static bool hand_back(Reset *reset, size_t i)
+{
+        DeviceHealth *before = &reset->before->members[i], *after = &reset->after->members[i];
+        const WorkerMember *expected = &reset->request->members[i];
+        Device *member = &reset->members[i];
+        int r = keep_off_end(member);
+
+        if (r < 0)
+                reset_add_message(reset, "%s: drivers are still kept off it: %s", member->name,
+                                  strerror(-r));
+        if (expected->hand_back[0] == '\0')
+                return false;
+        r = driver_bind(reset->devices_fd, member, expected->hand_back);
+        if (r < 0)
+                reset_add_message(reset, "%s: its driver %s cannot be bound again: %s", member->name,
+                                  expected->hand_back, strerror(-r));
+        (void) snprintf(before->driver, sizeof(before->driver), "%s", expected->hand_back);
+        before->has_driver = true;
+        after->has_driver = device_read_driver(member, after->driver, sizeof(after->driver)) == 0;
+        return true;
+}
+
+static bool is_proved(const Reset *reset)
+{
+        return reset->result->outcome == WORKER_DONE && reset->result->verdict == VERDICT_OK;
+}
+
+/* What was removed and found again the kernel has bound at once, before anybody could look at it. */
+static bool take_off_doubtful(Reset *reset, size_t i)
+{
+        DeviceHealth *after = &reset->after->members[i];
+        Device *member = &reset->members[i];
+        int r;
+
+        if (!member->has_returned || is_trustworthy(reset, member) || after->driver[0] == '\0' ||
+            driver_kind(after->driver) != DRIVER_HOST || device_has_bridge_class(member))
+                return false;
+        r = driver_unbind(member);
+        if (r < 0)
+                reset_add_message(reset, "%s: %s cannot be taken off it: %s", member->name, after->driver,
+                                  strerror(-r));
+        else
+                reset_add_message(reset, "%s: %s is taken off it", member->name, after->driver);
+        after->has_driver = device_read_driver(member, after->driver, sizeof(after->driver)) == 0;
+        return true;
+}
+
 void rebind_on(Reset *reset, bool is_verified)
 {
-        bool any = false;
+        bool any = false, is_well = is_verified && is_proved(reset);
 
         for (size_t i = 0; i < reset->n_open; i++) {
                 Device *member = &reset->members[i];
                 DeviceHealth *after = &reset->after->members[i];
 
+                if (is_well && reset->request->members[i].may_hand_back)
+                        any |= hand_back(reset, i);
+                else if (is_verified)
+                        any |= take_off_doubtful(reset, i);
                 if (!member->driver_is_off)
                         continue;
                 any = true;

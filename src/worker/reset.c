@@ -400,6 +400,25 @@ static void reset_done(Reset *reset)
         worker_result_free(reset->result);
 }
 
+/* Which cards they were. Of one that did not answer before, which it is now. */
+static void tell_serials(const Reset *reset)
+{
+        WorkerResult *result = reset->result;
+
+        for (size_t i = 0; i < reset->n_open; i++) {
+                const char *serial = reset->before->members[i].serial;
+                WorkerSerial *told = &result->serials[result->n_serials];
+
+                if (serial[0] == '\0')
+                        serial = reset->after->members[i].serial;
+                if (serial[0] == '\0')
+                        continue;
+                told->device = reset->request->members[i].address;
+                memcpy(told->serial, serial, sizeof(told->serial));
+                result->n_serials++;
+        }
+}
+
 int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds, const ResetEvents *events,
               WorkerResult **ret)
 {
@@ -419,8 +438,12 @@ int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds
         if (!reset.members || !reset.before || !reset.after || !reset.result ||
             health_prepare_result(request, reset.result) < 0)
                 return -ENOMEM;
+        reset.result->serials = calloc(request->n_members, sizeof(WorkerSerial));
+        if (!reset.result->serials)
+                return -ENOMEM;
 
         run(&reset);
+        tell_serials(&reset);
 
         *ret = steal_pointer(reset.result);
         return 0;

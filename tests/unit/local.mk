@@ -24,6 +24,7 @@ worker_unit_tests = \
 	tests/unit/test-json \
 	tests/unit/test-json-place \
 	tests/unit/test-mend \
+	tests/unit/test-keep-off \
 	tests/unit/test-rebind \
 	tests/unit/test-record \
 	tests/unit/test-reset \
@@ -137,6 +138,12 @@ tests_unit_test_record_LDADD = libworker.a $(UNIT_LIBS)
 # A model of the kernel stands behind the one function that writes to devices.
 reset_model_sources = tests/unit/reset-model.c tests/unit/reset-model.h
 reset_model_ldflags = $(AM_LDFLAGS) -Wl,--wrap=attribute_write -Wl,--wrap=holders_scan
+
+tests_unit_test_keep_off_SOURCES = tests/unit/test-keep-off.c $(reset_model_sources)
+tests_unit_test_keep_off_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_keep_off_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_keep_off_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_keep_off_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_rebind_SOURCES = tests/unit/test-rebind.c $(reset_model_sources)
 tests_unit_test_rebind_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -192,6 +192,10 @@ static int write_driver(const char *driver, const char *name, const char *value)
         }
         if (kernel.bind_error < 0)
                 return kernel.bind_error;
+        /* Whichever driver it is: none has this name. */
+        if (strncmp(fake_attribute_get(&pci, value, "driver_override"), WORKER_OVERRIDE_PREFIX,
+                    strlen(WORKER_OVERRIDE_PREFIX)) == 0)
+                return -ENODEV;
         fake_link_set(&pci, value, "driver", driver);
         return 0;
 }
@@ -217,8 +221,12 @@ static int write_path(int fd, char *path, const char *value)
         if (strcmp(name, "unbind") == 0 || strcmp(name, "bind") == 0)
                 return write_driver(parent, name, value);
         if (strcmp(name, "driver_override") == 0) {
-                note("override %s", value);
-                return __real_attribute_write(fd, value);
+                note("override %s", strcmp(value, "\n") == 0 ? "none" : value);
+                if (kernel.override_error < 0)
+                        return kernel.override_error;
+                return ftruncate(fd, 0) < 0
+                               ? -errno
+                               : __real_attribute_write(fd, strcmp(value, "\n") == 0 ? "(null)\n" : value);
         }
         if (strcmp(name, "do_flr") == 0 || strcmp(name, "reset_device") == 0) {
                 note("%s %s %s", name, parent, value);

@@ -40,7 +40,7 @@ typedef struct KernelModel {
         void (*on_removed)(void); /* the first device was removed */
         const char *autoprobe; /* the driver that is bound to a device that is found, NULL: none */
 
-        int unbind_error, bind_error;
+        int unbind_error, bind_error, override_error;
         bool unbind_does_nothing;
         void (*on_unbind)(void);
 
