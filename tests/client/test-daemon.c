@@ -160,15 +160,16 @@ START_TEST(test_history)
         expect(UID_BOB, "$P history " CARD " --verdict dead", 0, "The history knows of no such reset.");
         expect(UID_BOB, "$P history --json --limit 1 --since 1h --hardware 8086:10d3 --method pm", 0,
                "\"verdict\": \"dead\"");
+        /* Two resets, and the quarantine that one of them has led to. */
         expect(UID_BOB, "$P history export --signed-off-by 'Ann <a@example.org>' >" SHARED "/history", 0,
-               "2 rows were exported.");
+               "3 rows were exported.");
         expect(UID_BOB, "head -n 1 " SHARED "/history", 0, "\"signed_off_by\":\"Ann <a@example.org>\"");
         daemon_stop();
         ck_assert_int_eq(system("rm -r /var/lib/pciresetd/history.db*"), 0);
         daemon_start();
         expect(UID_ALICE, "$P history", 0, "The history knows of no such reset.");
         expect(UID_ALICE, "$P history import " SHARED "/history", 0,
-               "2 rows signed off by Ann <a@example.org> were imported; 0 were known already.");
+               "3 rows signed off by Ann <a@example.org> were imported; 0 were known already.");
         expect(UID_ALICE, "$P history import <" SHARED "/history", 0, "0 rows signed off by");
         expect(UID_BOB, "$P history --source imported", 0, "imported from Ann <a@example.org>");
         expect(UID_ALICE, "echo nonsense | $P history import -", 2, "Line 1");
