@@ -31,6 +31,7 @@ MESSAGE_IDS = {
     "worker-failed": "29337e5f079a408c9f03101fc44b4d65",
     "policy-refused": "a580cb2c7d0d4acabcee9be9f87e8250",
     "ordered": "c84d6e0f7a2b4d1596b3f0e8d7c5a219",
+    "workaround": "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18",
     "policy-loaded": "b3c7c31ad43a4c4a9f3a8b6f2d1f0c57",
     "quarantined": "71d08b3a45da4e729c6f8bc464b028a1",
     "unquarantined": "ab6719a45dad47eeb13913bec72cf86b",
