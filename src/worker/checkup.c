@@ -59,20 +59,20 @@ static void add(const Checkup *checkup, const char *check, CheckResult outcome, 
 
 /* The base addresses are the first lines of `resource`, one for each register (resource_show in the kernel).
  */
-static void read_bars(Checkup *checkup)
+static void read_bars(const Device *device, const DeviceHealth *health, Bar bars[static CONFIG_BARS_MAX])
 {
-        size_t n = (checkup->health.header_type & 0x7f) == PCI_HEADER_TYPE_NORMAL ? 6 : 2;
+        size_t n = (health->header_type & 0x7f) == PCI_HEADER_TYPE_NORMAL ? 6 : 2;
         char table[ATTRIBUTE_MAX];
         const char *line = table;
 
-        if (attribute_read(checkup->device->fd, "resource", table, sizeof(table)) < 0)
+        if (attribute_read(device->fd, "resource", table, sizeof(table)) < 0)
                 return;
         for (size_t i = 0; i < n && line; i++) {
                 uint64_t start, end, flags;
 
                 if (sscanf(line, "%" SCNx64 " %" SCNx64 " %" SCNx64, &start, &end, &flags) != 3)
                         return;
-                checkup->bars[i] = (Bar){
+                bars[i] = (Bar){
                         .is_assigned = start != 0 && flags & (RESOURCE_IO | RESOURCE_MEMORY) &&
                                        !(flags & (RESOURCE_FIXED | RESOURCE_DISABLED | RESOURCE_UNSET)),
                         .is_io = flags & RESOURCE_IO,
@@ -84,33 +84,30 @@ static void read_bars(Checkup *checkup)
         }
 }
 
-static uint64_t bar_in_register(const Checkup *checkup, size_t i)
+static uint64_t bar_in_register(const DeviceHealth *health, const Bar *bars, size_t i)
 {
-        const uint32_t *registers = checkup->health.bars;
-        uint64_t low = registers[i] &
-                       (checkup->bars[i].is_io ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK);
+        const uint32_t *registers = health->bars;
+        uint64_t low = registers[i] & (bars[i].is_io ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK);
 
         low &= UINT32_MAX;
-        return checkup->bars[i].is_wide && i + 1 < checkup->health.n_bars
-                       ? low | (uint64_t) registers[i + 1] << 32
-                       : low;
+        return bars[i].is_wide && i + 1 < health->n_bars ? low | (uint64_t) registers[i + 1] << 32 : low;
 }
 
-static void check_bars(Checkup *checkup)
+static CheckResult compare_bars(const DeviceHealth *health, const Bar *bars, Value expected, Value found)
 {
         /* By how much addresses have moved, of memory and of I/O. */
         uint64_t moved[2] = {0, 0};
         bool is_known[2] = {false, false}, is_lost = false, is_same = true, is_even = true;
         size_t used_expected = 0, used_found = 0, n_assigned = 0;
-        Value expected = "", found = "";
 
-        for (size_t i = 0; i < checkup->health.n_bars && i < CONFIG_BARS_MAX; i++) {
-                const Bar *bar = &checkup->bars[i];
+        expected[0] = found[0] = '\0';
+        for (size_t i = 0; i < health->n_bars && i < CONFIG_BARS_MAX; i++) {
+                const Bar *bar = &bars[i];
                 uint64_t value, distance;
 
                 if (!bar->is_assigned)
                         continue;
-                value = bar_in_register(checkup, i);
+                value = bar_in_register(health, bars, i);
                 distance = value - bar->start;
                 is_lost |= value == 0;
                 is_same &= distance == 0;
@@ -118,24 +115,39 @@ static void check_bars(Checkup *checkup)
                            distance % (bar->is_io ? TRANSLATION_IO : TRANSLATION_MEMORY) == 0;
                 moved[bar->is_io] = distance;
                 is_known[bar->is_io] = true;
-                if (used_expected < sizeof(expected))
+                if (used_expected < WORKER_VALUE_MAX)
                         used_expected += (size_t) snprintf(expected + used_expected,
-                                                           sizeof(expected) - used_expected, "%s0x%" PRIx64,
+                                                           WORKER_VALUE_MAX - used_expected, "%s0x%" PRIx64,
                                                            n_assigned > 0 ? " " : "", bar->start);
-                if (used_found < sizeof(found))
-                        used_found += (size_t) snprintf(found + used_found, sizeof(found) - used_found,
+                if (used_found < WORKER_VALUE_MAX)
+                        used_found += (size_t) snprintf(found + used_found, WORKER_VALUE_MAX - used_found,
                                                         "%s0x%" PRIx64, n_assigned > 0 ? " " : "", value);
                 n_assigned++;
         }
 
-        if (n_assigned == 0 || checkup->health.is_virtual)
-                add(checkup, "bars", CHECK_SKIPPED, "none", "none");
-        else
-                add(checkup, "bars",
-                    is_same               ? CHECK_OK
-                    : is_lost || !is_even ? CHECK_FAILED
-                                          : CHECK_SKIPPED,
-                    expected, found);
+        if (n_assigned == 0 || health->is_virtual)
+                return CHECK_SKIPPED;
+        return is_same ? CHECK_OK : is_lost || !is_even ? CHECK_FAILED : CHECK_SKIPPED;
+}
+
+bool checkup_has_lost_bars(const Device *device, const DeviceHealth *health,
+                           char expected[static WORKER_VALUE_MAX], char found[static WORKER_VALUE_MAX])
+{
+        Bar bars[CONFIG_BARS_MAX] = {};
+
+        if (!health_answers(health) || health->is_stranger)
+                return false;
+        read_bars(device, health, bars);
+        return compare_bars(health, bars, expected, found) == CHECK_FAILED;
+}
+
+static void check_bars(Checkup *checkup)
+{
+        Value expected, found;
+        CheckResult outcome = compare_bars(&checkup->health, checkup->bars, expected, found);
+        bool has_none = outcome == CHECK_SKIPPED && (expected[0] == '\0' || checkup->health.is_virtual);
+
+        add(checkup, "bars", outcome, has_none ? "none" : expected, has_none ? "none" : found);
 }
 
 static void check_command(Checkup *checkup)
@@ -258,7 +270,7 @@ static void check_member(Checkup *checkup)
         add(checkup, "answers", answers ? CHECK_OK : CHECK_FAILED, "",
             health_answer_to_string(&checkup->health));
         if (answers) {
-                read_bars(checkup);
+                read_bars(checkup->device, &checkup->health, checkup->bars);
                 check_ids(checkup);
                 check_header(checkup);
                 check_command(checkup);

@@ -24,6 +24,7 @@
 
 #include "shared/worker-protocol.h"
 #include "worker/device.h"
+#include "worker/health.h"
 
 /* Of one device that is open, or a bridge: adds its checks to a prepared result. -ENODEV if it
  * is gone, and then it adds none. */
@@ -34,3 +35,8 @@ int checkup_bridge(const Device *device, WorkerResult *result);
  * Nothing is written; blocks as long as somebody resets a member. `devices_fd` is the directory of all
  * devices. 0 and a result, or -ENOMEM. */
 int checkup_run(int devices_fd, const WorkerRequest *request, WorkerResult **ret);
+
+/* Whether base addresses are not what the kernel has given the device, as they are after an error that has
+ * reset it: then a reset that leaves all as it was has put nothing right. Both texts are filled in if so. */
+bool checkup_has_lost_bars(const Device *device, const DeviceHealth *health,
+                           char expected[static WORKER_VALUE_MAX], char found[static WORKER_VALUE_MAX]);

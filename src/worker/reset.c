@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "shared/cleanup.h"
+#include "worker/checkup.h"
 #include "worker/clock.h"
 #include "worker/come-back.h"
 #include "worker/firmware.h"
@@ -308,6 +309,34 @@ static void explain_checks(Reset *reset)
                                   reset->request->method, worst->check, worst->before, worst->after);
 }
 
+static WorkerCheck *find_check(WorkerResult *result, const PciAddress *device, const char *check)
+{
+        for (size_t i = 0; i < result->n_checks; i++)
+                if (pci_address_equal(&result->checks[i].device, device) &&
+                    strcmp(result->checks[i].check, check) == 0)
+                        return &result->checks[i];
+        return NULL;
+}
+
+/* As before is not well if it was lost before. */
+static void look_for_lost_bars(Reset *reset)
+{
+        WorkerResult *result = reset->result;
+
+        for (size_t i = 0; i < reset->n_open; i++) {
+                char expected[WORKER_VALUE_MAX], found[WORKER_VALUE_MAX];
+                WorkerCheck *check = find_check(result, &reset->request->members[i].address, "bars");
+
+                if (!check || check->result == CHECK_FAILED || device_has_bridge_class(&reset->members[i]) ||
+                    !checkup_has_lost_bars(&reset->members[i], &reset->after->members[i], expected, found))
+                        continue;
+                check->result = CHECK_FAILED;
+                memcpy(check->before, expected, sizeof(check->before));
+                memcpy(check->after, found, sizeof(check->after));
+                result->verdict = health_judge(result);
+        }
+}
+
 static void verify(Reset *reset)
 {
         WorkerResult *result = reset->result;
@@ -319,6 +348,7 @@ static void verify(Reset *reset)
 
                 read_health(reset, reset->after);
                 health_compare(reset->request, reset->before, reset->after, result);
+                look_for_lost_bars(reset);
                 pending = health_is_pending(reset->before, reset->after, result);
                 passed = now_usec() - begun;
                 if (result->verdict == VERDICT_OK || passed >= (pending ? PROBE_USEC : VERIFY_USEC))

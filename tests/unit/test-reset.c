@@ -492,6 +492,26 @@ START_TEST(counts_errors)
 }
 END_TEST
 
+/* An error has cleared them before the reset, which leaves them as they were: that is not well. */
+START_TEST(bars_that_were_lost_before)
+{
+        const WorkerCheck *bars;
+
+        fake_attribute_set(&pci, CARD, "resource",
+                           "0x00000000febc0000 0x00000000febdffff 0x0000000000040200\n");
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_EXACT);
+        fake_config_set16(&pci, CARD, PCI_BASE_ADDRESS_0 + 2, 0);
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_EXACT);
+        bars = &result->checks[4];
+        ck_assert_str_eq(bars->check, "bars");
+        ck_assert_int_eq(bars->result, CHECK_FAILED);
+        ck_assert_str_eq(bars->before, "0xfebc0000");
+        ck_assert_str_eq(bars->after, "0x0");
+}
+END_TEST
+
 START_TEST(refusals)
 {
         result = reset_refusal_new(WORKER_WHY_BUSY, EBUSY, "0000: no");
@@ -532,6 +552,7 @@ int main(void)
                 replaced_under_the_reset,
                 unplugged_after_the_reset,
                 counts_errors,
+                bars_that_were_lost_before,
                 refusals,
         };
         Suite *suite = suite_create("reset");
