@@ -16,6 +16,7 @@
 #include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
 #include "daemon/system/attempt-log.h"
+#include "daemon/system/checkups.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
@@ -44,6 +45,7 @@ typedef struct Daemon {
         Jobs *jobs;
         Scans *scans;
         Survey *survey;
+        Checkups *checkups;
         Watch *watch;
         LeaseStore *leases;
         Records *records;

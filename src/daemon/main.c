@@ -244,6 +244,7 @@ static void daemon_done(Daemon *daemon)
         daemon->policies = policy_store_free(daemon->policies);
         daemon->udev = udev_source_free(daemon->udev);
         daemon->survey = survey_free(daemon->survey);
+        daemon->checkups = checkups_free(daemon->checkups);
         if (daemon->scans)
                 scans_set_listener(daemon->scans, NULL);
         daemon->scans = scans_free(daemon->scans);
@@ -369,6 +370,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = set_up_survey(daemon);
         if (r >= 0)
+                r = checkups_new(daemon->event, daemon->registry, daemon->worker_program, &daemon->checkups);
+        if (r >= 0)
                 r = names_new(&daemon->names);
         if (r >= 0)
                 r = bus_new(daemon->event, daemon->names, &bus);
@@ -403,6 +406,7 @@ static int set_up(Daemon *daemon)
                 .log = daemon->log,
                 .quarantines = daemon->quarantines,
                 .quarantine_store = daemon->quarantine_store,
+                .checkups = daemon->checkups,
         };
         r = bus_publish(bus, &parts);
         if (r >= 0)

@@ -16,6 +16,7 @@ integration_programs = \
 	tests/integration/test-verdict \
 	tests/integration/test-ways \
 	tests/integration/test-recover \
+	tests/integration/test-health \
 	tests/integration/test-usage \
 	tests/integration/test-topology \
 	tests/integration/test-lanes \
@@ -235,6 +236,11 @@ tests_integration_test_edges_SOURCES = tests/integration/test-edges.c
 tests_integration_test_edges_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_edges_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_edges_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_health_SOURCES = tests/integration/test-health.c
+tests_integration_test_health_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_health_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_health_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_recover_SOURCES = tests/integration/test-recover.c
 tests_integration_test_recover_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

@@ -46,6 +46,7 @@ static const struct {
         {DEVICE_INTERFACE, "Plan", READ},
         {DEVICE_INTERFACE, "GetHolders", READ},
         {DEVICE_INTERFACE, "GetHistory", READ},
+        {DEVICE_INTERFACE, "GetHealth", READ},
         {DEVICE_INTERFACE, "Reset", CHANGE},
         {DEVICE_INTERFACE, "Recover", CHANGE},
         {DEVICE_INTERFACE, "Quarantine", CHANGE},

@@ -80,6 +80,7 @@ int bus_publish(Bus *bus, const BusParts *parts)
         bus->log = parts->log;
         bus->quarantines = parts->quarantines;
         bus->quarantine_store = parts->quarantine_store;
+        bus->checkups = parts->checkups;
 
         r = guard_install(bus);
         if (r >= 0)

@@ -17,6 +17,7 @@
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
+#include "daemon/system/checkups.h"
 #include "daemon/system/quarantine-store.h"
 #include "daemon/system/survey.h"
 
@@ -38,6 +39,7 @@ typedef struct BusParts {
         AttemptLog *log;
         Quarantines *quarantines;
         QuarantineStore *quarantine_store;
+        Checkups *checkups;
 } BusParts;
 
 /* Exports the objects and takes the name: whoever sees the name finds everything there. */

@@ -61,5 +61,8 @@ int handle_release_quarantine(Bus *bus, sd_bus_message *message, const Device *d
 /* The value of Device.Quarantine: an a{sv}, empty if the device is in none. */
 int append_quarantine(sd_bus_message *message, const Device *device);
 
+/* health.c: asks polkit and a worker only with the option probe. */
+int handle_get_health(Bus *bus, sd_bus_message *message, const Device *device, sd_bus_error *error);
+
 /* cancel.c: asks polkit before it does anything. */
 int handle_cancel(Bus *bus, sd_bus_message *message, const Job *job, sd_bus_error *error);

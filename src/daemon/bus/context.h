@@ -12,6 +12,7 @@
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/attempt-log.h"
+#include "daemon/system/checkups.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
@@ -37,6 +38,7 @@ struct Bus {
         AttemptLog *log;
         Quarantines *quarantines;
         QuarantineStore *quarantine_store;
+        Checkups *checkups;
 
         /* Calls that wait for an answer of ours, and while there are any the match that tells who left the
          * bus. */

@@ -89,6 +89,11 @@ static int get_holders(sd_bus_message *message, void *userdata, sd_bus_error *er
         return handle_get_holders(bus_of(message), message, userdata, error);
 }
 
+static int get_health(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        return handle_get_health(bus_of(message), message, userdata, error);
+}
+
 static int reset(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
         return handle_reset(bus_of(message), message, userdata, error);
@@ -242,6 +247,8 @@ static const sd_bus_vtable device_vtable[] = {
                                 SD_BUS_RESULT("a{sv}", plan), plan, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetHolders", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("aa{sv}", holders), get_holders, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetHealth", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", health),
+                                get_health, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("s", method, "a{sv}", options),
                                 SD_BUS_RESULT("a{sv}", result), reset, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Recover", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", result),

@@ -51,6 +51,7 @@ static const struct {
         {DEVICE_IFACE, "Plan", RULE_READ},
         {DEVICE_IFACE, "GetHolders", RULE_READ},
         {DEVICE_IFACE, "GetHistory", RULE_READ},
+        {DEVICE_IFACE, "GetHealth", RULE_READ}, /* with the option probe its handler asks polkit */
         {DEVICE_IFACE, "Reset", RULE_CHANGE},
         {DEVICE_IFACE, "Recover", RULE_CHANGE},
         {DEVICE_IFACE, "SetPolicy", RULE_CHANGE},

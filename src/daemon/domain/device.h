@@ -146,6 +146,7 @@ struct Device {
         Cleanliness cleanliness;
         bool was_leased; /* when its cleanliness was last followed */
 
+        struct Checkup *checkup; /* owned; NULL: nobody has looked how it is (checkup.h) */
         struct Quarantine *quarantine; /* kept by Quarantines; NULL: it is in none */
 
         /* The tree. Pointers go to other devices of the same registry, and are NULL while those are unknown.

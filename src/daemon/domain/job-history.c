@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/domain/cleanliness.h"
+#include "daemon/domain/checkup.h"
 #include "daemon/domain/job-internal.h"
 #include "shared/cleanup.h"
 
@@ -122,6 +123,8 @@ static void judge_members(Job *job, const Attempt *attempt)
                 /* What has vanished is given to nobody, and what comes back is as the kernel made it. */
                 if (!device)
                         continue;
+                checkup_note(device, job->result, attempt->method, job->id,
+                             job->jobs->ports.now_realtime(job->jobs->ports.userdata));
                 if (quarantine_judge(job->result, attempt->method, &device->facts.address, &record)) {
                         record.uid = job->request.uid;
                         record.since = job->jobs->ports.now_realtime(job->jobs->ports.userdata);

@@ -52,6 +52,7 @@ static void device_free(Device *device)
 {
         device_forget_use(device);
         free(device->policy);
+        free(device->checkup);
         free(device);
 }
 
