@@ -15,6 +15,7 @@
 #include "daemon/domain/proven.h"
 #include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
+#include "daemon/domain/release.h"
 #include "daemon/system/attempt-log.h"
 #include "daemon/system/checkups.h"
 #include "daemon/system/lease-store.h"
@@ -40,6 +41,8 @@ typedef struct Daemon {
         Claims *claims;
         Quarantines *quarantines;
         QuarantineStore *quarantine_store;
+        Releases *releases;
+        sd_event_source *releasing; /* runs them soon */
         Names *names;
         PolicyStore *policies;
         Jobs *jobs;

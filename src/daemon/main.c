@@ -23,6 +23,7 @@
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/quarantine-log.h"
+#include "daemon/system/release-store.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -100,6 +101,7 @@ static void on_device_added(void *userdata, Device *device)
         quarantines_device_added(daemon->quarantines, device);
         jobs_device_added(daemon->jobs, device);
         cleanliness_follow(device);
+        releases_follow(daemon->releases, device);
         jobs_order(daemon->jobs, device);
         survey_hint(daemon->survey, &device->facts.address, true);
         daemon->published.added(daemon->published.userdata, device);
@@ -118,15 +120,21 @@ static void on_watch(void *userdata, const PciAddress *devices, size_t n, bool o
 /* What the reset of a job does is drained before it ends. */
 static void on_touched(void *userdata, const PciAddress *address, bool is_vfio)
 {
-        Device *device = registry_find(((Daemon *) userdata)->registry, address);
+        Daemon *daemon = userdata;
+        Device *device = registry_find(daemon->registry, address);
 
-        if (device)
-                cleanliness_touched(device, is_vfio);
+        if (!device)
+                return;
+        cleanliness_touched(device, is_vfio);
+        if (is_vfio && device->n_resetting == 0)
+                releases_touched(daemon->releases, device);
 }
 
-static void on_looked(void *userdata, const Device *device, const WorkerScan *scan)
+static void on_looked(void *userdata, Device *device, const WorkerScan *scan)
 {
         Daemon *daemon = userdata;
+
+        releases_looked(daemon->releases, device);
 
         (void) watch_set(daemon->watch, &device->facts.address, scan);
 }
@@ -145,6 +153,7 @@ static void on_device_removed(void *userdata, Device *device)
 {
         Daemon *daemon = userdata;
 
+        releases_device_removed(daemon->releases, device);
         watch_forget(daemon->watch, &device->facts.address);
         daemon->published.removed(daemon->published.userdata, device);
         jobs_wake(daemon->jobs, device);
@@ -158,6 +167,9 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
                 survey_hint(daemon->survey, &device->facts.address, false);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 cleanliness_follow(device);
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
+                       DEVICE_CHANGED_QUARANTINE | DEVICE_CHANGED_CLEANLINESS | DEVICE_CHANGED_ERROR_STATE))
+                releases_follow(daemon->releases, device);
         daemon->published.changed(daemon->published.userdata, device, changes);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_ERROR_STATE))
@@ -235,6 +247,52 @@ static int take_over_quarantines(Daemon *daemon)
         return 0;
 }
 
+/* ---- between two users ---- */
+
+static int on_releases_due(sd_event_source *source, void *userdata)
+{
+        releases_run(((Daemon *) userdata)->releases);
+        return 0;
+}
+
+static void on_release_wake(void *userdata)
+{
+        (void) sd_event_source_set_enabled(((Daemon *) userdata)->releasing, SD_EVENT_ONESHOT);
+}
+
+static void on_release_stored(void *userdata, const ReleaseRecord *record, bool keep)
+{
+        release_store(RELEASE_STORE_DIR, record, keep);
+}
+
+static void on_release_waiting(void *userdata, const Release *release)
+{
+        journal_release_waits(release);
+}
+
+static int set_up_releases(Daemon *daemon)
+{
+        const ReleasePorts ports = {
+                .wake = on_release_wake,
+                .store = on_release_stored,
+                .waiting = on_release_waiting,
+                .userdata = daemon,
+        };
+        int r = sd_event_add_defer(daemon->event, &daemon->releasing, on_releases_due, daemon);
+
+        if (r >= 0)
+                r = sd_event_source_set_enabled(daemon->releasing, SD_EVENT_OFF);
+        if (r >= 0)
+                r = releases_new(daemon->registry, daemon->jobs, daemon->quarantines, &ports,
+                                 &daemon->releases);
+        return r;
+}
+
+static int on_release_found(void *userdata, const ReleaseRecord *record)
+{
+        return releases_restore(((Daemon *) userdata)->releases, record);
+}
+
 static void daemon_done(Daemon *daemon)
 {
         /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
@@ -254,6 +312,8 @@ static void daemon_done(Daemon *daemon)
         if (daemon->registry)
                 registry_set_listener(daemon->registry, NULL);
         daemon->records = records_free(daemon->records);
+        daemon->releasing = sd_event_source_disable_unref(daemon->releasing);
+        daemon->releases = releases_free(daemon->releases);
         daemon->jobs = jobs_free(daemon->jobs);
         daemon->claims = claims_free(daemon->claims);
         daemon->log = attempt_log_free(daemon->log);
@@ -358,6 +418,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = set_up_domain(daemon);
         if (r >= 0)
+                r = set_up_releases(daemon);
+        if (r >= 0)
                 r = set_up_history(daemon);
         if (r >= 0)
                 r = daemon_policy_load(daemon);
@@ -382,6 +444,8 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = take_over_quarantines(daemon);
         if (r >= 0)
+                r = release_store_load(RELEASE_STORE_DIR, on_release_found, daemon);
+        if (r >= 0)
                 r = records_new(daemon->event, WORKER_RECORD_DIR, &records, &daemon->records);
         if (r >= 0)
                 r = daemon_errors_begin(daemon);
@@ -393,6 +457,7 @@ static int set_up(Daemon *daemon)
         registry_set_listener(daemon->registry, &listener);
         for (Device *d = registry_next(daemon->registry, NULL); d; d = registry_next(daemon->registry, d)) {
                 cleanliness_follow(d);
+                releases_follow(daemon->releases, d);
                 survey_hint(daemon->survey, &d->facts.address, true);
         }
         parts = (BusParts){

@@ -17,32 +17,22 @@
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
-/* Nobody shall believe that a setting holds which nothing follows. */
-static void tell_without_effect(const Policy *policy)
-{
-        for (size_t i = 0; i < policy_n_rules(policy); i++) {
-                const PolicyRule *rule = policy_rule(policy, i);
-
-                for (PolicyKey key = 0; key < POLICY_KEY_N; key++)
-                        if (rule->settings.set & POLICY_KEYS_WITHOUT_EFFECT & 1U << key)
-                                journal_policy_without_effect(rule, key);
-        }
-}
-
 static void tell_loaded(Daemon *daemon, const PolicyLoaded *loaded)
 {
         if (loaded->n_rules + loaded->n_pairs > 0)
                 journal_policy_loaded(loaded->n_rules, loaded->n_pairs);
-        tell_without_effect(registry_policy(daemon->registry));
+}
+
+/* What the kernel does by itself follows, too, and what is done between two users. */
+static void on_policy(void *userdata)
+{
+        Daemon *daemon = userdata;
+
+        jobs_order_all(daemon->jobs);
+        releases_policy_changed(daemon->releases);
 }
 
 /* What a rule would forbid must not become possible since a file is broken: then there is no daemon. */
-/* What the kernel does by itself follows, too. */
-static void on_policy(void *userdata)
-{
-        jobs_order_all(((Daemon *) userdata)->jobs);
-}
-
 int daemon_policy_load(Daemon *daemon)
 {
         _cleanup_free_ char *message = NULL;

@@ -373,6 +373,7 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 forget_scan(daemon, job->id);
                 forget_delay(daemon, job->id);
                 journal_finished(job);
+                releases_job_over(daemon->releases, job);
                 break;
         case JOB_EVENT_ATTEMPT:
                 attempt_log_note(daemon->log, job);

@@ -16,24 +16,6 @@ _Static_assert(POLICY_FILE_MAX == DROPIN_SIZE_MAX, "what is edited can be read")
 
 DEFINE_CLEANUP(Policy *, policy_free);
 
-static int list_without_effect(const Policy *policy, char **ret)
-{
-        size_t size;
-        FILE *f = open_memstream(ret, &size);
-
-        if (!f)
-                return -ENOMEM;
-        for (size_t i = 0; i < policy_n_rules(policy); i++) {
-                const PolicyRule *rule = policy_rule(policy, i);
-
-                for (PolicyKey key = 0; key < POLICY_KEY_N; key++)
-                        if (rule->settings.set & POLICY_KEYS_WITHOUT_EFFECT & 1U << key)
-                                fprintf(f, "rule %s: this version does not follow the setting %s\n",
-                                        rule->id, policy_key_to_string(key));
-        }
-        return fclose(f) == 0 ? 0 : -ENOMEM;
-}
-
 int policy_check(const char *path, PolicyChecked *ret)
 {
         _cleanup_(cleanup_policy_free) Policy *policy = policy_new();
@@ -47,13 +29,12 @@ int policy_check(const char *path, PolicyChecked *ret)
                 return r;
         ret->n_rules = policy_n_rules(policy);
         ret->n_pairs = (size_t) r;
-        return list_without_effect(policy, &ret->without_effect);
+        return 0;
 }
 
 void policy_checked_done(PolicyChecked *checked)
 {
         free(checked->message);
-        free(checked->without_effect);
 }
 
 /* The folders above it, as a package would make them. */

@@ -15,7 +15,6 @@
 typedef struct PolicyChecked {
         size_t n_rules, n_pairs;
         char *message; /* what is wrong: file, line, column and rule; NULL: nothing, or no memory */
-        char *without_effect; /* lines about settings that this version does not follow */
 } PolicyChecked;
 
 /* Reads a file as the daemon would. 0 or a negative errno. */

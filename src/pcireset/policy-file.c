@@ -45,7 +45,6 @@ static int report_wrong(const Client *client, const PolicyChecked *checked, int 
 int policy_file_check(Client *client, char **arguments)
 {
         _cleanup_(policy_checked_done) PolicyChecked checked = {};
-        char *line, *saved = NULL;
         int r;
 
         if (!arguments[0] || arguments[1])
@@ -54,10 +53,7 @@ int policy_file_check(Client *client, char **arguments)
         r = policy_check(arguments[0], &checked);
         if (r < 0)
                 return report_wrong(client, &checked, r, NULL);
-        for (line = strtok_r(checked.without_effect, "\n", &saved); line && r >= 0;
-             line = strtok_r(NULL, "\n", &saved))
-                r = text_print_line(stderr, "pcireset: %s", line);
-        return r < 0 ? r : print_checked(client, arguments[0], &checked);
+        return print_checked(client, arguments[0], &checked);
 }
 
 /* ---- edit ---- */

@@ -30,19 +30,20 @@
         "9d7be0f54c8a4f3e8b0a5b7d3c1e6f24" /* a policy that was read again is not right */
 #define MESSAGE_ID_POLICY_CHANGED "e2a4c6d80b1f4e7795c3a1f0d8b6e453" /* a rule was set or taken away */
 #define MESSAGE_ID_ORDERED        "c84d6e0f7a2b4d1596b3f0e8d7c5a219" /* reset_method follows a rule */
-#define MESSAGE_ID_POLICY_WITHOUT_EFFECT                                                                    \
-        "5c1f0a6d8e7b4b3f9a2d6c4e1b8f7a90" /* a rule sets what this version does not follow */
 #define MESSAGE_ID_WORKAROUND                                                                               \
         "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18" /* a rule's order is followed instead of the device's own */
 #define MESSAGE_ID_QUARANTINED                                                                              \
         "71d08b3a45da4e729c6f8bc464b028a1" /* a device is given to nobody from now on */
-#define MESSAGE_ID_UNQUARANTINED "ab6719a45dad47eeb13913bec72cf86b" /* and now it may be given away again   \
-                                                                     */
+#define MESSAGE_ID_UNQUARANTINED                                                                            \
+        "ab6719a45dad47eeb13913bec72cf86b" /* and now it may be given away again                            \
+                                            */
 #define MESSAGE_ID_DEVICE_ERROR "68c2c4cb30984ce695a859badc2c6041" /* the kernel has announced an error */
 #define MESSAGE_ID_ERROR_LOOK                                                                               \
         "a54e4ed28d50436782ddd0486fa4845f" /* how a device is after an error, as was found by looking */
 #define MESSAGE_ID_QUARANTINE_STORE                                                                         \
         "9c5a8a640ce14470b545a2b036e9a296" /* a quarantine cannot be stored, or was not read */
+#define MESSAGE_ID_RELEASE_WAITS                                                                            \
+        "ceb9ac0863984509b7e18fe3b1117f18" /* a device that was let go cannot be reset yet */
 #define MESSAGE_ID_LEASE_TAKEN    "44fe8df151c542daba06053e0b4dc917" /* somebody has a lease now */
 #define MESSAGE_ID_LEASE_RELEASED "fab2e094bf0f401789409f7727a1bb05" /* a lease has ended */
 #define MESSAGE_ID_INHIBITED      "5bd86ec9898e4225a28daee187d2d4c3" /* somebody forbids or delays resets */

@@ -35,6 +35,7 @@ integration_programs = \
 	tests/integration/test-proven \
 	tests/integration/test-clean \
 	tests/integration/test-errors \
+	tests/integration/test-release \
 	tests/integration/test-quarantine \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
@@ -211,6 +212,11 @@ tests_integration_test_errors_SOURCES = tests/integration/test-errors.c
 tests_integration_test_errors_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_errors_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_errors_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_release_SOURCES = tests/integration/test-release.c
+tests_integration_test_release_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_release_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_release_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_quarantine_SOURCES = tests/integration/test-quarantine.c
 tests_integration_test_quarantine_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

@@ -11,7 +11,6 @@
 #include "harness/fixture.h"
 
 #define MESSAGE_ID_WORKAROUND     "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18"
-#define MESSAGE_ID_WITHOUT_EFFECT "5c1f0a6d8e7b4b3f9a2d6c4e1b8f7a90"
 
 #define RULE(match, settings)                                                                               \
         "{\"rules\": [{\"id\": \"one\", \"match\": {" match "}, \"settings\": {" settings "}}]}\n"
@@ -205,19 +204,6 @@ START_TEST(folders_have_ranks)
 }
 END_TEST
 
-/* Of what nothing follows the journal speaks, so that nobody relies on it. */
-START_TEST(no_effect_is_told)
-{
-        const JournalEntry *entry;
-
-        start(RULE("", "\"on_release\": \"reset\", \"settle_usec\": 1000"));
-        wait_until(journal_find("MESSAGE_ID", MESSAGE_ID_WITHOUT_EFFECT, NULL));
-        entry = journal_find("MESSAGE_ID", MESSAGE_ID_WITHOUT_EFFECT, NULL);
-        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), "on_release"));
-        ck_assert_ptr_null(strstr(journal_field(entry, "MESSAGE"), "settle_usec"));
-}
-END_TEST
-
 /* The device is given the time that it takes. */
 START_TEST(settling_is_waited_for)
 {
@@ -289,7 +275,6 @@ int main(void)
         program_add_table(&program, odd_files_are_named, odd_names);
         program_add(&program, known_bad_is_asked_for);
         program_add(&program, folders_have_ranks);
-        program_add(&program, no_effect_is_told);
         program_add(&program, settling_is_waited_for);
         program_add(&program, driver_is_rebound);
         program_add(&program, timeout_is_the_policys);

@@ -198,7 +198,6 @@ START_TEST(bad_arguments)
         } table[] = {
                 {"", "ss", "driver", "s", "keep", "The match"},
                 {"nonsense=1", "ss", "driver", "s", "keep", "The match"},
-                {"0000:01:00.0", "ss", "on_release", "s", "reset", "not followed"},
                 {"0000:01:00.0", "ss", "driver", "s", "take", "cannot be 'take'"},
                 {"0000:01:00.0", "ss", "methods", "s", "flr", "must be 'as'"},
                 {"0000:01:00.0", "ss", "nonsense", "s", "x", "not known"},

@@ -114,6 +114,7 @@ static void event(void *userdata, Job *job, JobEvent what)
                 seen.n_relaxed++;
                 break;
         case JOB_EVENT_FINISHED:
+                releases_job_over(seen.releases, job);
                 ck_assert(!*prepared);
                 /* Each was told once. */
                 ck_assert_uint_eq(seen.attempts[job->id], job->n_attempts);
@@ -146,16 +147,104 @@ static uint32_t new_id(void *userdata)
         return ++seen.last_id;
 }
 
+static void wake(void *userdata)
+{
+        seen.is_due = true;
+}
+
+static bool is_same(const ClaimDevice *a, const ClaimDevice *b)
+{
+        return pci_address_equal(&a->address, &b->address) && a->vendor == b->vendor &&
+               a->device == b->device;
+}
+
+static void store(void *userdata, const ReleaseRecord *record, bool keep)
+{
+        size_t i = 0;
+
+        while (i < seen.n_stored && !is_same(&seen.stored[i].device, &record->device))
+                i++;
+        if (keep) {
+                ck_assert_uint_lt(i, SEEN_MAX);
+                seen.stored[i] = *record;
+                seen.n_stored += i == seen.n_stored;
+        } else if (i < seen.n_stored) {
+                seen.stored[i] = seen.stored[--seen.n_stored];
+        }
+}
+
+static void waiting(void *userdata, const Release *release)
+{
+        ck_assert_str_ne(release->waits, "");
+        seen.n_waits++;
+}
+
+static void make_releases(void)
+{
+        const ReleasePorts ports = {.wake = wake, .store = store, .waiting = waiting};
+
+        ck_assert_int_eq(
+                releases_new(seen.world.registry, seen.jobs, seen.quarantines, &ports, &seen.releases), 0);
+}
+
+void job_world_settle(void)
+{
+        while (seen.is_due) {
+                seen.is_due = false;
+                releases_run(seen.releases);
+        }
+}
+
+void job_world_restart_releases(void)
+{
+        ReleaseRecord stored[SEEN_MAX];
+        size_t n = seen.n_stored;
+
+        memcpy(stored, seen.stored, sizeof(stored));
+        for (Device *d = registry_next(seen.world.registry, NULL); d;
+             d = registry_next(seen.world.registry, d)) {
+                d->release = NULL;
+                d->released = d->was_leased = false;
+                d->cleanliness = CLEANLINESS_UNKNOWN;
+                device_forget_use(d);
+        }
+        releases_free(seen.releases);
+        make_releases();
+        for (size_t i = 0; i < n; i++)
+                ck_assert_int_eq(releases_restore(seen.releases, &stored[i]), 0);
+        for (Device *d = registry_next(seen.world.registry, NULL); d;
+             d = registry_next(seen.world.registry, d)) {
+                cleanliness_follow(d);
+                releases_follow(seen.releases, d);
+        }
+}
+
+void job_world_rule(const char *address, const PolicySettings *settings)
+{
+        PolicyRule rule = {.file = strdup("/etc/50.json"), .settings = *settings};
+        Policy *policy = policy_new();
+        const char *wanted;
+
+        (void) snprintf(rule.id, sizeof(rule.id), "a-rule");
+        if (address)
+                ck_assert_int_eq(policy_match_set(&rule.match, POLICY_MATCH_ADDRESS, address, &wanted), 0);
+        ck_assert_int_eq(policy_add(policy, &rule), 0);
+        registry_change_policy(seen.world.registry, policy);
+        releases_policy_changed(seen.releases);
+}
+
 static void on_added(void *userdata, Device *device)
 {
         claims_device_added(seen.claims, device);
         quarantines_device_added(seen.quarantines, device);
         jobs_device_added(seen.jobs, device);
         cleanliness_follow(device);
+        releases_follow(seen.releases, device);
 }
 
 static void on_removed(void *userdata, Device *device)
 {
+        releases_device_removed(seen.releases, device);
         jobs_wake(seen.jobs, device);
 }
 
@@ -163,6 +252,9 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
 {
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 cleanliness_follow(device);
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
+                       DEVICE_CHANGED_QUARANTINE | DEVICE_CHANGED_CLEANLINESS))
+                releases_follow(seen.releases, device);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 jobs_wake(seen.jobs, device);
 }
@@ -194,6 +286,7 @@ void job_world_init(void)
         ck_assert_int_eq(quarantines_new(seen.world.registry, &seen.quarantines), 0);
         ck_assert_int_eq(jobs_new(seen.world.registry, seen.proven, seen.quarantines, &ports, &seen.jobs),
                          0);
+        make_releases();
         registry_set_listener(seen.world.registry, &listener);
 
         world_add_bridge(&seen.world, "0000:00:01.0", NULL);
@@ -217,6 +310,7 @@ void job_world_done(void)
                 ck_assert_uint_eq(d->n_queued, 0);
                 ck_assert_uint_eq(d->n_resetting, 0);
         }
+        releases_free(seen.releases);
         jobs_free(seen.jobs);
         registry_set_listener(seen.world.registry, NULL);
         claims_free(seen.claims);

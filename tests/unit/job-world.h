@@ -9,6 +9,7 @@
 
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/domain/release.h"
 #include "world.h"
 
 #define SEEN_MAX 64U
@@ -19,6 +20,11 @@ typedef struct JobWorld {
         Proven *proven;
         Quarantines *quarantines;
         Jobs *jobs;
+        Releases *releases;
+        bool is_due; /* releases_run() is to be called: job_world_settle() */
+        ReleaseRecord stored[SEEN_MAX]; /* users of devices, as on disk */
+        size_t n_stored;
+        unsigned n_waits; /* times that a release was told to wait */
         uint32_t last_id;
 
         /* What the ports were called with. */
@@ -56,6 +62,12 @@ extern JobWorld seen;
 /* 00:01.0 port ── 01:00.0 with acpi, flr and bus; 00:02.0 port ── 02:00.0 with flr. */
 void job_world_init(void);
 void job_world_done(void);
+/* What was put off for a moment is done now. */
+void job_world_settle(void);
+/* The daemon is another one: what it knew is lost but for what is stored. Claims and jobs stay. */
+void job_world_restart_releases(void);
+/* One rule, about one device or (NULL) all of them. */
+void job_world_rule(const char *address, const PolicySettings *settings);
 
 /* `in_use`, `no_wait` and the like are set in `request`; uid 1001 if it names none. */
 void submit_request(const char *address, const char *method, JobRequest request);

@@ -242,6 +242,7 @@ domain_unit_tests = \
 	tests/unit/test-cleanliness \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
+	tests/unit/test-release \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -359,6 +360,11 @@ tests_unit_test_cleanliness_SOURCES = tests/unit/test-cleanliness.c
 tests_unit_test_cleanliness_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cleanliness_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cleanliness_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_release_SOURCES = tests/unit/test-release.c
+tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_release_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_quarantine_SOURCES = tests/unit/test-quarantine.c
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -204,21 +204,7 @@ END_TEST
 
 /* ---- require_clean ---- */
 
-static void want_clean(const char *match)
-{
-        const char *wanted;
-        PolicyRule rule = {
-                .file = strdup("/etc/50.json"),
-                .settings = {.set = 1U << POLICY_REQUIRE_CLEAN, .require_clean = true},
-        };
-        Policy *policy = policy_new();
-
-        (void) snprintf(rule.id, sizeof(rule.id), "only-clean");
-        if (match)
-                ck_assert_int_eq(policy_match_set(&rule.match, POLICY_MATCH_ADDRESS, match, &wanted), 0);
-        ck_assert_int_eq(policy_add(policy, &rule), 0);
-        registry_change_policy(seen.world.registry, policy);
-}
+static const PolicySettings want_clean = {.set = 1U << POLICY_REQUIRE_CLEAN, .require_clean = true};
 
 static Admission judge(ClaimKind kind, const char *address)
 {
@@ -239,11 +225,11 @@ START_TEST(none_that_is_not_clean)
         Admission found;
 
         ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_FREE);
-        want_clean(A);
+        job_world_rule(A, &want_clean);
         found = judge(CLAIM_LEASE, A);
         ck_assert_int_eq(found.obstacle, ADMISSION_NOT_CLEAN);
         ck_assert_ptr_eq(found.device, device_of(A));
-        ck_assert_str_eq(found.rule->id, "only-clean");
+        ck_assert_str_eq(found.rule->id, "a-rule");
         ck_assert_int_eq(judge(CLAIM_LEASE, B).obstacle, ADMISSION_FREE);
         ck_assert_int_eq(judge(CLAIM_INHIBIT_BLOCK, A).obstacle, ADMISSION_FREE);
         reset_well(A, "flr");
@@ -257,7 +243,7 @@ END_TEST
 
 START_TEST(bridges_need_not_be)
 {
-        want_clean(NULL);
+        job_world_rule(NULL, &want_clean);
         ck_assert_int_eq(judge(CLAIM_LEASE, PORT).obstacle, ADMISSION_FREE);
         ck_assert_int_eq(judge(CLAIM_LEASE, B).obstacle, ADMISSION_NOT_CLEAN);
 }

@@ -34,6 +34,14 @@ static void refuse_begun(PendingCall *call, uint32_t id)
                 id);
 }
 
+static void refuse_release(PendingCall *call, uint32_t id)
+{
+        pending_refuse(call, BUS_ERROR_PREFIX "NotUsable",
+                       "Job %u cannot be cancelled: the policy wants the device to be reset before its next "
+                       "user. Change the setting on_release, and it ends.",
+                       id);
+}
+
 static void granted(PendingCall *pending)
 {
         uint32_t id = ((CancelCall *) pending)->job;
@@ -41,6 +49,8 @@ static void granted(PendingCall *pending)
 
         if (!job) {
                 refuse_ended(pending, id);
+        } else if (job->request.plan.release) {
+                refuse_release(pending, id);
         } else if (job_cancel(job, RESET_CANCELLED) < 0) {
                 refuse_begun(pending, id);
         } else {

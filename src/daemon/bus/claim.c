@@ -24,6 +24,7 @@
 #include "daemon/domain/admission.h"
 #include "daemon/domain/cleanliness.h"
 #include "daemon/domain/quarantine.h"
+#include "daemon/domain/release.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
@@ -66,6 +67,20 @@ static Device *device_at(const ClaimCall *call, size_t index)
 }
 
 /* ---- is it possible at all? ---- */
+
+static int refuse_releasing(const Device *device, sd_bus_error *error)
+{
+        const Release *release = device->release;
+        char address[PCI_ADDRESS_STRING_MAX];
+        bool waits = release->state == RELEASE_WAITS;
+
+        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InUse",
+                                 "%s is to be reset after its last user (uid %u), who has let go of it%s%s. "
+                                 "Wait until Cleanliness is clean and ask again%s.",
+                                 pci_address_format(&device->facts.address, address), release->record.uid,
+                                 waits ? "; " : "", waits ? release->waits : "",
+                                 waits ? "; GetHolders and Plan tell who is in the way" : "");
+}
 
 static int check(const ClaimCall *call, sd_bus_error *error)
 {
@@ -120,6 +135,8 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                         "ended and ask again.",
                         pci_address_format(&found.job->target.address, address), found.job->id,
                         found.job->request.uid);
+        case ADMISSION_RELEASING:
+                return refuse_releasing(found.device, error);
         case ADMISSION_NOT_CLEAN:
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "PolicyDenied",

@@ -74,6 +74,8 @@ static const char *why_text(unsigned bit)
                 return "the kernel recovers it from an error just now";
         case WHY_KNOWN_BAD:
                 return "it is known to do harm on this hardware, so it has to be asked for by name";
+        case WHY_NOT_RELEASED:
+                return "it would disturb devices that were not let go with this one";
         }
         return "unknown reason";
 }

@@ -157,10 +157,6 @@ static int check_key(const char *name, PolicyKey key, const PolicySettings *sett
         if (settings->set & 1U << key)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Setting '%s' is given twice.",
                                          quoted);
-        if (POLICY_KEYS_WITHOUT_EFFECT & 1U << key)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS,
-                                         "Setting '%s' is not followed by this version, so it is not taken.",
-                                         quoted);
         return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "daemon/domain/admission.h"
 
 #include "daemon/domain/cleanliness.h"
+#include "daemon/domain/release.h"
 
 static Device *device_at(const Registry *registry, const ClaimRecord *record, const uint64_t *generations,
                          size_t index)
@@ -31,6 +32,18 @@ static const Job *find_running(const Jobs *jobs, const ClaimRecord *record)
                 if (job_has_begun(job) && is_about(record, job) &&
                     (record->kind != CLAIM_LEASE || job->request.uid != record->uid))
                         return job;
+        return NULL;
+}
+
+static const Device *find_releasing(const Registry *registry, const ClaimRecord *record,
+                                    const uint64_t *generations)
+{
+        for (size_t i = 0; i < record->n_devices; i++) {
+                const Device *device = device_at(registry, record, generations, i);
+
+                if (release_is_pending(device))
+                        return device;
+        }
         return NULL;
 }
 
@@ -76,6 +89,9 @@ Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry
         device = is_lease ? claims_find_conflict(claims, record) : NULL;
         if (device)
                 return (Admission){.obstacle = ADMISSION_LEASED, .device = device};
+        device = is_lease ? find_releasing(registry, record, generations) : NULL;
+        if (device)
+                return (Admission){.obstacle = ADMISSION_RELEASING, .device = device};
         job = find_running(jobs, record);
         if (job)
                 return (Admission){.obstacle = ADMISSION_RESETTING, .job = job};

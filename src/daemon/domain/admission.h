@@ -18,6 +18,7 @@ typedef enum AdmissionObstacle {
         ADMISSION_QUARANTINED,
         ADMISSION_RECOVERING, /* the kernel recovers a device from an error */
         ADMISSION_LEASED,
+        ADMISSION_RELEASING, /* it is to be reset after its last user */
         ADMISSION_RESETTING,
         ADMISSION_NOT_CLEAN, /* and a rule wants it to be */
 } AdmissionObstacle;
@@ -26,7 +27,7 @@ typedef enum AdmissionObstacle {
 typedef struct Admission {
         AdmissionObstacle obstacle;
         size_t index; /* GONE: which device of the record's */
-        const Device *device; /* QUARANTINED, RECOVERING, LEASED, NOT_CLEAN */
+        const Device *device; /* QUARANTINED, RECOVERING, LEASED, RELEASING, NOT_CLEAN */
         const Job *job; /* RESETTING */
         const PolicyRule *rule; /* NOT_CLEAN: that says so; NULL: out of memory for what rules say */
 } Admission;

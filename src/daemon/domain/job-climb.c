@@ -124,6 +124,10 @@ static void ask(Job *job, const Rung *rung)
 /* Goes to the first rung from here that can be taken, or ends the job. */
 static void climb(Job *job)
 {
+        if (job_is_needless(job)) {
+                job_finish(job, RESET_OK);
+                return;
+        }
         for (; job->at < job->n_ladder; job->at++) {
                 _cleanup_(cleanup_plan_free) Plan *plan = NULL;
                 int r;

@@ -33,6 +33,8 @@ int job_new(Jobs *jobs, const JobRequest *request, const Device *target, Job **r
 int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret);
 Job *job_free(Job *job);
 
+/* True if the daemon wanted to have the device clean for its next user, and another reset has done that. */
+bool job_is_needless(const Job *job);
 /* The device of a member, NULL if it is gone or replaced. */
 Device *job_member_device(const Job *job, const JobMember *member);
 int job_pin(Job *job, JobMember *member);

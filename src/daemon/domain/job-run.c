@@ -21,6 +21,10 @@ static void start(Job *job)
         WorkerRequest request = {};
         int r;
 
+        if (job_is_needless(job)) {
+                job_finish(job, RESET_OK);
+                return;
+        }
         if (!job_still_holds(job))
                 return;
         if (job->busy) {

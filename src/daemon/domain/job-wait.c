@@ -136,11 +136,11 @@ static void wake(Job *job)
 
 void jobs_wake(Jobs *jobs, const Device *device)
 {
-        uint32_t ids[JOBS_MAX];
+        uint32_t ids[JOBS_MAX * 2]; /* the daemon's own are beside the limit */
         size_t n = 0;
 
         /* A job that wakes may end, and others with it. */
-        for (const Job *job = jobs->jobs; job && n < JOBS_MAX; job = job->hh.next)
+        for (const Job *job = jobs->jobs; job && n < JOBS_MAX * 2; job = job->hh.next)
                 if (waits_for(job, device))
                         ids[n++] = job->id;
         for (size_t i = 0; i < n; i++) {

@@ -181,6 +181,13 @@ Device *job_member_device(const Job *job, const JobMember *member)
         return device && device->generation == member->generation ? device : NULL;
 }
 
+bool job_is_needless(const Job *job)
+{
+        const Device *target = job->request.plan.release ? job_target_device(job) : NULL;
+
+        return target && target->cleanliness == CLEANLINESS_CLEAN;
+}
+
 Device *job_target_device(const Job *job)
 {
         return job_member_device(job, &job->target);

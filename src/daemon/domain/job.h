@@ -121,7 +121,7 @@ typedef struct JobRequest {
         PlanOptions plan;
         bool no_wait;
         /* Nobody has called for it: a rule of the policy wants it, and is all the authorisation it needs.
-         * There is no client, and the uid is root's. */
+         * There is no client, and the uid is root's, or that of the user after whom it is done. */
         bool by_policy;
         char rule[POLICY_RULE_TEXT_MAX]; /* that rule */
         uint64_t deadline_usec; /* CLOCK_BOOTTIME: nobody waits for the end after that; 0: no such time */

@@ -20,6 +20,7 @@
 typedef struct Offer {
         const char *names[RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX];
         size_t n;
+        bool thorough; /* for the next user */
 } Offer;
 
 /* As in Xen's toolstack: a guest's device is left to its driver where that knows how, and the slot is
@@ -30,13 +31,19 @@ static bool goes_before_kernels(const Device *target, const char *method)
                (strcmp(method, RESET_METHOD_RESET_DEVICE) == 0 || strcmp(method, RESET_METHOD_SLOT) == 0);
 }
 
+/* Between two users, too, what may leave everything as it was comes last. */
+static bool is_doubtful(const Device *target, const char *method, const Offer *offer)
+{
+        return plan_is_doubtful(target, method) || (offer->thorough && reset_method_is_doubtful(method));
+}
+
 static void offer_kernels(const Device *target, ResetScope scope, bool doubtful, Offer *offer)
 {
         const ResetMethodList *list = &target->live.methods;
 
         for (size_t i = 0; i < list->n; i++)
                 if (reset_method_scope(list->names[i]) == scope && !reset_method_is_ours(list->names[i]) &&
-                    plan_is_doubtful(target, list->names[i]) == doubtful)
+                    is_doubtful(target, list->names[i], offer) == doubtful)
                         offer->names[offer->n++] = list->names[i];
 }
 
@@ -117,11 +124,11 @@ static void add_left_out(const EffectivePolicy *effective, const PolicyOrder *or
                         add_name(ladder, alias, order->left_out[i].method);
 }
 
-int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadder *ret)
+int plan_ladder(Device *target, ResetAlias alias, const PlanOptions *options, PlanLadder *ret)
 {
         const EffectivePolicy *effective = registry_policy_of(target);
         PolicyOrder order;
-        Offer offer = {};
+        Offer offer = {.thorough = options->release};
 
         ret->n = 0;
         ret->workaround = NULL;
@@ -134,7 +141,7 @@ int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadd
         offer_kernels(target, RESET_SCOPE_FUNCTION, true, &offer);
 
         policy_order(effective, offer.names, offer.n, &order);
-        add_steps(target, effective, &order, alias, proven, ret);
+        add_steps(target, effective, &order, alias, options->proven, ret);
         add_left_out(effective, &order, alias, ret);
         ret->workaround = order.workaround;
         return 0;

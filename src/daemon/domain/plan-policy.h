@@ -15,11 +15,11 @@ typedef struct PlanLadder {
 } PlanLadder;
 
 /* What an alias stands for on this device: the policy's order, then what the policy keeps out of it. Without
- * an order of its own, what has never worked on this hardware (`proven`, may be NULL) comes after what may.
+ * an order of its own, what has never worked on this hardware (options->proven) comes after what may.
  * Last resorts are in it if an order names them, or if it is the one of `recover`; methods of unknown scope
  * only if an order names them. 0 or -ENOMEM, with
  * `ret` empty. */
-int plan_ladder(Device *target, ResetAlias alias, const Proven *proven, PlanLadder *ret);
+int plan_ladder(Device *target, ResetAlias alias, const PlanOptions *options, PlanLadder *ret);
 
 /* Whether a rule wants a reset refused because of a host driver that is bound to one of the set and does not
  * know resets; that is so for each such driver of which no rule says anything. */

@@ -21,6 +21,7 @@ static const char *const WHY_NAMES[] = {
         "lease-gone",       "inhibited",      "edges",
         "not-assignable",   "forbidden",      "link-forbidden",
         "not-listed",       "known-bad",      "recovering",
+        "not-released",
 };
 
 static const char *const ACTION_NAMES[] = {
@@ -246,6 +247,23 @@ static bool is_leased_by(const Claim *lease, const PlanAsker *asker)
         return asker->presented[0] != '\0' && strcmp(asker->presented, lease->record.id) == 0;
 }
 
+/* What the daemon does by itself it does to what was let go, and to a virtual function with its physical
+ * one. Whoever still uses a member may let go of it later. */
+static unsigned member_release(const Device *member, const PlanOptions *options)
+{
+        const Quarantine *quarantine = member->quarantine;
+
+        if (member->facts.is_bridge)
+                return 0;
+        if (member->lease)
+                return WHY_LEASED;
+        if (quarantine && (quarantine->job == 0 || quarantine->job != options->job))
+                return WHY_NOT_RELEASED;
+        return member->released || device_is_in_use(member) || (member->physfn && member->physfn->released)
+                       ? 0
+                       : WHY_NOT_RELEASED;
+}
+
 /* Who else has a say in it. */
 static unsigned member_claims(const Device *member, const PlanAsker *asker)
 {
@@ -437,6 +455,8 @@ static void judge_use(Rung *rung, const PlanOptions *options)
 
                 why |= member_use(member, through_vfio && is_presented(asker, member));
                 why |= member_claims(member, asker);
+                if (options->release)
+                        why |= member_release(member, options);
                 owned = owned && is_owned(member, asker);
                 rung->delayed = rung->delayed || member->n_delaying > 0;
                 quarantined = quarantined || is_kept_away(member, options);
@@ -506,7 +526,7 @@ static int add_alias(Plan *plan, Device *target, ResetAlias alias, const PlanOpt
 {
         PlanOptions aliased = *options;
         PlanLadder ladder;
-        int r = plan_ladder(target, alias, options->proven, &ladder);
+        int r = plan_ladder(target, alias, options, &ladder);
 
         aliased.aliased = true;
         aliased.recovers = alias == RESET_ALIAS_RECOVER;

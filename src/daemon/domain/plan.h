@@ -47,8 +47,9 @@ typedef enum Why {
         WHY_KNOWN_BAD = 1 << 25, /* it is known to do harm, and no order names it; holds for aliases only */
 
         WHY_RECOVERING = 1 << 26, /* the kernel recovers a member from an error */
+        WHY_NOT_RELEASED = 1 << 27, /* the daemon resets what was let go, and a member was not */
 
-        WHY_LAST = WHY_RECOVERING,
+        WHY_LAST = WHY_NOT_RELEASED,
 } Why;
 
 #define WHY_IN_USE_MASK                                                                                     \
@@ -89,6 +90,7 @@ typedef struct PlanOptions {
         bool when_idle; /* the caller waits until the holders have let go */
         bool aliased; /* the method is taken because of an alias, and nobody has named it */
         bool recovers; /* and that is `recover`, whose ladder has the last resorts on top */
+        bool release; /* the daemon resets by itself what its last user has let go, and nothing beside */
         bool prepared; /* those who asked to be told before have been told */
         bool outlasts_recovery; /* the request was taken on before the kernel began to recover a member: it
                                  * waits for the end of that */

@@ -127,9 +127,6 @@ int policy_driver_from_string(const char *name);
 int policy_on_release_from_string(const char *name);
 int policy_on_error_from_string(const char *name);
 
-/* Keys that are read, kept and shown, and that nothing follows in this version. */
-#define POLICY_KEYS_WITHOUT_EFFECT (1U << POLICY_ON_RELEASE)
-
 /* A value type. All zero is what holds where nothing is set, but for allow_link, see policy_merge(). */
 typedef struct PolicySettings {
         unsigned set; /* bits of 1 << PolicyKey: which of the values below mean something */

@@ -24,7 +24,7 @@ struct Quarantines {
 const char *const quarantine_cause_names[QUARANTINE_CAUSES] = {
         [QUARANTINE_DEAD] = "dead",           [QUARANTINE_DEGRADED] = "degraded",
         [QUARANTINE_REQUESTED] = "requested", [QUARANTINE_UNREADABLE] = "unreadable",
-        [QUARANTINE_ERROR] = "error",
+        [QUARANTINE_ERROR] = "error",         [QUARANTINE_UNCLEAN] = "unclean",
 };
 
 const char *quarantine_cause_to_string(QuarantineCause cause)

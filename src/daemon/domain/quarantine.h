@@ -29,6 +29,7 @@ typedef enum QuarantineCause {
         QUARANTINE_DEAD, /* it did not answer */
         QUARANTINE_DEGRADED, /* it answers, and is not as it was before its reset */
         QUARANTINE_REQUESTED, /* somebody in charge said so */
+        QUARANTINE_UNCLEAN, /* its last user has let go of it, and it could not be reset since */
         QUARANTINE_UNREADABLE, /* it is known that there was a reason, and no more: its record is damaged */
         QUARANTINE_ERROR, /* the kernel has announced an error (error-events.h) */
 } QuarantineCause;
@@ -102,9 +103,9 @@ void quarantines_device_added(Quarantines *quarantines, Device *device);
  * known (yet), or does not fit. Returns `port`. */
 const char *quarantine_port(const Device *device, char port[static QUARANTINE_PORT_MAX]);
 
-/* `dead`, `degraded`, `requested`, `unreadable`, `error` */
+/* `dead`, `degraded`, `requested`, `unclean`, `unreadable`, `error` */
 const char *quarantine_cause_to_string(QuarantineCause cause);
-#define QUARANTINE_CAUSES 5U
+#define QUARANTINE_CAUSES 6U
 extern const char *const quarantine_cause_names[QUARANTINE_CAUSES];
 
 /* What a worker's result says of one member of a job, to be put in. Returns true if that is a reason, in

@@ -71,17 +71,6 @@ void journal_ordered(const Device *device, const PolicyRule *rule, const ResetMe
                 address, "PCIRESETD_RULE=%s", policy_rule_text(rule, text), NULL);
 }
 
-void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key)
-{
-        char text[POLICY_RULE_TEXT_MAX];
-
-        policy_rule_text(rule, text);
-        (void) sd_journal_send("MESSAGE=Rule %s: this version does not follow the setting %s.", text,
-                               policy_key_to_string(key), "PRIORITY=%i", LOG_WARNING,
-                               "MESSAGE_ID=" MESSAGE_ID_POLICY_WITHOUT_EFFECT, "PCIRESETD_RULE=%s", text,
-                               NULL);
-}
-
 void journal_policy_loaded(size_t n_rules, size_t n_pairs)
 {
         (void) sd_journal_send("MESSAGE=The policy has %zu rules and ties %zu pairs of devices together.",
@@ -373,6 +362,25 @@ void journal_claim_unusable(const char *name, int error)
 {
         (void) sd_journal_send("MESSAGE=%s among the stored claims is unusable: %s", name, strerror(-error),
                                "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
+}
+
+void journal_release_waits(const Release *release)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&release->record.device.address, device);
+        (void) sd_journal_send(
+                "MESSAGE=%s: its last user (uid %u) has let go of it, and nobody gets it before "
+                "it is reset: %s.",
+                device, release->record.uid, release->waits, "PRIORITY=%i", LOG_NOTICE,
+                "MESSAGE_ID=" MESSAGE_ID_RELEASE_WAITS, "PCIRESETD_DEVICE=%s", device, "PCIRESETD_UID=%u",
+                release->record.uid, "PCIRESETD_REASON=%s", release->waits, NULL);
+}
+
+void journal_release_unstored(const char *name, int error)
+{
+        (void) sd_journal_send("MESSAGE=%s among the users of devices cannot be stored or read: %s", name,
+                               strerror(-error), "PRIORITY=%i", LOG_ERR, "ERRNO=%i", -error, NULL);
 }
 
 /* "0000:01:00.0 and 3 more", for an inhibitor of all devices "all devices"; `first` gets the address alone.

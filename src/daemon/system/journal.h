@@ -13,6 +13,7 @@
 #include "daemon/domain/error-events.h"
 #include "daemon/domain/job.h"
 #include "daemon/domain/quarantine.h"
+#include "daemon/domain/release.h"
 #include "daemon/system/history.h"
 #include "shared/worker-record.h"
 
@@ -28,8 +29,6 @@ void journal_policy_changed(uint32_t uid, const char *id, bool unset, int error)
  * there before is back. `refused`: names that the kernel does not take for this device. */
 void journal_ordered(const Device *device, const PolicyRule *rule, const ResetMethodList *wanted,
                      const ResetMethodList *refused, bool failed);
-/* The rule has set a key that this version does not follow. */
-void journal_policy_without_effect(const PolicyRule *rule, PolicyKey key);
 /* The policy as it was read: how many rules, and how many pairs of devices go together. */
 void journal_policy_loaded(size_t n_rules, size_t n_pairs);
 
@@ -62,6 +61,10 @@ void journal_record_unusable(const char *name, int error);
 void journal_watch_failed(const char *what, int error);
 /* The device has more nodes than the `n` that are listened to. */
 void journal_watch_partial(const PciAddress *address, size_t n);
+/* A device that its last user has let go of is not given to anybody, and cannot be reset yet. */
+void journal_release_waits(const Release *release);
+/* What is known of a device's user is not stored, or cannot be read. */
+void journal_release_unstored(const char *name, int error);
 /* A file of a claim's: what is wrong with it. */
 void journal_claim_unusable(const char *name, int error);
 /* A lease or an inhibitor begins, or ends: its last descriptor was closed. */

@@ -19,7 +19,7 @@ typedef void (*SurveyHandler)(void *userdata, int error);
 
 /* What a scan told of a device, for whoever wants to watch it. */
 typedef struct SurveyListener {
-        void (*looked)(void *userdata, const Device *device, const WorkerScan *scan);
+        void (*looked)(void *userdata, Device *device, const WorkerScan *scan);
         void *userdata;
 } SurveyListener;
 

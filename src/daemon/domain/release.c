@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * What is heard only changes notes; all that is done is done by releases_run(), in a moment of its own: the
+ * end of a lease is told device by device, and a reset must not begin before it is known of all of them.
+ */
+
+#include "daemon/domain/release.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "daemon/domain/cleanliness.h"
+#include "daemon/domain/job-internal.h"
+#include "shared/cleanup.h"
+
+/* So often the daemon tries again without having heard of anything. */
+#define TRIES_MAX 3U
+
+/* What ends by itself or by somebody's doing, so that it is worth waiting for. */
+#define WHY_PASSING (WHY_IN_USE_MASK | WHY_LEASED | WHY_INHIBITED | WHY_TOPOLOGY_UNKNOWN | WHY_RECOVERING)
+
+struct Releases {
+        Registry *registry;
+        Jobs *jobs;
+        Quarantines *quarantines;
+        ReleasePorts ports;
+        Release *list;
+};
+
+int releases_new(Registry *registry, Jobs *jobs, Quarantines *quarantines, const ReleasePorts *ports,
+                 Releases **ret)
+{
+        Releases *releases = calloc(1, sizeof(Releases));
+
+        if (!releases)
+                return -ENOMEM;
+        releases->registry = registry;
+        releases->jobs = jobs;
+        releases->quarantines = quarantines;
+        releases->ports = *ports;
+        *ret = releases;
+        return 0;
+}
+
+Releases *releases_free(Releases *releases)
+{
+        Release *release, *next;
+
+        if (!releases)
+                return NULL;
+        DL_FOREACH_SAFE (releases->list, release, next)
+                free(release);
+        free(releases);
+        return NULL;
+}
+
+const Release *releases_next(const Releases *releases, const Release *release)
+{
+        return release ? release->next : releases->list;
+}
+
+static void wake(Releases *releases)
+{
+        releases->ports.wake(releases->ports.userdata);
+}
+
+static void store(Releases *releases, const Release *release, bool keep)
+{
+        releases->ports.store(releases->ports.userdata, &release->record, keep);
+}
+
+static void set_state(Releases *releases, Release *release, ReleaseState state)
+{
+        release->state = state;
+        if (state == RELEASE_READY)
+                wake(releases);
+}
+
+static void set_waiting(Releases *releases, Release *release, const char *what)
+{
+        release->state = RELEASE_WAITS;
+        if (strcmp(release->waits, what) == 0)
+                return;
+        (void) snprintf(release->waits, sizeof(release->waits), "%s", what);
+        releases->ports.waiting(releases->ports.userdata, release);
+}
+
+/* ---- which device? ---- */
+
+static void name_device(const Device *device, ClaimDevice *ret)
+{
+        *ret = (ClaimDevice){
+                .address = device->facts.address,
+                .vendor = device->facts.vendor,
+                .device = device->facts.device,
+                .subsystem_vendor = device->facts.subsystem_vendor,
+                .subsystem_device = device->facts.subsystem_device,
+        };
+}
+
+static bool is_about(const ReleaseRecord *record, const Device *device)
+{
+        const DeviceFacts *facts = &device->facts;
+
+        return pci_address_equal(&record->device.address, &facts->address) &&
+               record->device.vendor == facts->vendor && record->device.device == facts->device &&
+               record->device.subsystem_vendor == facts->subsystem_vendor &&
+               record->device.subsystem_device == facts->subsystem_device;
+}
+
+static Release *find(Releases *releases, const Device *device)
+{
+        Release *release;
+
+        DL_FOREACH (releases->list, release)
+                if (!release->device && is_about(&release->record, device))
+                        return release;
+        return NULL;
+}
+
+/* ---- notes ---- */
+
+static void end(Releases *releases, Release *release)
+{
+        store(releases, release, false);
+        if (release->device)
+                release->device->release = NULL;
+        DL_DELETE(releases->list, release);
+        free(release);
+}
+
+static void make_room(Releases *releases)
+{
+        Release *release, *oldest = NULL;
+        size_t n = 0;
+
+        DL_FOREACH (releases->list, release) {
+                if (release->device)
+                        continue;
+                n++;
+                oldest = oldest ? oldest : release;
+        }
+        if (n >= RELEASES_ABSENT_MAX)
+                end(releases, oldest);
+}
+
+static Release *add(Releases *releases, Device *device)
+{
+        Release *release = calloc(1, sizeof(Release));
+
+        if (!release)
+                return NULL;
+        make_room(releases);
+        release->device = device;
+        if (device) {
+                name_device(device, &release->record.device);
+                device->release = release;
+        }
+        DL_APPEND(releases->list, release);
+        return release;
+}
+
+static bool wants_reset(Device *device)
+{
+        const EffectivePolicy *policy = registry_policy_of(device);
+
+        /* Without memory to know it, it is wanted. */
+        return !policy || policy->settings.on_release == POLICY_ON_RELEASE_RESET;
+}
+
+/* Whoever opens a device is known by his process. */
+static uint32_t opener(const Device *device)
+{
+        for (size_t i = 0; i < device->use.n_holders; i++)
+                if (device->use.holders[i].kind == HOLDER_VFIO && device->use.holders[i].pid != 0)
+                        return device->use.holders[i].uid;
+        return 0;
+}
+
+/* The user has let go. What is clean by now is done at once, with the others of its lease. */
+static void let_go(Releases *releases, Release *release)
+{
+        release->device->released = wants_reset(release->device);
+        if (!release->device->released || release->device->quarantine) {
+                if (!release->is_given)
+                        end(releases, release);
+                return;
+        }
+        release->record.pending = true;
+        release->n_tries = 0;
+        store(releases, release, true);
+        set_state(releases, release, RELEASE_READY);
+}
+
+/* He has it, be it still or from now on. */
+static void note_user(Releases *releases, Device *device, bool is_given)
+{
+        Release *release = device->release ? device->release : add(releases, device);
+        bool is_new_lease = device->lease && (!release || !release->is_leased);
+
+        if (!release)
+                return;
+        device->released = false;
+        if (is_new_lease) {
+                release->record.uid = device->lease->record.uid;
+                memcpy(release->record.lease, device->lease->record.id, sizeof(release->record.lease));
+                /* Nobody is given what is pending; it was taken before, and this is who had it. */
+                release->record.pending = false;
+        } else if (!device->lease && !release->is_given) {
+                release->record.uid = opener(device);
+                release->record.lease[0] = '\0';
+        }
+        if (is_new_lease || (is_given && !release->is_given))
+                store(releases, release, true);
+        release->is_leased = device->lease != NULL;
+        release->is_given = is_given;
+}
+
+/* Somebody may still have it open while nobody knows. */
+static bool is_use_known(const Device *device)
+{
+        return device->use.known || !plan_needs_scan(device);
+}
+
+static void follow_user(Releases *releases, Device *device)
+{
+        bool is_given = cleanliness_is_given(device);
+        Release *release = device->release;
+
+        /* Then the host has it. */
+        if (driver_kind(device->facts.driver) == DRIVER_HOST && !release_is_pending(device))
+                device->released = false;
+        if (release && release->is_leased && !device->lease) {
+                release->is_leased = false;
+                release->is_given = is_given;
+                let_go(releases, release);
+        } else if (device->lease || (is_given && !release_is_pending(device))) {
+                note_user(releases, device, is_given);
+        } else if (release && release->is_given && !is_given && is_use_known(device)) {
+                release->is_given = false;
+                if (!release->record.pending)
+                        let_go(releases, release);
+        }
+}
+
+/* Might the change of the one let the reset of the other be? */
+static bool is_concerned(const Release *release, const Device *device)
+{
+        _cleanup_free_ Device **devices = NULL;
+        size_t n = 0;
+
+        if (release->device == device || plan_concerned(release->device, &devices, &n) < 0)
+                return true;
+        for (size_t i = 0; i < n; i++)
+                if (devices[i] == device)
+                        return true;
+        return false;
+}
+
+static void try_again(Releases *releases, Release *release)
+{
+        release->n_tries = 0;
+        set_state(releases, release, RELEASE_READY);
+}
+
+void releases_follow(Releases *releases, Device *device)
+{
+        Release *release;
+
+        if (!cleanliness_applies(device))
+                return;
+        release = device->release ? NULL : find(releases, device);
+        if (release) {
+                release->device = device;
+                device->release = release;
+                cleanliness_set(device, CLEANLINESS_DIRTY);
+                device->released = release->record.pending;
+        }
+        follow_user(releases, device);
+        if (device->release)
+                wake(releases);
+        DL_FOREACH (releases->list, release)
+                if (release->record.pending && release->device && release->state == RELEASE_WAITS &&
+                    is_concerned(release, device))
+                        try_again(releases, release);
+}
+
+void releases_touched(Releases *releases, Device *device)
+{
+        if (cleanliness_applies(device) && device->cleanliness == CLEANLINESS_DIRTY && !device->lease &&
+            !release_is_pending(device))
+                note_user(releases, device, true);
+}
+
+void releases_looked(Releases *releases, Device *device)
+{
+        if (cleanliness_applies(device))
+                follow_user(releases, device);
+}
+
+void releases_device_removed(Releases *releases, Device *device)
+{
+        Release *release = device->release;
+
+        if (!release)
+                return;
+        device->release = NULL;
+        release->device = NULL;
+        /* Whoever had it has it no more, and the lease may end before it is back. */
+        if (release->is_leased || release->is_given) {
+                release->record.pending = true;
+                release->is_leased = release->is_given = false;
+                store(releases, release, true);
+        }
+        release->state = RELEASE_READY;
+        wake(releases);
+}
+
+void releases_policy_changed(Releases *releases)
+{
+        Release *release;
+
+        DL_FOREACH (releases->list, release) {
+                if (!release->record.pending || !release->device)
+                        continue;
+                release->is_unwanted = !wants_reset(release->device);
+                if (release->state == RELEASE_WAITS)
+                        try_again(releases, release);
+        }
+        wake(releases);
+}
+
+int releases_restore(Releases *releases, const ReleaseRecord *record)
+{
+        Device *device = registry_find(releases->registry, &record->device.address);
+        Release *release;
+
+        if (device && (!is_about(record, device) || device->release || !cleanliness_applies(device)))
+                device = NULL;
+        release = add(releases, device);
+        if (!release)
+                return -ENOMEM;
+        release->record = *record;
+        if (!device) {
+                release->record.pending = true;
+                return 0;
+        }
+        cleanliness_set(device, CLEANLINESS_DIRTY);
+        device->released = record->pending;
+        /* As the last daemon knew it; what is different now is news. */
+        if (device->lease)
+                release->is_leased = strcmp(device->lease->record.id, record->lease) == 0;
+        else
+                release->is_leased = record->lease[0] != '\0' && !record->pending;
+        release->is_given = !release->is_leased && !device->lease;
+        releases_follow(releases, device);
+        return 0;
+}
+
+/* ---- what a job came to ---- */
+
+static bool is_job_of(const Job *job, const Release *release)
+{
+        return job->request.plan.release &&
+               pci_address_equal(&job->target.address, &release->record.device.address);
+}
+
+static Job *find_job(const Releases *releases, const Release *release)
+{
+        for (Job *job = jobs_next(releases->jobs, NULL); job; job = jobs_next(releases->jobs, job))
+                if (is_job_of(job, release))
+                        return job;
+        return NULL;
+}
+
+/* A rung that could be taken if somebody let it. */
+static const Attempt *passing_attempt(const Job *job)
+{
+        for (size_t i = 0; i < job->n_attempts; i++)
+                if (job->attempts[i].outcome == ATTEMPT_UNUSABLE &&
+                    (job->attempts[i].unusable & ~(unsigned) WHY_PASSING) == 0)
+                        return &job->attempts[i];
+        return NULL;
+}
+
+/* What stood in the way may be gone by now, and nobody tells of it. */
+static bool is_worth_a_try(const Release *release, const Job *job)
+{
+        const Attempt *last = job->n_attempts > 0 ? &job->attempts[job->n_attempts - 1] : NULL;
+
+        if (release->n_tries >= TRIES_MAX)
+                return false;
+        if (!last || job->error == RESET_CANCELLED)
+                return job->error != RESET_NOT_USABLE;
+        return last->outcome == ATTEMPT_REFUSED || last->outcome == ATTEMPT_DENIED;
+}
+
+/* Somebody has it open whom only the worker has seen. */
+static bool is_in_use(const Job *job)
+{
+        const Attempt *last = job->n_attempts > 0 ? &job->attempts[job->n_attempts - 1] : NULL;
+
+        return last && last->outcome == ATTEMPT_REFUSED && worker_why_is_use(last->why);
+}
+
+static void put_away(Releases *releases, Release *release, const Job *job)
+{
+        const Attempt *last = job->n_attempts > 0 ? &job->attempts[job->n_attempts - 1] : NULL;
+        QuarantineRecord record = {
+                .cause = QUARANTINE_UNCLEAN,
+                .uid = release->record.uid,
+                .since = job->queued_at,
+        };
+        char why[96] = "";
+
+        if (last)
+                attempt_why(last, why, sizeof(why));
+        (void) snprintf(record.reason, sizeof(record.reason),
+                        "its last user (uid %u) has let go of it, and it could not be reset: %s%s%s%s",
+                        release->record.uid,
+                        !last                  ? "there is no method for it"
+                        : job_has_written(job) ? "the reset failed"
+                                               : "no method can be used",
+                        last ? ", " : "", last ? last->method : "", why[0] ? " (" : "");
+        if (why[0])
+                (void) snprintf(record.reason + strlen(record.reason),
+                                sizeof(record.reason) - strlen(record.reason), "%s)", why);
+        (void) snprintf(record.method, sizeof(record.method), "%s", job_method_used(job));
+        (void) quarantines_begin(releases->quarantines, release->device, &record, 0);
+        wake(releases);
+}
+
+static void wait_for(Releases *releases, Release *release, const Attempt *attempt)
+{
+        char why[96], text[RELEASE_WAITS_MAX];
+
+        attempt_why(attempt, why, sizeof(why));
+        (void) snprintf(text, sizeof(text), "%s cannot be used yet (%s)", attempt->method, why);
+        set_waiting(releases, release, text);
+}
+
+static void judge(Releases *releases, Release *release, const Job *job)
+{
+        const Attempt *passing = passing_attempt(job);
+
+        /* What is clean, or given to nobody any more, is seen to by releases_run(). */
+        if (!release->device || release->device->quarantine ||
+            release->device->cleanliness == CLEANLINESS_CLEAN)
+                return;
+        if (passing && !job_has_written(job)) {
+                wait_for(releases, release, passing);
+        } else if (!job_has_written(job) && is_worth_a_try(release, job)) {
+                release->n_tries++;
+                set_state(releases, release, RELEASE_READY);
+        } else if (is_in_use(job)) {
+                set_waiting(releases, release, "it is still in use");
+        } else {
+                put_away(releases, release, job);
+        }
+}
+
+void releases_job_over(Releases *releases, const Job *job)
+{
+        Release *release;
+
+        wake(releases);
+        DL_FOREACH (releases->list, release)
+                if (release->record.pending && is_job_of(job, release)) {
+                        judge(releases, release, job);
+                        return;
+                }
+}
+
+/* ---- doing ---- */
+
+/* Of whom it will be told when he lets go. */
+static bool waits_for_user(const Device *device)
+{
+        for (size_t i = 0; i < device->use.n_holders; i++)
+                if (device->use.holders[i].silent)
+                        return false;
+        return device->use.n_holders > 0;
+}
+
+static int submit(Releases *releases, Release *release)
+{
+        const EffectivePolicy *policy = registry_policy_of(release->device);
+        JobRequest request = {
+                .uid = release->record.uid,
+                .method = "any",
+                .by_policy = true,
+                .plan = {.when_idle = true, .release = true, .outlasts_recovery = true},
+        };
+
+        if (!policy)
+                return -ENOMEM;
+        policy_rule_text(policy->origin[POLICY_ON_RELEASE], request.rule);
+        return jobs_submit(releases->jobs, release->device, &request);
+}
+
+static size_t count_jobs(const Releases *releases)
+{
+        size_t n = 0;
+
+        for (const Job *job = jobs_next(releases->jobs, NULL); job; job = jobs_next(releases->jobs, job))
+                n += job->request.plan.release;
+        return n;
+}
+
+/* Over without a reset: somebody in charge decides what becomes of it, or nobody wants one any more. */
+static bool is_moot(const Release *release)
+{
+        return release->device && (release->device->quarantine || release->is_unwanted);
+}
+
+static void cancel_job(const Releases *releases, const Release *release)
+{
+        Job *job = find_job(releases, release);
+
+        if (job)
+                (void) job_cancel(job, RESET_CANCELLED);
+}
+
+static void advance(Releases *releases, Release *release)
+{
+        if (release->device->cleanliness == CLEANLINESS_CLEAN) {
+                set_state(releases, release, RELEASE_DONE);
+                cancel_job(releases, release);
+                return;
+        }
+        if (release->state == RELEASE_DONE)
+                release->state = RELEASE_READY;
+        if (release->state != RELEASE_READY || find_job(releases, release))
+                return;
+        if (waits_for_user(release->device))
+                set_waiting(releases, release, "it is still in use");
+        else if (count_jobs(releases) < RELEASE_JOBS_MAX && submit(releases, release) < 0)
+                set_waiting(releases, release, "memory is short");
+}
+
+static bool is_group_done(const Releases *releases, const Release *release)
+{
+        const Release *other;
+
+        DL_FOREACH (releases->list, other)
+                if (other->record.pending && other->device && other->state != RELEASE_DONE &&
+                    release->record.lease[0] != '\0' &&
+                    strcmp(release->record.lease, other->record.lease) == 0)
+                        return false;
+        return release->state == RELEASE_DONE;
+}
+
+void releases_run(Releases *releases)
+{
+        Release *release, *next;
+
+        DL_FOREACH_SAFE (releases->list, release, next) {
+                if (!release->record.pending || !is_moot(release))
+                        continue;
+                cancel_job(releases, release);
+                end(releases, release);
+        }
+        DL_FOREACH (releases->list, release)
+                if (release->record.pending && release->device)
+                        advance(releases, release);
+        DL_FOREACH_SAFE (releases->list, release, next)
+                if (release->record.pending && release->device && is_group_done(releases, release))
+                        end(releases, release);
+}
