@@ -104,6 +104,37 @@ START_TEST(other_use_soils_only_under_a_lease)
 }
 END_TEST
 
+/* The lease may end before what was opened under it is closed. */
+START_TEST(who_keeps_it_open_goes_on)
+{
+        world_bind(&seen.world, A, "nvme");
+        lease("one", A);
+        hold(A, HOLDER_PROCESS);
+        submit_as(1001, A, "flr", true, false);
+        answer(GRANT_YES);
+        worker_says(seen.n_ran - 1, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_int_eq(seen.error, RESET_OK);
+        check_is(A, "dirty");
+        claims_remove(seen.claims, "one");
+        let_go(A);
+        check_is(A, "dirty");
+}
+END_TEST
+
+/* The one that it was for has gone in it: of the others nothing is proved. */
+START_TEST(a_target_that_does_not_come_back)
+{
+        world_add(&seen.world, SIBLING, PORT, "", "flr");
+        device_of(PORT)->facts.can_reset_subordinate = true;
+        cleanliness_set(device_of(SIBLING), CLEANLINESS_CLEAN);
+        submit(A, "subordinate");
+        answer(GRANT_YES);
+        unplug(A);
+        worker_says(seen.n_ran - 1, WORKER_FAILED, EIO, VERDICT_UNVERIFIED);
+        check_is(SIBLING, "unknown");
+}
+END_TEST
+
 /* What no look has seen was seen by whoever listens to the nodes. */
 START_TEST(a_moment_is_enough)
 {
@@ -260,6 +291,8 @@ int main(void)
         tcase_add_test(tcase, bridges_have_none);
         tcase_add_test(tcase, vfio_soils);
         tcase_add_test(tcase, other_use_soils_only_under_a_lease);
+        tcase_add_test(tcase, who_keeps_it_open_goes_on);
+        tcase_add_test(tcase, a_target_that_does_not_come_back);
         tcase_add_test(tcase, a_moment_is_enough);
         tcase_add_loop_test(tcase, proof, 0, (int) ELEMENTSOF(results));
         tcase_add_test(tcase, no_result);

@@ -47,13 +47,18 @@ void cleanliness_set(Device *device, Cleanliness cleanliness)
         registry_notify(device->registry, device, DEVICE_CHANGED_CLEANLINESS);
 }
 
+/* By whoever has it: he may have kept it open through a reset, and goes on. */
+static bool is_used(const Device *device)
+{
+        return (device->lease && device->use.n_holders > 0) || cleanliness_is_given(device);
+}
+
 void cleanliness_follow(Device *device)
 {
         bool is_new_lease = device->lease && !device->was_leased;
-        bool is_used = device->lease && device->use.n_holders > 0;
 
         device->was_leased = device->lease != NULL;
-        if (is_new_lease || is_used || cleanliness_is_given(device))
+        if (is_new_lease || is_used(device))
                 cleanliness_set(device, CLEANLINESS_DIRTY);
 }
 
@@ -83,7 +88,7 @@ void cleanliness_after_reset(const Device *target, const char *method, Device *m
         if (!is_proved) {
                 if (member->cleanliness == CLEANLINESS_CLEAN)
                         cleanliness_set(member, CLEANLINESS_UNKNOWN);
-        } else if (!cleanliness_is_given(member)) {
+        } else if (!is_used(member)) {
                 cleanliness_set(member, CLEANLINESS_CLEAN);
         }
 }

@@ -144,11 +144,14 @@ static void note_cleanliness(Job *job, const Attempt *attempt)
         bool is_proved = attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK;
         const Device *target = job_target_device(job);
 
-        for (size_t i = 0; target && attempt->written && i < job->n_members; i++) {
+        for (size_t i = 0; attempt->written && i < job->n_members; i++) {
                 Device *device = job_member_device(job, &job->members[i]);
 
-                if (device)
+                if (device && target)
                         cleanliness_after_reset(target, attempt->method, device, is_proved);
+                else if (device && device->cleanliness == CLEANLINESS_CLEAN)
+                        /* The target has not come back from it, and who has stayed was disturbed. */
+                        cleanliness_set(device, CLEANLINESS_UNKNOWN);
         }
 }
 
