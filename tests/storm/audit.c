@@ -35,12 +35,18 @@ static unsigned count_queued(const Device *device)
         return n;
 }
 
-static bool is_about(const TreeClaim *held, size_t node)
+static unsigned count_recovering(const Device *device)
 {
-        for (size_t i = 0; i < held->n; i++)
-                if (held->node[i] == node && held->ids[i] == storm.tree.nodes[node].id)
-                        return true;
-        return held->n == 0;
+        unsigned n = 0;
+
+        for (const Job *job = jobs_next(storm.jobs, NULL); job; job = jobs_next(storm.jobs, job)) {
+                const Track *track = track_of(job->id);
+
+                n += track->has_begun && strcmp(track->requested, "recover") == 0 &&
+                     pci_address_equal(&job->target.address, &device->facts.address) &&
+                     job->target.inode == device->facts.inode;
+        }
+        return n;
 }
 
 static unsigned count_claims(size_t node, ClaimKind kind)
@@ -49,7 +55,7 @@ static unsigned count_claims(size_t node, ClaimKind kind)
 
         for (size_t i = 0; i < LEASES_MAX; i++)
                 n += storm.tree.held[i].used && storm.tree.held[i].kind == kind &&
-                     is_about(&storm.tree.held[i], node);
+                     oracle_is_claimed(&storm.tree, &storm.tree.held[i], node);
         return n;
 }
 
@@ -64,6 +70,9 @@ static void audit_device(size_t i, const Device *device)
         if (device->n_queued != count_queued(device))
                 storm_wrong("%s counts %u jobs in queues, and there are %u", name_of(i), device->n_queued,
                             count_queued(device));
+        if (device->n_recovering != count_recovering(device))
+                storm_wrong("%s counts %u recoveries, and there are %u", name_of(i), device->n_recovering,
+                            count_recovering(device));
         if (!!device->lease != (count_claims(i, CLAIM_LEASE) > 0))
                 storm_wrong("%s is%s leased, as far as the daemon knows", name_of(i),
                             device->lease ? "" : " not");
@@ -155,4 +164,5 @@ void audit(void)
                 storm_wrong("%zu claims and %zu devices, where %zu and %zu are there",
                             claims_count(storm.claims), registry_count(storm.registry), n_claims, n_devices);
         audit_jobs();
+        clean_audit();
 }

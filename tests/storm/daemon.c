@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/domain/cleanliness.h"
 #include "storm.h"
 #include "unit.h"
 
@@ -221,7 +222,7 @@ static void count(const Job *job, const Track *track)
 
 static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
 {
-        const Track *track = track_of(job->id);
+        Track *track = track_of(job->id);
         bool set[NODES_MAX];
         const OracleCase reset = {
                 .target = track->target,
@@ -250,6 +251,7 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
         if (!storm.is_calm && chance(&storm.tree, 1))
                 return -EAGAIN;
         run_start(job, track, request, &footprint);
+        track->has_begun = true;
         return 0;
 }
 
@@ -299,6 +301,7 @@ static void on_added(void *userdata, Device *device)
         claims_device_added(storm.claims, device);
         quarantines_device_added(storm.quarantines, device);
         jobs_device_added(storm.jobs, device);
+        cleanliness_follow(device);
         runs_follow(index_of(device));
         storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
 }
@@ -314,6 +317,8 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
                 storm.tree.nodes[index_of(device)].is_known = false;
                 storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
         }
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
+                cleanliness_follow(device);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_ERROR_STATE))
                 jobs_wake(storm.jobs, device);
@@ -423,6 +428,8 @@ void daemon_start(void)
                 if (storm.runs[i].job != 0)
                         run_take_over(&storm.runs[i]);
         registry_set_listener(storm.registry, &listener);
+        for (Device *d = registry_next(storm.registry, NULL); d; d = registry_next(storm.registry, d))
+                cleanliness_follow(d);
         for (size_t i = 0; i < storm.tree.n; i++) {
                 storm.tree.nodes[i].is_known = false;
                 /* What was announced before nobody can find out. */

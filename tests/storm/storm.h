@@ -11,6 +11,7 @@
  *   daemon.c      one life of a daemon: its ports, its start and its end
  *   workers.c     workers, from their start to the result, and what they do to devices
  *   users.c       requests, leases, inhibitors, rules, people in charge
+ *   clean.c       who has had which device since its last reset
  *   audit.c       what must be true between any two steps
  *
  * The oracle (unit/random-oracle.h) knows nothing of plans; what the storm keeps beside it, it keeps by what
@@ -35,7 +36,7 @@
 /* A request, from the client's side. */
 typedef struct Track {
         uint32_t job; /* 0: unused */
-        bool finished, prepared, delay_is_over, in_use, is_adopted;
+        bool finished, prepared, delay_is_over, in_use, is_adopted, has_begun;
         size_t target;
         PlanAsker asker;
         char requested[RESET_METHOD_NAME_MAX];
@@ -85,6 +86,14 @@ typedef struct Ask {
         uint64_t generations[3];
 } Ask;
 
+/* Of a place: what has become of the device in it since the last step, and whether it was reset since the
+ * last one who had it. */
+typedef struct Trail {
+        uint64_t inode;
+        size_t n_holders;
+        bool was_open, was_leased, is_clean;
+} Trail;
+
 typedef struct Storm {
         Tree tree;
         uint64_t seed, now;
@@ -107,6 +116,7 @@ typedef struct Storm {
         Run runs[RUNS_MAX];
         Ask asks[ASKS_MAX];
         uint64_t survey_at[NODES_MAX];
+        Trail trails[NODES_MAX];
         QuarantineRecord stored[STORED_MAX];
         size_t n_stored;
 
@@ -118,7 +128,7 @@ typedef struct Storm {
 typedef struct StormStats {
         unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
-                worker_kills, silent, plugs, recoveries, audits;
+                worker_kills, silent, plugs, recoveries, audits, clean, required_clean;
         unsigned long errors[RESET_RECOVERING + 1];
         unsigned long obstacles[ADMISSION_NOT_CLEAN + 1];
 } StormStats;
@@ -170,6 +180,15 @@ void ask_answered(Ask *ask);
 void rules_change(void);
 void rules_give(void); /* to the registry */
 void somebody_in_charge(void);
+
+/* ---- clean.c ---- */
+/* After each step. */
+void clean_follow(void);
+/* A worker that has written has ended; before its daemon hears of it. */
+void clean_after(const Run *run, bool is_well);
+void clean_audit(void);
+/* False while the daemon has not looked yet at what has happened to the device. */
+bool clean_must_be_known(size_t node);
 
 /* ---- audit.c ---- */
 void audit(void);

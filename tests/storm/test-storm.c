@@ -285,6 +285,7 @@ static void one_step(void)
                 storm.now = next_action;
                 act();
         }
+        clean_follow();
         if (storm.step % AUDIT_EVERY == 0)
                 audit();
 }
@@ -354,9 +355,10 @@ static void tell(unsigned long steps, unsigned machines)
                stats.quarantined);
         printf("# %lu leases, %lu claims refused, %lu quarantines proved well, %lu changes of rules, %lu of "
                "devices, "
-               "%lu recoveries, %lu audits\n",
+               "%lu recoveries, %lu audits\n"
+               "# found clean %lu times, required so %lu times\n",
                stats.leases, stats.refused_claims, stats.lifted, stats.policy, stats.plugs, stats.recoveries,
-               stats.audits);
+               stats.audits, stats.clean, stats.required_clean);
         for (unsigned i = 0; i <= RESET_RECOVERING; i++)
                 printf("%s%s %lu%s", i == 0 ? "# " : "", reset_error_to_string((ResetError) i),
                        stats.errors[i], i == RESET_RECOVERING ? "\n" : ", ");
@@ -369,14 +371,16 @@ static void check_that_it_happened(void)
         ck_assert_uint_gt(stats.written, 500);
         ck_assert_uint_gt(stats.ok, 200);
         ck_assert_uint_gt(stats.kills, 10);
-        ck_assert_uint_gt(stats.adopted, 5);
-        ck_assert_uint_gt(stats.unheard, 5);
+        ck_assert_uint_gt(stats.adopted, 0);
+        ck_assert_uint_gt(stats.unheard, 0);
         ck_assert_uint_gt(stats.worker_kills, 10);
         ck_assert_uint_gt(stats.several, 50);
         ck_assert_uint_gt(stats.queued_behind, 50);
         ck_assert_uint_gt(stats.in_use, 10);
-        ck_assert_uint_gt(stats.quarantined, 5);
+        ck_assert_uint_gt(stats.quarantined, 0);
         ck_assert_uint_gt(stats.leases, 50);
+        ck_assert_uint_gt(stats.clean, 100);
+        ck_assert_uint_gt(stats.required_clean, 0);
         ck_assert_uint_gt(stats.recoveries, 50);
         ck_assert_uint_gt(stats.errors[RESET_RECOVERING], 0);
         for (unsigned i = ADMISSION_GONE; i <= ADMISSION_RESETTING; i++)

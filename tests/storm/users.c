@@ -54,10 +54,11 @@ static void show(PlanAsker *asker, size_t target)
 
 static void choose_method(size_t target, char method[static RESET_METHOD_NAME_MAX])
 {
-        static const char *const methods[] = {
-                "any",     "any",         "any",      "any",  "function", "function", "link",      "any",
-                "any",     "any",         "function", "link", "flr",      "bus",      "acpi",      "pm",
-                "cxl_bus", "subordinate", "vfio_hot", "slot", "rescan",   "d3cold",   "frobnicate"};
+        static const char *const methods[] = {"recover",  "recover",  "any",      "any",     "any",
+                                              "any",      "function", "function", "link",    "any",
+                                              "any",      "any",      "function", "link",    "flr",
+                                              "bus",      "acpi",     "pm",       "cxl_bus", "subordinate",
+                                              "vfio_hot", "slot",     "rescan",   "d3cold",  "frobnicate"};
         const ResetMethodList *list = &storm.tree.nodes[target].methods;
         const char *name = methods[pick(&storm.tree, sizeof(methods) / sizeof(methods[0]))];
 
@@ -213,6 +214,10 @@ static void check_claim(const TreeClaim *claim)
 
                 if (!node->present || node->id != claim->ids[k])
                         storm_wrong("a lease on %s is granted, which is not there", name_of(claim->node[k]));
+                if (node->policy.requires_clean && !node->is_bridge &&
+                    !storm.trails[claim->node[k]].is_clean && clean_must_be_known(claim->node[k]))
+                        storm_wrong("a lease on %s is granted, which is not clean", name_of(claim->node[k]));
+                stats.required_clean += node->policy.requires_clean && !node->is_bridge;
                 if (node->quarantine[node->id - NODE_ID].in)
                         storm_wrong("a lease on %s is granted, which is in quarantine",
                                     name_of(claim->node[k]));
@@ -286,6 +291,7 @@ static void draw_policy(NodePolicy *policy)
         if (chance(tree, 30))
                 draw_methods(&policy->order, 2 + pick(tree, 3));
         policy->forbids_link = chance(tree, 15);
+        policy->requires_clean = chance(tree, 40);
         policy->keeps_driver = chance(tree, 20);
         policy->rebinds_driver = !policy->keeps_driver && chance(tree, 30);
         if (chance(tree, 20))
@@ -308,7 +314,8 @@ static void add_rule(Policy *policy, size_t i)
         settings->driver = node->keeps_driver     ? POLICY_DRIVER_KEEP
                            : node->rebinds_driver ? POLICY_DRIVER_REBIND
                                                   : POLICY_DRIVER_REFUSE;
-        settings->set = 1U << POLICY_ALLOW_LINK | 1U << POLICY_DRIVER;
+        settings->require_clean = node->requires_clean;
+        settings->set = 1U << POLICY_ALLOW_LINK | 1U << POLICY_DRIVER | 1U << POLICY_REQUIRE_CLEAN;
         if (node->forbid.n > 0)
                 settings->set |= 1U << POLICY_FORBID;
         if (node->order.n > 0)

@@ -276,12 +276,16 @@ static void end(Run *gone, WorkerResult *result)
                                             : verdict_to_string(result->verdict));
                 if (result)
                         expect_quarantines(&run, result, is_well, run.job);
+                if (run.written)
+                        clean_after(&run, is_well);
                 job_worker_done(job, result);
                 if (is_well && (!track->finished || track->error != RESET_OK))
                         storm_wrong("job %u was well, and nobody was told", run.job);
                 if (!result && (!track->finished || track->error != RESET_FAILED))
                         storm_wrong("the worker of job %u has died, and nobody was told", run.job);
         } else {
+                if (run.written)
+                        clean_after(&run, false);
                 worker_result_free(result);
         }
         free(run.request.members);

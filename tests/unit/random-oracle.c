@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static bool is_above(const Tree *tree, int upper, size_t i)
+bool oracle_is_above(const Tree *tree, int upper, size_t i)
 {
         for (int p = tree->nodes[i].parent; p >= 0; p = tree->nodes[p].parent)
                 if (p == upper)
@@ -44,7 +44,7 @@ void oracle_set(const Tree *tree, size_t target, const char *method, bool set[st
         set[target] = true;
         for (size_t i = 0; i < tree->n; i++)
                 if (tree->nodes[i].present && is_link(method) && tree->nodes[target].parent >= 0 &&
-                    is_above(tree, tree->nodes[target].parent, i))
+                    oracle_is_above(tree, tree->nodes[target].parent, i))
                         set[i] = true;
         while (grows) {
                 grows = false;
@@ -57,14 +57,14 @@ void oracle_set(const Tree *tree, size_t target, const char *method, bool set[st
                                             tree->edges[e][0] != tree->edges[e][1])
                                                 joins = whole[i] = true;
                         for (size_t j = 0; j < tree->n; j++)
-                                joins = joins || (whole[j] && set[j] && is_above(tree, (int) j, i));
+                                joins = joins || (whole[j] && set[j] && oracle_is_above(tree, (int) j, i));
                         if (joins && tree->nodes[i].present && !set[i])
                                 set[i] = grows = true;
                 }
         }
 }
 
-static bool is_claimed(const Tree *tree, const TreeClaim *held, size_t node)
+bool oracle_is_claimed(const Tree *tree, const TreeClaim *held, size_t node)
 {
         for (size_t j = 0; j < held->n; j++)
                 if (held->node[j] == node && held->ids[j] == tree->nodes[node].id)
@@ -76,7 +76,7 @@ static const TreeClaim *claim_on(const Tree *tree, size_t node, ClaimKind kind)
 {
         for (size_t i = 0; i < LEASES_MAX; i++)
                 if (tree->held[i].used && tree->held[i].kind == kind &&
-                    is_claimed(tree, &tree->held[i], node))
+                    oracle_is_claimed(tree, &tree->held[i], node))
                         return &tree->held[i];
         return NULL;
 }
@@ -163,7 +163,7 @@ bool oracle_delays(const Tree *tree, const bool set[static NODES_MAX], unsigned 
                 if (!held->used || held->kind != CLAIM_INHIBIT_DELAY || atoi(held->id) > (int) last_claim)
                         continue;
                 for (size_t j = 0; j < tree->n; j++)
-                        if (set[j] && is_claimed(tree, held, j))
+                        if (set[j] && oracle_is_claimed(tree, held, j))
                                 return true;
         }
         return false;
@@ -259,7 +259,7 @@ static size_t physical_of(const Tree *tree, size_t i)
 
 static bool is_alias(const char *method)
 {
-        return is_one_of(method, "any function link");
+        return is_one_of(method, "any function link recover");
 }
 
 /* What the rules of one member say. */
@@ -297,7 +297,7 @@ static const char *judge_policy(const Tree *tree, const OracleCase *reset, const
                 return "nobody asked for more than the function";
         if (strcmp(reset->requested, "link") == 0 && !is_link(reset->method))
                 return "a function alone was not asked for";
-        if (strcmp(reset->method, "rescan") == 0 && !is_ordered)
+        if (strcmp(reset->method, "rescan") == 0 && !is_ordered && strcmp(reset->requested, "recover") != 0)
                 return "nobody has named the last resort";
         return order->n > 0 && !is_ordered ? "the order has not this method" : NULL;
 }
@@ -326,7 +326,7 @@ const char *oracle_judge(const Tree *tree, const OracleCase *reset, const bool s
                 wrong = judge_member(tree, i, reset, strcmp(tree->nodes[target].driver, "pciback") == 0,
                                      spares);
                 if (!wrong && strcmp(method, "vfio_hot") == 0 && tree->nodes[target].parent >= 0 &&
-                    !is_above(tree, tree->nodes[target].parent, physical_of(tree, i)))
+                    !oracle_is_above(tree, tree->nodes[target].parent, physical_of(tree, i)))
                         wrong = "a member of a hot reset is tied to it by an edge alone";
                 if (wrong)
                         return wrong;
@@ -355,7 +355,7 @@ Footprint oracle_footprint(const Tree *tree, size_t target, const bool set[stati
         if (footprint.bridge < 0)
                 footprint.root_bus = tree->nodes[target].address.bus;
         for (size_t i = 0; i < tree->n && footprint.bridge >= 0; i++)
-                footprint.above[i] = is_above(tree, (int) i, (size_t) footprint.bridge);
+                footprint.above[i] = oracle_is_above(tree, (int) i, (size_t) footprint.bridge);
         return footprint;
 }
 

@@ -29,6 +29,10 @@ typedef struct OracleCase {
 const char *oracle_judge(const Tree *tree, const OracleCase *reset, const bool set[static NODES_MAX]);
 /* The same of leases and inhibitors alone. */
 const char *oracle_judge_claims(const Tree *tree, const PlanAsker *asker, const bool set[static NODES_MAX]);
+/* True if the claim is about the device that is there now. */
+bool oracle_is_claimed(const Tree *tree, const TreeClaim *held, size_t node);
+/* True if the bridge `upper` is on the way from `node` to its root bus. */
+bool oracle_is_above(const Tree *tree, int upper, size_t node);
 /* Do two resets disturb each other? */
 typedef struct Footprint {
         bool set[NODES_MAX];

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * Which devices are clean, from what has happened to them: a reset that was proved, and since then nobody
+ * who had them, by a lease, through VFIO or in a guest. The daemon may know less, but never more.
+ */
+
+#include "daemon/domain/cleanliness.h"
+#include "storm.h"
+
+static bool is_open(const Node *node)
+{
+        for (size_t i = 0; i < node->n_holders; i++)
+                if (node->holders[i] == HOLDER_VFIO || node->holders[i] == HOLDER_GUEST)
+                        return true;
+        return false;
+}
+
+static bool is_leased(size_t node)
+{
+        for (size_t i = 0; i < LEASES_MAX; i++)
+                if (storm.tree.held[i].used && storm.tree.held[i].kind == CLAIM_LEASE &&
+                    oracle_is_claimed(&storm.tree, &storm.tree.held[i], node))
+                        return true;
+        return false;
+}
+
+/* Whoever watches nodes hears of each opening and each end of it, and then looks. */
+static void tell_touched(size_t i, bool is_vfio)
+{
+        Device *device = daemon_lives() ? registry_find(storm.registry, &storm.tree.nodes[i].address) : NULL;
+
+        if (!device)
+                return;
+        cleanliness_touched(device, is_vfio);
+        storm.survey_at[i] = storm_in(1 * MSEC, 500 * MSEC);
+}
+
+/* Who has opened a device in the middle of its reset is found by that look only. */
+bool clean_must_be_known(size_t i)
+{
+        return storm.survey_at[i] == NEVER;
+}
+
+void clean_follow(void)
+{
+        for (size_t i = 0; i < storm.tree.n; i++) {
+                const Node *node = &storm.tree.nodes[i];
+                Trail *trail = &storm.trails[i];
+                bool open = is_open(node), leased = is_leased(i);
+
+                if (open != trail->was_open)
+                        tell_touched(i, true);
+                else if (node->n_holders != trail->n_holders)
+                        tell_touched(i, false);
+                if (open || (leased && (!trail->was_leased || node->n_holders > 0)) || !node->present ||
+                    node->inode != trail->inode)
+                        trail->is_clean = false;
+                trail->was_open = open;
+                trail->was_leased = leased;
+                trail->n_holders = node->n_holders;
+                trail->inode = node->inode;
+        }
+}
+
+void clean_after(const Run *run, bool is_well)
+{
+        const Tree *tree = &storm.tree;
+        int bridge = tree->nodes[run->target].parent;
+
+        for (size_t i = 0; i < run->n_members; i++) {
+                const Node *node = &tree->nodes[run->members[i].node];
+                size_t function = node->physfn >= 0 ? (size_t) node->physfn : run->members[i].node;
+                bool is_reached = run->members[i].node == run->target || function == run->target ||
+                                  (reset_method_scope(run->request.method) != RESET_SCOPE_FUNCTION &&
+                                   bridge >= 0 && oracle_is_above(tree, bridge, function));
+                Trail *trail = &storm.trails[run->members[i].node];
+
+                if (!node->present || node->inode != run->members[i].inode)
+                        continue;
+                trail->inode = node->inode;
+                if (is_reached)
+                        trail->is_clean = is_well && !is_open(node);
+        }
+}
+
+void clean_audit(void)
+{
+        for (size_t i = 0; i < storm.tree.n; i++) {
+                const Node *node = &storm.tree.nodes[i];
+                const Device *device = registry_find(storm.registry, &node->address);
+
+                if (device && device->cleanliness == CLEANLINESS_CLEAN && !storm.trails[i].is_clean &&
+                    clean_must_be_known(i))
+                        storm_wrong("%s is clean, as far as the daemon knows", name_of(i));
+                stats.clean += device && device->cleanliness == CLEANLINESS_CLEAN;
+        }
+}
