@@ -383,8 +383,9 @@ static void check_that_it_happened(void)
         ck_assert_uint_gt(stats.required_clean, 0);
         ck_assert_uint_gt(stats.recoveries, 50);
         ck_assert_uint_gt(stats.errors[RESET_RECOVERING], 0);
-        for (unsigned i = ADMISSION_GONE; i <= ADMISSION_RESETTING; i++)
-                ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
+        for (unsigned i = ADMISSION_GONE; i <= ADMISSION_NOT_CLEAN; i++)
+                if (i != ADMISSION_RELEASING)
+                        ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
 }
 
 static unsigned long long from_environment(const char *name, unsigned long long otherwise)
