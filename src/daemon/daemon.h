@@ -71,6 +71,9 @@ void daemon_mend(Daemon *daemon, const WorkerRequest *request);
 /* The same if it may have left a result after all. */
 void daemon_worker_died(Daemon *daemon, const Job *job);
 
+/* The job has ended, and the history knows how (`userdata`: the daemon). */
+void daemon_forget_record(void *userdata, uint32_t job);
+
 /* policy.c. The policy's files, before there are devices. */
 int daemon_policy_load(Daemon *daemon);
 /* Reads them again; how that went is told in the journal and to systemd. */

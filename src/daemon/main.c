@@ -74,7 +74,7 @@ static void on_record_ended(void *userdata, void *job, WorkerResult *result)
 
 /* One that ended while no daemon ran. Its job is taken up once more, so that it has a row in the history and
  * its devices are judged; and if it was killed, it has its lane until things are put right. */
-static void on_record_unheard(void *userdata, WorkerRecord *record)
+static bool on_record_unheard(void *userdata, WorkerRecord *record)
 {
         Daemon *daemon = userdata;
         Job *job;
@@ -85,12 +85,13 @@ static void on_record_unheard(void *userdata, WorkerRecord *record)
         r = jobs_adopt(daemon->jobs, record->request, &job);
         if (r < 0) {
                 journal_record_unusable("of the last reset", r);
-                return;
+                return !record->result;
         }
         if (record->result)
                 job_worker_done(job, steal_pointer(record->result));
         else
                 daemon_mend(daemon, record->request);
+        return true;
 }
 
 static void on_device_added(void *userdata, Device *device)
@@ -311,6 +312,8 @@ static void daemon_done(Daemon *daemon)
         daemon_ports_done(daemon);
         if (daemon->registry)
                 registry_set_listener(daemon->registry, NULL);
+        if (daemon->log)
+                attempt_log_set_settled(daemon->log, NULL, NULL);
         daemon->records = records_free(daemon->records);
         daemon->releasing = sd_event_source_disable_unref(daemon->releasing);
         daemon->releases = releases_free(daemon->releases);
@@ -355,7 +358,10 @@ static int set_up_history(Daemon *daemon)
         const HistoryConfig config = {.directory = HISTORY_DIR};
         int r = attempt_log_new(daemon->event, &config, daemon->proven, daemon->registry, &daemon->log);
 
-        return r < 0 ? r : attempt_log_wait(daemon->log, HISTORY_WAIT_USEC);
+        if (r < 0)
+                return r;
+        attempt_log_set_settled(daemon->log, daemon_forget_record, daemon);
+        return attempt_log_wait(daemon->log, HISTORY_WAIT_USEC);
 }
 
 /* Signals end the loop; SIGCHLD is blocked for the event sources of workers. */

@@ -94,15 +94,22 @@ static void end_job(Daemon *daemon, uint32_t id, WorkerResult *result)
 {
         Job *job = jobs_find(daemon->jobs, id);
 
-        records_remove(daemon->records, id);
         /* What the worker has done to nodes is not what somebody does with them afterwards. */
         watch_drain(daemon->watch);
         if (job && reset_method_scope(job->method) != RESET_SCOPE_FUNCTION)
                 follow_members(daemon, job);
-        if (job)
+        /* The record stays until the history has the rest: daemon_forget_record(). */
+        if (job) {
                 job_worker_done(job, result);
-        else
+        } else {
+                records_remove(daemon->records, id);
                 worker_result_free(result);
+        }
+}
+
+void daemon_forget_record(void *userdata, uint32_t job)
+{
+        records_remove(((Daemon *) userdata)->records, job);
 }
 
 static void on_worker_done(void *userdata, WorkerEvent *last, int error);

@@ -341,7 +341,7 @@ START_TEST(worker_that_ended_meanwhile)
         daemon_start();
         state = device_state(bob, CARD);
         ck_assert_str_eq(state, "idle");
-        ck_assert_uint_eq(count_records(), 0);
+        wait_until(count_records() == 0);
         reply = reset(alice, CARD, "flr", "no_wait", "b", 1, NULL);
         expect_success(reply);
 }

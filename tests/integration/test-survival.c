@@ -277,7 +277,7 @@ START_TEST(result_without_a_daemon)
         last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
         ck_assert_str_eq(reply_string(last, "0.verdict"), "ok");
         ck_assert_int_eq(reply_number(last, "0.job"), reply_number(rows, "0.0.job"));
-        ck_assert_uint_eq(count_records(), 0);
+        wait_until(count_records() == 0);
 }
 END_TEST
 

@@ -56,6 +56,8 @@ struct AttemptLog {
         const Registry *registry;
         Record *records;
         bool ready;
+        void (*settled)(void *userdata, uint32_t job);
+        void *settled_userdata;
         char kernel[HISTORY_KERNEL_MAX];
         char boot_id[HISTORY_BOOT_ID_MAX];
 };
@@ -313,6 +315,12 @@ static void note_id(Record *record, bool written, int64_t id)
         record->id_is_written = written;
 }
 
+static void tell_settled(AttemptLog *log, uint32_t job)
+{
+        if (log->settled)
+                log->settled(log->settled_userdata, job);
+}
+
 static void on_added(void *userdata, int64_t id, int error)
 {
         Note *note = userdata;
@@ -327,8 +335,10 @@ static void on_added(void *userdata, int64_t id, int error)
                 return;
         answer = record->id;
         question = steal_pointer(record->question);
-        if (record->over)
+        if (record->over) {
+                tell_settled(record->log, record->job);
                 record_free(record);
+        }
         if (question && question->answer)
                 question->answer(question->userdata, answer);
 }
@@ -411,11 +421,19 @@ void attempt_log_job_over(AttemptLog *log, const Job *job)
 {
         Record *record = find_record(log, job->id);
 
-        if (!record)
+        if (record && record->notes) {
+                record->over = true;
                 return;
-        record->over = true;
-        if (!record->notes)
+        }
+        if (record)
                 record_free(record);
+        tell_settled(log, job->id);
+}
+
+void attempt_log_set_settled(AttemptLog *log, void (*settled)(void *userdata, uint32_t job), void *userdata)
+{
+        log->settled = settled;
+        log->settled_userdata = userdata;
 }
 
 int attempt_log_ask(AttemptLog *log, const Job *job, AttemptLogAnswer answer, void *userdata,

@@ -50,6 +50,8 @@ void attempt_log_event(AttemptLog *log, const LogEvent *event);
 
 /* No more attempts of this job will come. */
 void attempt_log_job_over(AttemptLog *log, const Job *job);
+/* Told once for each job that is over: what becomes of it is in the history, or will never be. */
+void attempt_log_set_settled(AttemptLog *log, void (*settled)(void *userdata, uint32_t job), void *userdata);
 
 /* The id of the row of the attempt that counts: the last one that touched a device, or else the last one. 0:
  * none was stored. */

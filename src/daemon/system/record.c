@@ -86,16 +86,16 @@ static void take_up_left(Records *records, uint32_t id)
 {
         _cleanup_(cleanup_worker_record_free) WorkerRecord *record = NULL;
         int r = records_read(records, id, &record);
-        bool is_over = r < 0 || record->result;
+        bool stays = false;
 
         if (r >= 0) {
                 journal_left_behind(record);
                 if (records->handler.unheard)
-                        records->handler.unheard(records->handler.userdata, record);
+                        stays = records->handler.unheard(records->handler.userdata, record);
         } else if (r != -ENOENT) {
                 journal_record_unusable("of the last reset", r);
         }
-        if (is_over || !records->handler.unheard)
+        if (!stays)
                 records_remove(records, id);
 }
 
@@ -131,8 +131,6 @@ static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *use
 
         if (records_read(records, follower->id, &record) >= 0)
                 result = steal_pointer(record->result);
-        if (result)
-                records_remove(records, follower->id);
         follower_free(follower);
         records->handler.ended(records->handler.userdata, job, result);
         return 0;

@@ -6,8 +6,8 @@
  *
  * A worker outlives the daemon that started it. Its record says what it does, its lock that it still lives.
  * Lanes stay taken until it has ended, which its pidfd tells without polling. A worker that was killed leaves
- * a record without a result: it stays, for the one that puts back what is saved there, until
- * records_remove().
+ * a record without a result, for the one that puts back what is saved there. A record stays until
+ * records_remove(): when the history has what became of the job.
  */
 
 #include <systemd/sd-event.h>
@@ -20,11 +20,11 @@ typedef struct RecordHandler {
         /* A worker that still runs. What is returned in `ret_job` comes back in `ended`. A negative return
          * leaves the worker unfollowed. */
         int (*running)(void *userdata, const WorkerRecord *record, void **ret_job);
-        /* It has ended; `result` is handed over. NULL if it left none, and then the record stays. */
+        /* It has ended; `result` is handed over, NULL if it left none. The record stays. */
         void (*ended)(void *userdata, void *job, WorkerResult *result);
-        /* One that ended while nobody listened. With a result (the handler may take it out) the record is
-         * removed, without one it stays. May be NULL. */
-        void (*unheard)(void *userdata, WorkerRecord *record);
+        /* One that ended while nobody listened, with a result, which the handler may take out, or without.
+         * The record stays if it returns true. May be NULL. */
+        bool (*unheard)(void *userdata, WorkerRecord *record);
         void *userdata;
 } RecordHandler;
 
@@ -33,7 +33,7 @@ typedef struct RecordHandler {
 int records_new(sd_event *event, const char *directory, const RecordHandler *handler, Records **ret);
 Records *records_free(Records *records);
 
-/* Removes the record of a job whose result has been received, or that is given up. */
+/* Removes the record of a job, if there is one. */
 void records_remove(Records *records, uint32_t job);
 /* What a worker that is gone has written: 0, -ENOENT if it had not come so far, or another negative errno. */
 int records_read(Records *records, uint32_t job, WorkerRecord **ret);
