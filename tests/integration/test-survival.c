@@ -306,6 +306,36 @@ START_TEST(device_that_died_with_the_worker)
 }
 END_TEST
 
+/* ---- when something else fails ---- */
+
+/* A journal that is there and does not read takes a few entries and then no more. */
+START_TEST(journal_that_hangs)
+{
+        _cleanup_reply_ Reply *reply = NULL, *rows = NULL;
+
+        begin();
+        journal_hang(true);
+        for (int i = 0; i < 400; i++) {
+                _cleanup_reply_ Reply *refused = reset(bob, CARD, "hammer", NULL);
+
+                expect_error(refused, "InvalidMethod", "hammer");
+        }
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        journal_hang(false);
+        loop_drain();
+        ck_assert_uint_lt(journal_count("PCIRESETD_UID", "1002", NULL), 800);
+        rows = manager_call(bob, "GetHistory", "a{sv}", 0);
+        ck_assert_str_eq(reply_string(rows, "0.0.outcome"), "done");
+        {
+                _cleanup_reply_ Reply *again = reset(alice, CARD, "flr", NULL);
+
+                expect_success(again);
+        }
+        wait_until(journal_find("MESSAGE_ID", "0d4fd5f0a5ea4a5d9a1f1de6b7c38e52", NULL));
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("survival");
@@ -318,5 +348,6 @@ int main(void)
         program_add(&program, menders_are_killed);
         program_add(&program, result_without_a_daemon);
         program_add(&program, device_that_died_with_the_worker);
+        program_add(&program, journal_that_hangs);
         return program_run(&program);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-/* Every call names its own source line: sd_journal_send() takes it from where it stands. */
+/*
+ * Every call names its own source line: sd_journal_send() takes it from where it stands, here too, where it
+ * is asked first whether the journal reads.
+ */
 
 #include "daemon/system/journal.h"
 
@@ -11,7 +14,18 @@
 #include <systemd/sd-journal.h>
 #include <time.h>
 
+#include "daemon/system/journal-socket.h"
 #include "shared/message-ids.h"
+
+#define TEXT_OF(x)  TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+
+#undef sd_journal_send
+#define sd_journal_send(...)                                                                                \
+        (journal_takes_entry(JOURNAL_SOCKET)                                                                \
+                 ? sd_journal_send_with_location("CODE_FILE=" __FILE__, "CODE_LINE=" TEXT_OF(__LINE__),     \
+                                                 __func__, __VA_ARGS__)                                     \
+                 : 0)
 
 void journal_started(const char *version, size_t n_devices)
 {

@@ -81,7 +81,8 @@ int records_read(Records *records, uint32_t id, WorkerRecord **ret)
         return worker_record_parse(text, (size_t) n, ret);
 }
 
-/* What a worker that is gone has left: a result that nobody heard, or settings that it could not put back. */
+/* What a worker that is gone has left: a result that nobody heard, or settings that it could not put back.
+ */
 static void take_up_left(Records *records, uint32_t id)
 {
         _cleanup_(cleanup_worker_record_free) WorkerRecord *record = NULL;

@@ -5,8 +5,8 @@
  * Workers of an earlier daemon: found by the records they keep, followed until they end.
  *
  * A worker outlives the daemon that started it. Its record says what it does, its lock that it still lives.
- * Lanes stay taken until it has ended, which its pidfd tells without polling. A worker that was killed leaves
- * a record without a result, for the one that puts back what is saved there. A record stays until
+ * Lanes stay taken until it has ended, which its pidfd tells without polling. A worker that was killed
+ * leaves a record without a result, for the one that puts back what is saved there. A record stays until
  * records_remove(): when the history has what became of the job.
  */
 
@@ -28,14 +28,15 @@ typedef struct RecordHandler {
         void *userdata;
 } RecordHandler;
 
-/* Looks through the records once and follows those that are alive; of the others the handler is told. `directory` is
- * WORKER_RECORD_DIR but in tests; it is made if it is missing. */
+/* Looks through the records once and follows those that are alive; of the others the handler is told.
+ * `directory` is WORKER_RECORD_DIR but in tests; it is made if it is missing. */
 int records_new(sd_event *event, const char *directory, const RecordHandler *handler, Records **ret);
 Records *records_free(Records *records);
 
 /* Removes the record of a job, if there is one. */
 void records_remove(Records *records, uint32_t job);
-/* What a worker that is gone has written: 0, -ENOENT if it had not come so far, or another negative errno. */
+/* What a worker that is gone has written: 0, -ENOENT if it had not come so far, or another negative errno.
+ */
 int records_read(Records *records, uint32_t job, WorkerRecord **ret);
 
 /* A job id that no job has had since the machine was started, over restarts of the daemon too. */

@@ -29,6 +29,7 @@ struct JournalEntry {
 
 static JournalEntry entries[ENTRIES_MAX];
 static size_t n_entries;
+static sd_event_source *reading;
 
 static void add_field(JournalEntry *entry, const char *name, size_t name_size, const char *value,
                       size_t size)
@@ -85,7 +86,12 @@ void journal_init(void)
         ck_assert_int_ge(fd, 0);
         ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
         ck_assert_int_eq(chmod(JOURNAL_SOCKET, 0666), 0);
-        ck_assert_int_ge(sd_event_add_io(loop_event(), NULL, fd, EPOLLIN, on_datagram, NULL), 0);
+        ck_assert_int_ge(sd_event_add_io(loop_event(), &reading, fd, EPOLLIN, on_datagram, NULL), 0);
+}
+
+void journal_hang(bool hangs)
+{
+        ck_assert_int_ge(sd_event_source_set_enabled(reading, hangs ? SD_EVENT_OFF : SD_EVENT_ON), 0);
 }
 
 const char *journal_field(const JournalEntry *entry, const char *name)

@@ -9,6 +9,8 @@
 #include <stddef.h>
 
 void journal_init(void);
+/* It is there and reads nothing. */
+void journal_hang(bool hangs);
 
 /* The index-th entry in which every one of the given fields has its value; pairs of name and value, NULL at
  * the end. A value of NULL asks only that the field be there. The entry itself, or NULL. */

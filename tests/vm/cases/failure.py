@@ -150,7 +150,7 @@ def fails(bed: Bed) -> None:
 def killed_worker(bed: Bed) -> None:
     one, two = bed.addr("slow0"), bed.addr("slow1")
     caller, trace, journal = Caller(bed), bed.trace(), Journal(bed)
-    listed = bed.reset_methods(one)
+    bed.defer(lambda: bed.guest.poke(f"{bed.path('slow0')}/reset_method", "default"))
     pending, worker = begin_slow(bed, caller, trace, one)
     bed.set_slow_reset(0)
     behind = caller.reset_start(two, "pm")
@@ -163,8 +163,9 @@ def killed_worker(bed: Bed) -> None:
     assert journal.entries("worker-failed"), journal.entries()
     # Before that somebody has put the list back, and has looked at the device.
     assert "it was: acpi pm" in journal.wait("left-behind", PCIRESETD_DEVICE=one)["MESSAGE"]
-    assert bed.reset_methods(one) == listed and len(listed) > 1, listed
-    back, = [e for e in trace.events() if e.what == "reset_method" and e.value.split() == listed]
+    # (`bus`, which the kernel listed at boot, it refuses for a card with several functions.)
+    assert bed.reset_methods(one) == ["acpi", "pm"]
+    back, = [e for e in trace.events() if e.what == "reset_method" and e.value.split() == ["acpi", "pm"]]
     assert first.ended <= back.time <= second.time, trace.events()
     row, = [r for r in caller.call("GetHistory", "a{sv}", [{}]) if r["address"] == one]
     assert (row["outcome"], row["why"], row["verdict"]) == ("failed", "worker-died", "unverified"), row
