@@ -6,8 +6,9 @@
  * not want to wait any more.
  *
  * The call goes to the unique name of the daemon that knows the device: a successor would know nothing of
- * this call, and must not be waited for. The job that belongs to the call is found by what both have in
- * common, the address and the user; it only serves to say what is going on.
+ * this call. The job that belongs to the call is found by what both have in common, the address and the
+ * user; it serves to say what is going on, and to find out how a reset has ended that has outlived its
+ * daemon (reset-rejoin.c).
  */
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "pcireset/names.h"
 #include "pcireset/progress.h"
 #include "pcireset/request.h"
+#include "pcireset/reset-rejoin.h"
 #include "pcireset/text.h"
 #include "pcireset/verbs.h"
 #include "pcireset/words.h"
@@ -33,6 +35,7 @@
 typedef enum End {
         END_NOT_YET,
         END_REPLY,
+        END_REJOINED,
         END_VANISHED,
         END_INTERRUPTED,
 } End;
@@ -49,6 +52,7 @@ typedef struct Wait {
         char phase[NAME_MAX_LENGTH];
         char method[NAME_MAX_LENGTH];
         bool begun; /* a worker has had the job */
+        Rejoin *rejoin; /* its daemon has left the bus, and the next one is asked */
 
         End end;
         sd_bus_message *reply;
@@ -150,8 +154,8 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
         Wait *wait = userdata;
         uint32_t id;
 
-        if (wait->job && from_daemon(wait, message) && sd_bus_message_read(message, "uo", &id, &path) >= 0 &&
-            strcmp(path, wait->job) == 0)
+        if (wait->job && !wait->rejoin && from_daemon(wait, message) &&
+            sd_bus_message_read(message, "uo", &id, &path) >= 0 && strcmp(path, wait->job) == 0)
                 forget_job(wait);
         return 0;
 }
@@ -168,6 +172,24 @@ static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus
         return 0;
 }
 
+static void on_rejoined(void *userdata, bool found)
+{
+        (void) finish(userdata, found ? END_REJOINED : END_VANISHED);
+}
+
+/* The daemon is gone. A reset that has begun goes on without it, and the next one knows of it. */
+static int leave(Wait *wait)
+{
+        int r = 0;
+
+        if (!wait->begun || !wait->job)
+                return finish(wait, END_VANISHED);
+        if (!wait->rejoin)
+                r = rejoin_new(wait->client, wait->event, wait->job, wait->deadline, on_rejoined, wait,
+                               &wait->rejoin);
+        return r < 0 ? finish(wait, END_VANISHED) : 0;
+}
+
 static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
 {
         const char *sender = sd_bus_message_get_sender(message), *name, *before;
@@ -176,13 +198,17 @@ static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         if (!sender || strcmp(sender, "org.freedesktop.DBus") != 0 ||
             sd_bus_message_read(message, "ss", &name, &before) < 0 || strcmp(before, wait->owner) != 0)
                 return 0;
-        return finish(wait, END_VANISHED);
+        return leave(wait);
 }
 
 static int on_reset_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
         Wait *wait = userdata;
 
+        /* The bus may answer in the daemon's place before it tells that the daemon is gone. */
+        if (sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NO_REPLY) &&
+            now_monotonic_usec() < wait->deadline)
+                return leave(wait);
         wait->reply = sd_bus_message_ref(reply);
         return finish(wait, END_REPLY);
 }
@@ -322,9 +348,6 @@ static int report_result(Wait *wait)
         bool timed_out = now_monotonic_usec() >= wait->deadline;
         int r;
 
-        /* The bus may answer in the daemon's place before it tells that the daemon is gone. */
-        if (sd_bus_message_is_method_error(wait->reply, SD_BUS_ERROR_NO_REPLY) && !timed_out)
-                return report_vanished(wait);
         if (sd_bus_message_is_method_error(wait->reply, NULL))
                 return report_reply(client, wait->reply, timed_out);
 
@@ -336,6 +359,23 @@ static int report_result(Wait *wait)
                 return r;
         /* A daemon that follows its own rules answers so only with `ok`; scripts rely on it. */
         return strcmp(json_get_string(result, "verdict"), "ok") == 0 ? EXIT_OK : EXIT_RESET_FAILED;
+}
+
+/* How it ended stands in the history. */
+static int report_rejoined(const Wait *wait)
+{
+        const Client *client = wait->client;
+        json_object *result = rejoin_result(wait->rejoin);
+        const char *verdict = json_get_string(result, "verdict"), *error = rejoin_error(wait->rejoin);
+
+        if (*error)
+                return report_failure(
+                        client, error_exit_code(error), error,
+                        "`pcireset history` has the checks; the kernel log may say more.",
+                        "%s: pciresetd was started anew during the reset by %s, which ended: %s",
+                        client->address, json_get_string(result, "method"),
+                        *json_get_string(result, "why") ? json_get_string(result, "why") : verdict);
+        return client->json ? json_print(stdout, result, false) : print_success(client, result);
 }
 
 static ExitCode report_interrupted(const Wait *wait)
@@ -392,6 +432,7 @@ static int run(Wait *wait)
 static void wait_done(Wait *wait)
 {
         agent_stop(wait->agent);
+        rejoin_free(wait->rejoin);
         forget_job(wait);
         free(wait->owner);
         sd_bus_message_unref(wait->reply);
@@ -414,12 +455,14 @@ int verb_reset(Client *client, char **arguments)
 
         r = run(&wait);
         /* From here on the daemon sees that nobody waits any more. */
-        if (wait.end != END_REPLY)
+        if (wait.end != END_REPLY && wait.end != END_REJOINED)
                 sd_bus_close(client->bus);
 
         switch (wait.end) {
         case END_REPLY:
                 return report_result(&wait);
+        case END_REJOINED:
+                return report_rejoined(&wait);
         case END_INTERRUPTED:
                 return report_interrupted(&wait);
         case END_VANISHED:

@@ -306,6 +306,90 @@ START_TEST(device_that_died_with_the_worker)
 }
 END_TEST
 
+/* ---- the command line ---- */
+
+static Process *start_client(const char *method)
+{
+        const char *const argv[] = {TOP_BUILDDIR "/pcireset", "reset", "--json", CARD, method, NULL};
+
+        return process_start("pcireset", UID_ALICE, argv, NULL);
+}
+
+/* What it has printed, and its exit code. */
+static json_object *client_said(Process *client, int wanted)
+{
+        char text[16384] = "";
+        json_object *said;
+        int status = process_wait(client);
+        FILE *log = fopen(SANDBOX_LOG_DIR "/pcireset", "re");
+
+        ck_assert_ptr_nonnull(log);
+        ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, log), 0);
+        (void) fclose(log);
+        ck_assert_msg(status == wanted, "%d: %s", status, text);
+        said = json_tokener_parse(text);
+        ck_assert_msg(said, "no JSON: %s", text);
+        return said;
+}
+
+/* The reset ends before there is a daemon again, or after. */
+static const bool early_or_late[] = {true, false};
+
+/* Its daemon is killed; the next one tells it how the reset has ended. */
+START_TEST(client_finds_its_job_again)
+{
+        json_object *said;
+        Process *client;
+        int hold;
+
+        begin();
+        hold = model_hold(CARD);
+        client = start_client("flr");
+        (void) model_wait("begin", CARD, 0);
+        (void) signal_wait("PropertiesChanged", "/org/pciresetd1/job/1", "resetting");
+        client_barrier(alice);
+        daemon_kill();
+        signals_forget();
+        if (early_or_late[_i])
+                model_release(&hold);
+        daemon_start();
+        if (!early_or_late[_i]) {
+                client_barrier(alice);
+                model_release(&hold);
+        }
+        said = client_said(client, 0);
+        ck_assert_str_eq(json_object_get_string(json_at(said, "method")), "flr");
+        ck_assert_str_eq(json_object_get_string(json_at(said, "verdict")), "ok");
+        ck_assert_int_eq(json_object_get_int(json_at(said, "job")), 1);
+        json_object_put(said);
+}
+END_TEST
+
+START_TEST(client_learns_of_a_failure)
+{
+        json_object *said;
+        Process *client;
+        ModelEvent event;
+        int hold;
+
+        begin();
+        hold = model_hold(CARD);
+        client = start_client("flr");
+        event = model_wait("begin", CARD, 0);
+        (void) signal_wait("PropertiesChanged", "/org/pciresetd1/job/1", "resetting");
+        client_barrier(alice);
+        daemon_kill();
+        signals_forget();
+        ck_assert_int_eq(kill(event.pid, SIGKILL), 0);
+        wait_until_gone(event.pid);
+        model_release(&hold);
+        daemon_start();
+        said = client_said(client, 6);
+        ck_assert_str_eq(json_object_get_string(json_at(said, "error.name")), "org.pciresetd1.Error.ResetFailed");
+        json_object_put(said);
+}
+END_TEST
+
 /* ---- when something else fails ---- */
 
 /* A journal that is there and does not read takes a few entries and then no more. */
@@ -348,6 +432,8 @@ int main(void)
         program_add(&program, menders_are_killed);
         program_add(&program, result_without_a_daemon);
         program_add(&program, device_that_died_with_the_worker);
+        program_add_table(&program, client_finds_its_job_again, early_or_late);
+        program_add(&program, client_learns_of_a_failure);
         program_add(&program, journal_that_hangs);
         return program_run(&program);
 }
