@@ -13,6 +13,7 @@
 
 #include "bench-history.h"
 #include "bench-holders.h"
+#include "bench-tree.h"
 #include "harness/fixture.h"
 
 #define READ_ROUNDS  "400"
@@ -114,6 +115,24 @@ START_TEST(history)
 }
 END_TEST
 
+START_TEST(tree_start)
+{
+        _cleanup_free_ char *output = NULL;
+
+        output = tree_measure_start();
+        write_result("tree-start", output);
+}
+END_TEST
+
+START_TEST(tree_memory)
+{
+        _cleanup_free_ char *output = NULL;
+
+        output = tree_measure_memory();
+        write_result("tree-memory", output);
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("bench");
@@ -123,5 +142,7 @@ int main(void)
         program_add(&program, idle);
         program_add(&program, holders);
         program_add(&program, history);
+        program_add(&program, tree_start);
+        program_add(&program, tree_memory);
         return program_run(&program);
 }

@@ -11,7 +11,8 @@ tests_bench_bench_client_LDADD = $(SYSTEMD_LIBS)
 tests_bench_bench_host_SOURCES = \
 	tests/bench/bench-history.c tests/bench/bench-history.h \
 	tests/bench/bench-holders.c tests/bench/bench-holders.h \
-	tests/bench/bench-host.c
+	tests/bench/bench-host.c \
+	tests/bench/bench-tree.c tests/bench/bench-tree.h
 tests_bench_bench_host_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_bench_bench_host_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_bench_bench_host_LDADD = libharness.a libshared.a $(INTEGRATION_LIBS)
