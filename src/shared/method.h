@@ -17,7 +17,8 @@
 
 /* The kernel knows seven methods and its array holds eight; the room beyond that is for newer kernels. */
 #define RESET_METHODS_MAX     16U
-#define RESET_METHOD_NAME_MAX 32U /* with the terminating NUL */
+/* With the terminating NUL. The longest of the kernel has 15 letters; each device has room for a list. */
+#define RESET_METHOD_NAME_MAX 24U
 
 #define RESET_METHOD_SUBORDINATE "subordinate" /* `reset_subordinate` of the bridge above */
 #define RESET_METHOD_VFIO_HOT    "vfio_hot" /* VFIO_DEVICE_PCI_HOT_RESET */

@@ -191,8 +191,8 @@ static int on_owner(sd_bus_message *message, void *userdata, sd_bus_error *error
 {
         const char *name, *old, *new;
 
-        if (sd_bus_message_read(message, "sss", &name, &old, &new) >= 0 &&
-            strcmp(name, SERVICE) == 0 && new[0] != '\0')
+        if (sd_bus_message_read(message, "sss", &name, &old, &new) >= 0 && strcmp(name, SERVICE) == 0 &&
+            new[0] != '\0')
                 *(uint64_t *) userdata = now_usec();
         return 0;
 }

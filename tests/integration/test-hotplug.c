@@ -375,8 +375,17 @@ END_TEST
 static const struct {
         const char *attribute, *text; /* NULL: the attribute is missing */
 } odd_attributes[] = {
-        {"vendor", NULL}, {"vendor", ""},        {"vendor", "nonsense"},  {"vendor", "0x123456"},
-        {"class", "-1"},  {"revision", "0x100"}, {"device", "0x10d3 0x"}, {"subsystem_vendor", NULL},
+        {"modalias", NULL},
+        {"modalias", ""},
+        {"modalias", "nonsense"},
+        {"modalias", "usb:v8086p10D3d0000dc09dsc00dp00ic09isc00ip00in00"},
+        {"modalias", "pci:v00008086d000010D3sv00008086sd000010D3bc02sc00"},
+        {"modalias", "pci:v00123456d000010D3sv00008086sd000010D3bc02sc00i00"},
+        {"modalias", "pci:v00008086d000010D3sv00008086sd000110D3bc02sc00i00"},
+        {"modalias", "pci:v-0008086d000010D3sv00008086sd000010D3bc02sc00i00"},
+        {"revision", NULL},
+        {"revision", "0x100"},
+        {"revision", "-1"},
 };
 
 START_TEST(unreadable_device_does_not_hide_the_others)

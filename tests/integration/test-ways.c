@@ -143,12 +143,22 @@ START_TEST(goes_and_comes)
 }
 END_TEST
 
+/* Of another make, whichever file tells it. */
+static void let_a_stranger_come(const char *method)
+{
+        static const char vendor[] = "0x10de\n",
+                          modalias[] = "pci:v000010DEd000010D3sv00008086sd000010D3bc02sc00i00\n";
+
+        model_after(CARD, method, "vendor", vendor, strlen(vendor));
+        model_after(CARD, method, "modalias", modalias, strlen(modalias));
+}
+
 START_TEST(a_stranger_comes_back)
 {
         _cleanup_reply_ Reply *reply = NULL;
 
         start(NULL);
-        model_after(CARD, removing_methods[_i], "vendor", "0x10de\n", 7);
+        let_a_stranger_come(removing_methods[_i]);
         reply = reset(alice, CARD, removing_methods[_i], NULL);
         expect_error(reply, "DeviceGone", "another one has its address");
         expect_check(reply, CARD, "ids", "failed", "another device, 10de:10d3");
@@ -216,7 +226,7 @@ START_TEST(taken_for_an_unplugging_and_replaced)
         _cleanup_reply_ Reply *reply = NULL;
 
         start_below_hotplug();
-        model_after(CARD, "subordinate", "vendor", "0x10de\n", 7);
+        let_a_stranger_come("subordinate");
         reply = reset(alice, CARD, "subordinate", NULL);
         expect_error(reply, "DeviceGone", "another one has its address");
         expect_check(reply, CARD, "ids", "failed", "another device, 10de:10d3");

@@ -102,7 +102,7 @@ tests_unit_test_scans_LDADD = $(SYSTEM_UNIT_LIBS)
 tests_unit_test_survey_SOURCES = tests/unit/test-survey.c $(worker_script_sources)
 tests_unit_test_survey_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_survey_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
-tests_unit_test_survey_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sysfs_refresh
+tests_unit_test_survey_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sysfs_refresh_use
 tests_unit_test_survey_LDADD = libworld.a $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_watch_SOURCES = tests/unit/test-watch.c tests/unit/watch-bed.c tests/unit/watch-bed.h

@@ -336,6 +336,30 @@ START_TEST(follows_driver_and_policy)
 }
 END_TEST
 
+/* What is the same for all is there once, and stays with those for which it still holds. */
+START_TEST(is_shared)
+{
+        PolicyRule rule = {.file = strdup("/etc/50.json"), .id = "assigned"};
+        Device *target = world_find(&world, TARGET), *bridge = world_find(&world, BRIDGE);
+        const EffectivePolicy *plain;
+        const char *wanted;
+
+        ck_assert_int_eq(policy_match_set(&rule.match, POLICY_MATCH_ASSIGNED, "true", &wanted), 0);
+        read_list(&rule.settings, POLICY_METHODS, "bus", &rule.settings.methods);
+        ck_assert_int_eq(policy_add(policy, &rule), 0);
+        rules_hold();
+        plain = registry_policy_of(bridge);
+        ck_assert_ptr_eq(registry_policy_of(target), plain);
+        world_bind(&world, TARGET, "vfio-pci");
+        ck_assert_ptr_ne(registry_policy_of(target), plain);
+        ck_assert_uint_eq(registry_policy_of(target)->settings.methods.n, 1);
+        ck_assert_ptr_eq(registry_policy_of(bridge), plain);
+        ck_assert_uint_eq(plain->settings.methods.n, 0);
+        world_bind(&world, TARGET, "");
+        ck_assert_ptr_eq(registry_policy_of(target), plain);
+}
+END_TEST
+
 /* Rules and edges change over together. */
 START_TEST(is_taken_over_whole)
 {
@@ -370,6 +394,7 @@ int main(void)
         tcase_add_loop_test(plans, drivers_are_kept_or_rebound, 0, (int) ELEMENTSOF(drivers));
         tcase_add_test(plans, drivers_and_holders);
         tcase_add_test(plans, follows_driver_and_policy);
+        tcase_add_test(plans, is_shared);
         tcase_add_test(plans, is_taken_over_whole);
         suite_add_tcase(suite, plans);
         return unit_run(suite);

@@ -31,8 +31,8 @@ static World world;
 /* What sysfs says about how often VFIO has a device open, and how often it was asked. */
 static unsigned enable_count, n_refreshed;
 
-int __wrap_sysfs_refresh(Device *device);
-int __wrap_sysfs_refresh(Device *device)
+int __wrap_sysfs_refresh_use(Device *device);
+int __wrap_sysfs_refresh_use(Device *device)
 {
         n_refreshed++;
         device->live.enable_count = enable_count;

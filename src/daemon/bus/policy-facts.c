@@ -32,10 +32,11 @@ static int append_key(sd_bus_message *message, const EffectivePolicy *policy, Po
 static int append_order(sd_bus_message *message, const Device *device)
 {
         const ResetMethodList refused = device_order_refused(device);
+        const DeviceOrder *order = device->order;
         int r = open_array_entry(message, "kernel_wanted", "s");
 
-        for (size_t i = 0; device->order.written && i < device->order.wanted.n && r >= 0; i++)
-                r = sd_bus_message_append(message, "s", device->order.wanted.names[i]);
+        for (size_t i = 0; order && order->written && i < order->wanted.n && r >= 0; i++)
+                r = sd_bus_message_append(message, "s", order->wanted.names[i]);
         if (r >= 0)
                 r = close_array_entry(message);
         if (r >= 0)

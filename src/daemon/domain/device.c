@@ -105,10 +105,10 @@ bool device_is_in_use(const Device *device)
 
 ResetMethodList device_order_refused(const Device *device)
 {
-        const DeviceOrder *order = &device->order;
+        const DeviceOrder *order = device->order;
         ResetMethodList refused = {};
 
-        for (size_t i = 0; order->written && i < order->wanted.n; i++)
+        for (size_t i = 0; order && order->written && i < order->wanted.n; i++)
                 if (order->failed || !reset_method_list_contains(&order->got, order->wanted.names[i]))
                         memcpy(refused.names[refused.n++], order->wanted.names[i], RESET_METHOD_NAME_MAX);
         return refused;

@@ -111,6 +111,7 @@ typedef struct LastReset {
 
 typedef struct Device Device;
 typedef struct Registry Registry;
+typedef struct SharedPolicy SharedPolicy;
 
 /* A claim on devices, see claims.h. */
 typedef struct Claim {
@@ -122,7 +123,7 @@ struct Device {
         DeviceFacts facts;
         DeviceLive live;
         DeviceUse use;
-        DeviceOrder order;
+        DeviceOrder *order; /* owned; NULL: the policy has never wanted anything else */
         char owner[WORKER_OWNER_MAX]; /* named by a udev rule, or the user of the active seat; empty: nobody
                                        */
         uint64_t generation;
@@ -161,7 +162,7 @@ struct Device {
         Device *prev_vf, *next_vf;
 
         /* The registry's own. */
-        struct EffectivePolicy *policy; /* owned; NULL: not asked for since it or the device changed */
+        SharedPolicy *policy; /* NULL: not asked for since it or the device changed */
         Registry *registry;
         uint64_t key; /* pci_address_key(&facts.address) */
         uint64_t scan;

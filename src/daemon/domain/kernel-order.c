@@ -55,25 +55,40 @@ static ResetMethodList kernels_of(const ResetMethodList *methods)
 static bool find_wanted(Device *device, const EffectivePolicy *policy, KernelOrder *order)
 {
         bool ordered = policy->settings.set & 1U << POLICY_METHODS;
-        bool is_known = device->order.written && strcmp(device->order.before.names[0], "default") != 0;
-        const ResetMethodList *before = is_known ? &device->order.before : &device->live.methods;
+        const DeviceOrder *last = device->order;
+        bool is_known = last && last->written && strcmp(last->before.names[0], "default") != 0;
+        const ResetMethodList *before = is_known ? &last->before : &device->live.methods;
         ResetMethodList kernels = ordered ? kernels_of(&policy->settings.methods) : *before;
 
         order->puts_back = policy_kernel_order(policy, &kernels, &order->wanted) == 0;
         if (order->puts_back)
-                order->wanted = device->order.before;
-        return !order->puts_back || device->order.written;
+                order->wanted = last ? last->before : (ResetMethodList){};
+        return !order->puts_back || (last && last->written);
 }
 
 /* It reads so already, or what the kernel made of the same wish the last time. */
 static bool is_in_order(const Device *device, const KernelOrder *order)
 {
-        const DeviceOrder *last = &device->order;
+        const DeviceOrder *last = device->order;
 
         if (is_same(&device->live.methods, &order->wanted))
                 return true;
-        return last->written && !order->puts_back && is_same(&last->wanted, &order->wanted) &&
+        return last && last->written && !order->puts_back && is_same(&last->wanted, &order->wanted) &&
                (last->failed || is_same(&device->live.methods, &last->got));
+}
+
+/* Most devices never have one. Returns NULL if there is no memory. */
+static DeviceOrder *order_of(Device *device)
+{
+        if (!device->order)
+                device->order = calloc(1, sizeof(DeviceOrder));
+        return device->order;
+}
+
+static void forget_order(Device *device)
+{
+        free(device->order);
+        device->order = NULL;
 }
 
 /* ---- through the lanes ---- */
@@ -123,13 +138,17 @@ static int start_worker(KernelOrder *order, const Device *device)
  * knows: the kernel's default will be put back. */
 static void note_in_order(const KernelOrder *order, Device *device)
 {
+        DeviceOrder *note;
+
         if (order->puts_back) {
-                device->order = (DeviceOrder){};
-        } else if (!device->order.written) {
-                device->order = (DeviceOrder){
-                        .written = true, .wanted = order->wanted, .got = device->live.methods};
-                (void) reset_method_list_parse("default", &device->order.before);
+                forget_order(device);
+                return;
         }
+        note = order_of(device);
+        if (!note || note->written)
+                return;
+        *note = (DeviceOrder){.written = true, .wanted = order->wanted, .got = device->live.methods};
+        (void) reset_method_list_parse("default", &note->before);
 }
 
 /* The device's turn has come: only now its list is its own. */
@@ -138,6 +157,7 @@ static void run(KernelOrder *order)
         const JobPorts *ports = &order->jobs->ports;
         Device *device = device_of(order);
         const EffectivePolicy *policy = device ? registry_policy_of(device) : NULL;
+        DeviceOrder *note;
 
         order->again = false;
         if (!policy || ports->refresh(ports->userdata, device) < 0 || !find_wanted(device, policy, order)) {
@@ -150,9 +170,10 @@ static void run(KernelOrder *order)
                 return;
         }
         order->id = ports->new_id(ports->userdata);
-        if (!device->order.written)
-                device->order.before = device->live.methods;
-        if (start_worker(order, device) < 0)
+        note = order_of(device);
+        if (note && !note->written)
+                note->before = device->live.methods;
+        if (!note || start_worker(order, device) < 0)
                 end(order);
 }
 
@@ -182,12 +203,12 @@ static void note(KernelOrder *order, Device *device, const WorkerResult *result)
                 failed = false;
         }
         if (order->puts_back) {
-                device->order = (DeviceOrder){};
-        } else {
-                device->order.written = true;
-                device->order.wanted = order->wanted;
-                device->order.got = device->live.methods;
-                device->order.failed = failed;
+                forget_order(device);
+        } else if (device->order) {
+                device->order->written = true;
+                device->order->wanted = order->wanted;
+                device->order->got = device->live.methods;
+                device->order->failed = failed;
         }
         if (!silent)
                 ports->ordered(ports->userdata, device, &order->wanted, failed);
@@ -235,9 +256,17 @@ static int enter_lane(KernelOrder *order, const Device *device)
 
 static bool concerns(Device *device)
 {
-        const EffectivePolicy *policy = device->facts.is_bridge ? NULL : registry_policy_of(device);
+        const EffectivePolicy *policy;
 
-        return policy && (policy->settings.kernel_order || device->order.written);
+        if (device->facts.is_bridge)
+                return false;
+        if (device->order && device->order->written)
+                return true;
+        /* The rule, with thousands of devices to go through: nobody wants it for any. */
+        if (!policy_sets(registry_policy(device->registry), POLICY_KERNEL_ORDER))
+                return false;
+        policy = registry_policy_of(device);
+        return policy && policy->settings.kernel_order;
 }
 
 void jobs_order(Jobs *jobs, Device *device)

@@ -18,6 +18,7 @@
 struct Policy {
         PolicyRule **rules; /* each by itself: their addresses are handed out */
         size_t n, n_allocated;
+        unsigned set; /* the keys that any of them sets */
 };
 
 static const char *const key_names[] = {
@@ -223,12 +224,18 @@ int policy_add(Policy *policy, PolicyRule *rule)
         *copy = *rule;
         *rule = (PolicyRule){};
         policy->rules[policy->n++] = copy;
+        policy->set |= copy->settings.set;
         return 0;
 }
 
 size_t policy_n_rules(const Policy *policy)
 {
         return policy->n;
+}
+
+bool policy_sets(const Policy *policy, PolicyKey key)
+{
+        return policy->set & 1U << key;
 }
 
 const PolicyRule *policy_rule(const Policy *policy, size_t index)

@@ -191,6 +191,8 @@ Policy *policy_free(Policy *policy);
 int policy_add(Policy *policy, PolicyRule *rule);
 
 size_t policy_n_rules(const Policy *policy);
+/* False: no rule sets the key, so that its default holds for every device. */
+bool policy_sets(const Policy *policy, PolicyKey key);
 /* In order. Valid as long as the policy. */
 const PolicyRule *policy_rule(const Policy *policy, size_t index);
 

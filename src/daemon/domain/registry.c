@@ -20,8 +20,16 @@ typedef struct Edge {
         PciAddress ends[2];
 } Edge;
 
+/* Rules make a handful of differences among thousands of devices. */
+struct SharedPolicy {
+        EffectivePolicy effective; /* the key, as it lies in memory: all of it was zero first */
+        size_t n_users;
+        UT_hash_handle hh;
+};
+
 struct Registry {
         Device *devices;
+        SharedPolicy *policies; /* what holds for the devices for which somebody has asked */
         bool sorted;
         size_t n_orphans;
         uint64_t last_generation;
@@ -48,10 +56,22 @@ int registry_new(Registry **ret)
         return 0;
 }
 
+static void forget_policy(Device *device)
+{
+        SharedPolicy *shared = device->policy;
+
+        device->policy = NULL;
+        if (!shared || --shared->n_users > 0)
+                return;
+        HASH_DEL(device->registry->policies, shared);
+        free(shared);
+}
+
 static void device_free(Device *device)
 {
         device_forget_use(device);
-        free(device->policy);
+        forget_policy(device);
+        free(device->order);
         free(device->checkup);
         free(device);
 }
@@ -202,12 +222,6 @@ static void drop(Registry *registry, Device *device)
         device_free(device);
 }
 
-static void forget_policy(Device *device)
-{
-        free(device->policy);
-        device->policy = NULL;
-}
-
 static bool is_same_device(const DeviceFacts *a, const DeviceFacts *b)
 {
         return a->inode == b->inode && a->vendor == b->vendor && a->device == b->device &&
@@ -354,18 +368,35 @@ const Policy *registry_policy(const Registry *registry)
         return registry->policy;
 }
 
+static SharedPolicy *share_policy(Registry *registry, const EffectivePolicy *effective)
+{
+        SharedPolicy *shared;
+
+        HASH_FIND(hh, registry->policies, effective, sizeof(*effective), shared);
+        if (!shared) {
+                shared = calloc(1, sizeof(SharedPolicy));
+                if (!shared)
+                        return NULL;
+                memcpy(&shared->effective, effective, sizeof(*effective));
+                HASH_ADD(hh, registry->policies, effective, sizeof(shared->effective), shared);
+        }
+        shared->n_users++;
+        return shared;
+}
+
 const EffectivePolicy *registry_policy_of(Device *device)
 {
+        Registry *registry = device->registry;
+        EffectivePolicy effective;
         PolicySubject subject;
 
         if (device->policy)
-                return device->policy;
-        device->policy = malloc(sizeof(EffectivePolicy));
-        if (!device->policy)
-                return NULL;
-        policy_subject_init(&subject, &device->facts, device->registry->kernel);
-        policy_merge(device->registry->policy, &subject, device->policy);
-        return device->policy;
+                return &device->policy->effective;
+        memset(&effective, 0, sizeof(effective));
+        policy_subject_init(&subject, &device->facts, registry->kernel);
+        policy_merge(registry->policy, &subject, &effective);
+        device->policy = share_policy(registry, &effective);
+        return device->policy ? &device->policy->effective : NULL;
 }
 
 void registry_take_policy(Registry *registry, Registry *from)

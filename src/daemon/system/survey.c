@@ -118,7 +118,7 @@ static void apply(const SurveyQuestion *question, const ScanTarget *target, cons
                 return;
         was_in_use = device_is_in_use(device);
         /* Whether VFIO has it open is told by its live facts as well, and what they were is old. */
-        (void) sysfs_refresh(device);
+        (void) sysfs_refresh_use(device);
         if (!scan)
                 device_forget_use(device);
         else

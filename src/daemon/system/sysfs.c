@@ -17,7 +17,6 @@
 #include "shared/utf8.h"
 
 #define PCI_DEVICES "/sys/bus/pci/devices"
-#define PCI_SLOTS   "/sys/bus/pci/slots"
 /* sysfs gives an attribute out in one page at most; those read here are far shorter. */
 #define ATTRIBUTE_MAX   1024U
 #define ERROR_TABLE_MAX 4097U
@@ -116,36 +115,6 @@ static bool is_bridge(int dirfd, uint32_t class)
                has_attribute(dirfd, "secondary_bus_number");
 }
 
-/* No link leads from a device to its slot: the slot tells an address, of all functions of a device
- * (drivers/pci/slot.c), "dddd:bb:dd", or with "dddd:bb" of a bus. */
-static bool slot_is_of(int slots_fd, const char *name, const PciAddress *address)
-{
-        _cleanup_close_ int fd = openat(slots_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        char text[ATTRIBUTE_MAX], device[PCI_ADDRESS_STRING_MAX];
-        size_t n;
-
-        if (fd < 0 || read_attribute(fd, "address", text) < 0 || !has_attribute(fd, "power"))
-                return false;
-        n = strcspn(text, "\n");
-        (void) pci_address_format(address, device);
-        return (n == strlen("dddd:bb:dd") || n == strlen("dddd:bb")) && strncmp(text, device, n) == 0;
-}
-
-/* The name of the slot whose power can be switched, "" if there is none. */
-static void find_slot(const PciAddress *address, char name[static SLOT_NAME_MAX])
-{
-        _cleanup_(cleanup_closedir) DIR *dir = opendir(PCI_SLOTS);
-        struct dirent *entry;
-
-        while (dir && (entry = readdir(dir))) {
-                if (entry->d_name[0] == '.' || strlen(entry->d_name) >= SLOT_NAME_MAX ||
-                    !slot_is_of(dirfd(dir), entry->d_name, address))
-                        continue;
-                memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
-                return;
-        }
-}
-
 static int open_device(const PciAddress *address, int flags, uint64_t *ret_inode)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -182,35 +151,46 @@ static int gone_if_missing(int r)
         return r == -ENOENT ? -ENODEV : r;
 }
 
-int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
+/* One file instead of five: pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00 (modalias_show() in
+ * drivers/pci/pci-sysfs.c, which takes no lock either). A scan of a large machine lives from this. */
+static int read_ids(int dirfd, DeviceFacts *facts)
 {
-        static const struct {
-                const char *name;
-                unsigned long max;
-        } numbers[] = {
-                {"vendor", 0xffff},           {"device", 0xffff},  {"subsystem_vendor", 0xffff},
-                {"subsystem_device", 0xffff}, {"class", 0xffffff}, {"revision", 0xff},
-        };
-        unsigned long values[ELEMENTSOF(numbers)];
+        unsigned vendor, device, subsystem_vendor, subsystem_device, base, sub, interface;
+        char text[ATTRIBUTE_MAX];
+        int r = read_attribute(dirfd, "modalias", text);
+
+        if (r < 0)
+                return gone_if_missing(r);
+        if (sscanf(text, "pci:v%8xd%8xsv%8xsd%8xbc%2xsc%2xi%2x", &vendor, &device, &subsystem_vendor,
+                   &subsystem_device, &base, &sub, &interface) != 7 ||
+            vendor > UINT16_MAX || device > UINT16_MAX || subsystem_vendor > UINT16_MAX ||
+            subsystem_device > UINT16_MAX)
+                return -EBADMSG;
+        facts->vendor = (uint16_t) vendor;
+        facts->device = (uint16_t) device;
+        facts->subsystem_vendor = (uint16_t) subsystem_vendor;
+        facts->subsystem_device = (uint16_t) subsystem_device;
+        facts->class = base << 16 | sub << 8 | interface;
+        return 0;
+}
+
+int sysfs_read_facts(const PciAddress *address, const Slots *slots, DeviceFacts *ret)
+{
         DeviceFacts facts = {.address = *address};
         _cleanup_close_ int fd = -EBADF;
         char path[PATH_MAX], physfn[PCI_ADDRESS_STRING_MAX];
+        unsigned long revision;
         int r;
 
-        fd = open_device(address, O_RDONLY, &facts.inode);
+        fd = open_device(address, O_PATH, &facts.inode);
         if (fd < 0)
                 return fd;
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
-                r = read_number(fd, numbers[i].name, numbers[i].max, &values[i]);
-                if (r < 0)
-                        return gone_if_missing(r);
-        }
-        facts.vendor = (uint16_t) values[0];
-        facts.device = (uint16_t) values[1];
-        facts.subsystem_vendor = (uint16_t) values[2];
-        facts.subsystem_device = (uint16_t) values[3];
-        facts.class = (uint32_t) values[4];
-        facts.revision = (uint8_t) values[5];
+        r = read_ids(fd, &facts);
+        if (r >= 0)
+                r = gone_if_missing(read_number(fd, "revision", UINT8_MAX, &revision));
+        if (r < 0)
+                return r;
+        facts.revision = (uint8_t) revision;
 
         sysfs_path(address, path);
         read_parent(path, &facts);
@@ -219,14 +199,14 @@ int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret)
         read_link_name(fd, "iommu_group", facts.iommu_group, sizeof(facts.iommu_group));
         read_link_name(fd, "physfn", physfn, sizeof(physfn));
         facts.has_physfn = pci_address_parse(physfn, &facts.physfn) == 0;
-        facts.can_reset_subordinate = has_attribute(fd, "reset_subordinate");
+        facts.can_reset_subordinate = facts.is_bridge && has_attribute(fd, "reset_subordinate");
         facts.can_be_removed = has_attribute(fd, "remove");
         if (driver_kind(facts.driver) == DRIVER_PCIBACK) {
                 facts.has_do_flr = has_attribute(fd, "driver/" RESET_METHOD_DO_FLR);
                 facts.has_reset_device = has_attribute(fd, "driver/" RESET_METHOD_RESET_DEVICE);
         }
         if (!facts.has_physfn && facts.has_parent)
-                find_slot(address, facts.slot);
+                slots_find(slots, address, facts.slot);
 
         *ret = facts;
         return 0;
@@ -356,29 +336,71 @@ bool sysfs_read_error_counts(const PciAddress *address, WorkerCheck *ret)
         return used > 0;
 }
 
-int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata)
+typedef struct AddressList {
+        PciAddress *addresses;
+        size_t n, n_allocated;
+} AddressList;
+
+static void address_list_done(AddressList *list)
+{
+        free(list->addresses);
+}
+
+static int add_address(AddressList *list, const PciAddress *address)
+{
+        if (list->n == list->n_allocated) {
+                size_t n = list->n_allocated ? list->n_allocated * 2 : 64;
+                PciAddress *addresses = reallocarray(list->addresses, n, sizeof(PciAddress));
+
+                if (!addresses)
+                        return -ENOMEM;
+                list->addresses = addresses;
+                list->n_allocated = n;
+        }
+        list->addresses[list->n++] = *address;
+        return 0;
+}
+
+static int list_addresses(AddressList *list)
 {
         _cleanup_(cleanup_closedir) DIR *dir = opendir(PCI_DEVICES);
-        int r;
+        int r = 0;
 
         /* A machine without PCI is no failure. */
         if (!dir)
                 return errno == ENOENT ? 0 : -errno;
 
-        for (;;) {
+        while (r >= 0) {
                 PciAddress address;
                 struct dirent *entry;
 
                 errno = 0;
                 entry = readdir(dir);
                 if (!entry)
-                        return errno > 0 ? -errno : 0;
-                if (pci_address_parse(entry->d_name, &address) < 0)
-                        continue;
-                r = callback(userdata, &address);
-                if (r < 0)
-                        return r;
+                        return -errno;
+                if (pci_address_parse(entry->d_name, &address) >= 0)
+                        r = add_address(list, &address);
         }
+        return r;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+        uint64_t x = pci_address_key(a), y = pci_address_key(b);
+
+        return x < y ? -1 : x > y;
+}
+
+int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata)
+{
+        _cleanup_(address_list_done) AddressList list = {};
+        int r = list_addresses(&list);
+
+        if (r >= 0 && list.n > 0)
+                qsort(list.addresses, list.n, sizeof(PciAddress), compare_addresses);
+        for (size_t i = 0; i < list.n && r >= 0; i++)
+                r = callback(userdata, &list.addresses[i]);
+        return r;
 }
 
 int sysfs_pin(const PciAddress *address, uint64_t inode)

@@ -11,10 +11,12 @@
  */
 
 #include "daemon/domain/device.h"
+#include "daemon/system/slots.h"
 #include "shared/worker-protocol.h"
 
-/* Reads the lasting facts of the function at an address. -ENODEV if there is none. */
-int sysfs_read_facts(const PciAddress *address, DeviceFacts *ret);
+/* Reads the lasting facts of the function at an address, but for its slot, which is found among `slots`.
+ * -ENODEV if there is none. */
+int sysfs_read_facts(const PciAddress *address, const Slots *slots, DeviceFacts *ret);
 
 /* Brings device->live up to date. While a reset of ours runs the methods stay as they were: the list in
  * sysfs then holds the one method that the worker runs, and what was there before comes back. -ENODEV if
@@ -33,8 +35,9 @@ int sysfs_read_driver(const PciAddress *address, uint64_t inode, char driver[sta
  * below, as a check named `aer` for evidence. False if there are none. */
 bool sysfs_read_error_counts(const PciAddress *address, WorkerCheck *ret);
 
-/* Calls back for each function that is present, in no particular order. Stops at a negative return and hands
- * it on. */
+/* Calls back for each function that is present, in the order of addresses: bridges and physical functions
+ * mostly come before what is below them, which saves those who tie them together much work. Stops at a
+ * negative return and hands it on. */
 int sysfs_for_each_device(int (*callback)(void *userdata, const PciAddress *address), void *userdata);
 
 /* Opens a function's directory without the right to read or write (O_PATH), so that kernfs gives its inode

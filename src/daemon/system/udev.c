@@ -27,6 +27,7 @@ struct UdevSource {
         Registry *registry;
         UdevErrorHandler error_handler;
         void *error_userdata;
+        Slots *slots; /* as they were in this turn; NULL: nobody has asked */
         uint64_t rescans;
         bool lost; /* events were, since the socket was last empty */
 };
@@ -34,13 +35,22 @@ struct UdevSource {
 DEFINE_CLEANUP(UdevSource *, udev_source_free);
 DEFINE_CLEANUP(struct udev_device *, udev_device_unref);
 
+/* Slots that come and go are announced by nobody. Those that come with a device are there before it. */
+static void forget_slots(UdevSource *source)
+{
+        source->slots = slots_free(source->slots);
+}
+
 /* Brings one device up to date. */
 static int refresh(void *userdata, const PciAddress *address)
 {
         UdevSource *source = userdata;
         DeviceFacts facts;
-        int r = sysfs_read_facts(address, &facts);
+        int r = source->slots ? 0 : slots_read(&source->slots);
 
+        if (r < 0)
+                return r;
+        r = sysfs_read_facts(address, source->slots, &facts);
         if (r == -ENODEV) {
                 registry_remove(source->registry, address, 0);
                 return 0;
@@ -59,11 +69,13 @@ static int scan(UdevSource *source)
 {
         int r;
 
+        forget_slots(source);
         registry_scan_begin(source->registry);
         r = sysfs_for_each_device(refresh, source);
         /* What a scan that broke off did not see may still be there. */
         if (r >= 0)
                 registry_scan_end(source->registry);
+        forget_slots(source);
         return r;
 }
 
@@ -175,6 +187,7 @@ static int on_io(sd_event_source *io, int fd, uint32_t revents, void *userdata)
                 r = receive(source);
         if (r < 0)
                 journal_udev_failed(r);
+        forget_slots(source);
         return 0;
 }
 
@@ -227,6 +240,7 @@ void udev_source_refresh(UdevSource *source, const PciAddress *address)
 
         if (r < 0)
                 journal_udev_failed(r);
+        forget_slots(source);
 }
 
 UdevSource *udev_source_free(UdevSource *source)
@@ -234,6 +248,7 @@ UdevSource *udev_source_free(UdevSource *source)
         if (!source)
                 return NULL;
         sd_event_source_disable_unref(source->io);
+        forget_slots(source);
         udev_monitor_unref(source->monitor);
         udev_unref(source->udev);
         free(source);
