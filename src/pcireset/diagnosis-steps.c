@@ -454,6 +454,18 @@ static int add_quarantine(const Findings *findings, json_object *doubts)
                    reason);
 }
 
+/* Whoever has it now knows what he has left in it. */
+static int add_dirt(const Findings *findings, json_object *doubts)
+{
+        if (strcmp(json_get_string(findings->properties, "Cleanliness"), "dirty") != 0 ||
+            *json_get_string(findings->properties, "Lease"))
+                return 0;
+        return add(
+                doubts,
+                "It is dirty: what its last user has left in it may still be there. A verified reset makes "
+                "it clean for the next one.");
+}
+
 int diagnosis_add_doubts(const Findings *findings, json_object *rung, json_object *doubts)
 {
         const char *workaround = json_get_string(findings->plan, "workaround"),
@@ -461,6 +473,8 @@ int diagnosis_add_doubts(const Findings *findings, json_object *rung, json_objec
         json_object *method;
         int r = add_quarantine(findings, doubts);
 
+        if (r >= 0)
+                r = add_dirt(findings, doubts);
         if (r >= 0 && *error && strcmp(error, "successful-recovery") != 0)
                 r = add(doubts, "The kernel has announced an error of the device's: %s.", error);
         if (r >= 0 && *workaround)

@@ -65,6 +65,7 @@ const char *why_to_words(const char *code)
                 {"known-bad", "it is known to do harm on this hardware, so it has to be asked for by name"},
                 {"edges", "the policy ties it to devices that this method cannot be done with"},
                 {"inhibited", "somebody forbids it for now; see `pcireset inhibitors`"},
+                {"not-released", "it would disturb devices that were not let go with this one"},
                 {"recovering", "the kernel recovers a device that would be reset from an error just now"},
                 {"last-resort", "it takes the device away, so it runs by name only"},
         };

@@ -36,11 +36,12 @@ test_ready() {
                 "out_has 'org.pciresetd1.reset, org.pciresetd1.reset-shared'" "steps 1" \
                 "out_has 'of 4 resets of this kind of device 1 went well, and 2 left it dead'" \
                 "out_has 'quirk_no_flr'" "out_has 'pcireset reset 0000:02:00.0 bus'" \
-                "out_has 'failed-recovery'" "out_has 'rule site in'" "doubts 5"
+                "out_has 'failed-recovery'" "out_has 'rule site in'" \
+                "out_has 'It is dirty: what its last user has left in it may still be there.'" "doubts 6"
 }
 
 test_in_the_way() {
-        doctor 03:00.0 "programs and a driver" 5 "out_has 'cannot be reset now by flr: '" "out_lacks 'other functions'" \
+        doctor 03:00.0 "programs and a driver" 5 "out_lacks 'is dirty'" "out_has 'cannot be reset now by flr: '" "out_lacks 'other functions'" \
                 "out_has 'process 4242 (Xorg) of root in session-2.scope: /dev/dri/card0: a program has it open'" \
                 "out_has 'Take the driver snd_hda_intel off 0000:03:00.0'" "out_has 'driverctl set-override 0000:03:00.0 vfio-pci'" \
                 "out_has 'pcireset reset 0000:03:00.0 --in-use'" "out_has org.pciresetd1.reset-in-use" "steps 4"

@@ -243,6 +243,7 @@ domain_unit_tests = \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
 	tests/unit/test-release \
+	tests/unit/test-release-random \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
 check_PROGRAMS += $(domain_unit_tests)
@@ -360,6 +361,11 @@ tests_unit_test_cleanliness_SOURCES = tests/unit/test-cleanliness.c
 tests_unit_test_cleanliness_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_cleanliness_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cleanliness_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_release_random_SOURCES = tests/unit/test-release-random.c
+tests_unit_test_release_random_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_random_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_release_random_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_release_SOURCES = tests/unit/test-release.c
 tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -9,8 +9,8 @@
 
 #include "daemon/domain/policy.h"
 
-/* Reads the settings that come next in `message`: at least one, none twice. On bad ones, and on those that
- * this version does not follow, sets InvalidArgs and returns negative. */
+/* Reads the settings that come next in `message`: at least one, none twice. On bad ones sets InvalidArgs and
+ * returns negative. */
 int policy_settings_read(sd_bus_message *message, PolicySettings *ret, sd_bus_error *error);
 
 /* Appends a variant with the value of one key. */
