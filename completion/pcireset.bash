@@ -21,14 +21,14 @@ _pcireset_methods() {
         local address=${1,,} methods=
         [[ $address == *:*:* ]] || address=0000:$address
         [[ $address =~ ^[0-9a-f:.]+$ ]] && read -r methods 2>/dev/null <"/sys/bus/pci/devices/$address/reset_method"
-        printf '%s\n' any function link $methods
+        printf '%s\n' any function link recover $methods
 }
 
 _pcireset() {
         local cur prev words cword
         _init_completion -n := || return
 
-        local verbs='list show methods plan holders doctor report history policy reset qualify run inhibit quarantine release jobs cancel leases inhibitors monitor'
+        local verbs='list show methods plan holders health doctor report history policy reset recover qualify run inhibit quarantine release jobs cancel leases inhibitors monitor'
         local options='--json --no-ask-password --help --version' i
         local -a typed=()
         for ((i = 1; i < cword; i++)); do
@@ -46,12 +46,13 @@ _pcireset() {
         fi
 
         case ${typed[0]} in
-        reset) options+=' --in-use --when-idle --timeout= --no-wait --lease=' ;;
+        reset | recover) options+=' --in-use --when-idle --timeout= --no-wait --lease=' ;;
         qualify) options+=' --yes --count= --known-bad --output= --method= --in-use --timeout= --lease=' ;;
         run) options+=' --who= --why=' ;;
         inhibit) options+=' --who= --why= --mode=' ;;
         plan) options+=' --in-use --when-idle --lease=' ;;
         methods) options+=' --in-use' ;;
+        health) options+=' --probe' ;;
         report) options+=' --with-serials' ;;
         policy) options+=' --runtime --why=' ;;
         history) options+=' --method= --verdict= --source= --hardware= --since= --limit= --signed-off-by=' ;;
@@ -82,7 +83,7 @@ _pcireset() {
 
         case ${#typed[@]}:${typed[0]} in
         0:) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        1:show | 1:methods | 1:plan | 1:holders | 1:doctor | 1:report | 1:reset | 1:qualify | 1:quarantine | 1:release | *:run | *:inhibit)
+        1:show | 1:methods | 1:plan | 1:holders | 1:health | 1:doctor | 1:report | 1:reset | 1:recover | 1:qualify | 1:quarantine | 1:release | *:run | *:inhibit)
                 COMPREPLY=($(compgen -W "$(_pcireset_addresses "$cur")" -- "$cur"))
                 __ltrim_colon_completions "$cur"
                 ;;

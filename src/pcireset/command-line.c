@@ -37,6 +37,7 @@ enum {
         ARG_WHY,
         ARG_MODE,
         ARG_WITH_SERIALS,
+        ARG_PROBE,
         ARG_METHOD,
         ARG_VERDICT,
         ARG_SOURCE,
@@ -64,6 +65,7 @@ static const struct option long_options[] = {
         {"why", required_argument, NULL, ARG_WHY},
         {"mode", required_argument, NULL, ARG_MODE},
         {"with-serials", no_argument, NULL, ARG_WITH_SERIALS},
+        {"probe", no_argument, NULL, ARG_PROBE},
         {"method", required_argument, NULL, ARG_METHOD},
         {"verdict", required_argument, NULL, ARG_VERDICT},
         {"source", required_argument, NULL, ARG_SOURCE},
@@ -329,6 +331,10 @@ static void take_option(Client *client, CommandLine *line, int c, char **argv)
                 client->with_serials = true;
                 line->given |= OPTION_WITH_SERIALS;
                 break;
+        case ARG_PROBE:
+                client->probe = true;
+                line->given |= OPTION_PROBE;
+                break;
         case ARG_RUNTIME:
                 client->runtime = true;
                 line->given |= OPTION_RUNTIME;
@@ -410,6 +416,7 @@ void command_line_check_options(CommandLine *line, const char *verb, unsigned al
                 {OPTION_WHY, "--why"},
                 {OPTION_MODE, "--mode"},
                 {OPTION_WITH_SERIALS, "--with-serials"},
+                {OPTION_PROBE, "--probe"},
                 {OPTION_METHOD, "--method"},
                 {OPTION_VERDICT, "--verdict"},
                 {OPTION_SOURCE, "--source"},

@@ -31,6 +31,7 @@ typedef enum Option {
         OPTION_COUNT = 1 << 18,
         OPTION_KNOWN_BAD = 1 << 19,
         OPTION_OUTPUT = 1 << 20,
+        OPTION_PROBE = 1 << 21,
 } Option;
 
 typedef struct CommandLine {

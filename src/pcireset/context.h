@@ -50,6 +50,7 @@ typedef struct Client {
         bool no_wait;
         bool ask_password;
         bool with_serials;
+        bool probe; /* look now */
         bool runtime; /* until the next boot only */
         bool yes; /* do not ask first */
         bool known_bad; /* also methods that are known to do harm */

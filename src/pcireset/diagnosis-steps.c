@@ -319,22 +319,38 @@ static int add_after_death(const Findings *findings, json_object *steps)
         if (strcmp(json_get_string(last, "verdict"), "dead") != 0)
                 return 0;
         return add(steps,
-                   "Its last reset, by %s, left it dead: if no method of wider scope revives it, only a "
-                   "power cycle does.",
-                   json_get_string(last, "method"));
+                   "Its last reset, by %s, left it dead: `pcireset recover %s` tries what is left, and "
+                   "tells if "
+                   "only a cold power cycle is.",
+                   json_get_string(last, "method"), findings->address);
+}
+
+static int add_out_of_quarantine(const Findings *findings, json_object *steps)
+{
+        json_object *quarantine = json_get_dict(findings->properties, "Quarantine");
+
+        if (strcmp(json_get_string(findings->properties, "State"), "quarantined") != 0)
+                return 0;
+        /* The daemon's own word, after a recovery in vain. */
+        if (strstr(json_get_string(quarantine, "reason"), "cold power cycle"))
+                return add(
+                        steps,
+                        "It has to lose its power, which a reboot does not take away. Then `pcireset health "
+                        "--probe %s` tells how it is, and `pcireset release %s REASON` lets it out.",
+                        findings->address, findings->address);
+        return add(steps,
+                   "An administrator has to get it out of quarantine first: by `pcireset recover %s`, if "
+                   "that is "
+                   "proved to have helped, or by `pcireset release %s REASON`.",
+                   findings->address, findings->address);
 }
 
 int diagnosis_add_steps(const Findings *findings, json_object *rung, const char *status, const char *answer,
                         json_object *codes, json_object *steps)
 {
         json_object *own = rung ? json_get_array(rung, "why") : NULL;
-        int r = 0;
+        int r = add_out_of_quarantine(findings, steps);
 
-        if (strcmp(json_get_string(findings->properties, "State"), "quarantined") == 0)
-                r = add(steps,
-                        "An administrator has to release it from quarantine first: `pcireset release %s "
-                        "REASON`; or he resets it, and if that is proved to have helped, it is out.",
-                        findings->address);
         if (r >= 0)
                 r = add_after_death(findings, steps);
         if (r < 0)

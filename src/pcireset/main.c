@@ -60,6 +60,7 @@ static const Verb verbs[] = {
         {"methods", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_IN_USE, verb_methods},
         {"plan", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, PLAN_OPTIONS, verb_plan},
         {"holders", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, 0, verb_holders},
+        {"health", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_PROBE, verb_health},
         {"doctor", " [ADDRESS]", 0, 1, ARGUMENTS_DEVICE, 0, verb_doctor},
         {"report", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, OPTION_WITH_SERIALS, verb_report},
         {"history", " [ADDRESS | export [ADDRESS] | import [FILE]]", 0, 2, ARGUMENTS_OTHER, HISTORY_OPTIONS,
@@ -67,6 +68,7 @@ static const Verb verbs[] = {
         {"policy", " [show [ADDRESS] | set MATCH KEY=VALUE... | unset RULE | edit [FILE] | check FILE]", 0,
          INT_MAX, ARGUMENTS_OTHER, OPTION_RUNTIME | OPTION_WHY, verb_policy, .connects = true},
         {"reset", " ADDRESS [METHOD]", 1, 2, ARGUMENTS_DEVICE_METHOD, RESET_OPTIONS, verb_reset},
+        {"recover", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, RESET_OPTIONS, verb_recover},
         {"qualify", " ADDRESS", 1, 1, ARGUMENTS_DEVICE, QUALIFY_OPTIONS, verb_qualify},
         {"run", " ADDRESS... -- COMMAND [ARGUMENT...]", 1, INT_MAX, ARGUMENTS_DEVICES_COMMAND,
          OPTION_WHO | OPTION_WHY, verb_run},
@@ -93,6 +95,7 @@ static void print_help(void)
                 "  methods ADDRESS          how the device could be reset, and what speaks against it\n"
                 "  plan ADDRESS [METHOD]    what a reset would do; changes nothing\n"
                 "  holders ADDRESS          who uses the device now\n"
+                "  health ADDRESS           how the device was found the last time\n"
                 "  doctor [ADDRESS]         why a device can or cannot be reset now, and the next step\n"
                 "  report ADDRESS           what a kernel developer needs to know of a device\n"
                 "  history [ADDRESS]        what became of resets\n"
@@ -104,6 +107,7 @@ static void print_help(void)
                 "  policy edit [FILE], policy check FILE\n"
                 "                           change a policy file, and see whether it is right\n"
                 "  reset ADDRESS [METHOD]   reset the device and prove that it is alive\n"
+                "  recover ADDRESS          bring a broken device back, by everything that there is\n"
                 "  qualify ADDRESS          try every method of the device, several times\n"
                 "  run ADDRESS... -- COMMAND [ARGUMENT...]\n"
                 "                           run a command that has the devices for itself\n"
@@ -119,11 +123,12 @@ static void print_help(void)
                 "  monitor                  show what happens, until interrupted\n"
                 "\n"
                 "ADDRESS is written 0000:01:00.0 or 01:00.0. METHOD is a method's name, or any (the\n"
-                "default), function or link. MATCH is an address or words such as 'class=0300*'.\n"
+                "default), function, link or recover. MATCH is an address or words such as 'class=0300*'.\n"
                 "\n"
                 "Options:\n"
                 "  --json                   one JSON document (monitor: one a line) instead of text\n"
-                "  --in-use                 methods, plan, reset, qualify: also if a program or a driver "
+                "  --in-use                 methods, plan, reset, recover, qualify: also if a program or a "
+                "driver "
                 "uses the "
                 "device\n"
                 "  --when-idle              plan, reset: wait until nobody uses the device\n"
@@ -131,6 +136,7 @@ static void print_help(void)
                 "900)\n"
                 "  --no-wait                reset: fail instead of queueing behind another reset\n"
                 "  --lease=ID               plan, reset, qualify: under this lease of the caller's\n"
+                "  --probe                  health: look now\n"
                 "  --yes                    qualify: do not ask first\n"
                 "  --count=N                qualify: so often each (1 to 100; else 3)\n"
                 "  --known-bad              qualify: also methods that are known to do harm\n"

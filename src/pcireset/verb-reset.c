@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * `reset`: one call that may take minutes, and an event loop around it, which ends in one of four ways: the
- * call is answered, it has taken longer than the daemon allows itself, the daemon is gone, or the user does
- * not want to wait any more.
+ * `reset` and `recover`: one call that may take minutes, and an event loop around it, which ends in one of
+ * four ways: the call is answered, it has taken longer than the daemon allows itself, the daemon is gone, or
+ * the user does not want to wait any more.
  *
  * The call goes to the unique name of the daemon that knows the device: a successor would know nothing of
  * this call. The job that belongs to the call is found by what both have in common, the address and the
@@ -53,6 +53,8 @@ typedef struct Wait {
         char method[NAME_MAX_LENGTH];
         bool begun; /* a worker has had the job */
         Rejoin *rejoin; /* its daemon has left the bus, and the next one is asked */
+        bool tells_rungs; /* each of them has a line of its own, */
+        char told[NAME_MAX_LENGTH]; /* this one already */
 
         End end;
         sd_bus_message *reply;
@@ -85,6 +87,18 @@ static void draw(Wait *wait)
         progress_draw(&wait->progress, wait->client->address, text);
 }
 
+/* A recovery takes many minutes, and whoever waits for it, be it by reading a file, wants to know how far it
+ * is. */
+static void tell_rung(Wait *wait)
+{
+        if (!wait->tells_rungs || !in_worker(wait) || strcmp(wait->told, wait->method) == 0)
+                return;
+        memcpy(wait->told, wait->method, sizeof(wait->told));
+        progress_clear(&wait->progress);
+        (void) text_print_line(stderr, "%s: trying %s", wait->client->address, wait->method);
+        (void) fflush(stderr);
+}
+
 /* Takes over what is said about the job. */
 static void update_job(Wait *wait, json_object *properties)
 {
@@ -97,6 +111,7 @@ static void update_job(Wait *wait, json_object *properties)
                 (void) snprintf(wait->method, sizeof(wait->method), "%s", method);
         if (in_worker(wait))
                 wait->begun = true;
+        tell_rung(wait);
         draw(wait);
 }
 
@@ -438,10 +453,10 @@ static void wait_done(Wait *wait)
         sd_bus_message_unref(wait->reply);
 }
 
-int verb_reset(Client *client, char **arguments)
+static int reset(Client *client, bool tells_rungs)
 {
         _cleanup_(cleanup_sd_event_unref) sd_event *event = NULL;
-        _cleanup_(wait_done) Wait wait = {.client = client};
+        _cleanup_(wait_done) Wait wait = {.client = client, .tells_rungs = tells_rungs};
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -471,4 +486,15 @@ int verb_reset(Client *client, char **arguments)
                 break;
         }
         return r < 0 && r != -ENOMEM ? (int) report_disconnected(client, r) : r < 0 ? r : -EIO;
+}
+
+int verb_reset(Client *client, char **arguments)
+{
+        return reset(client, false);
+}
+
+int verb_recover(Client *client, char **arguments)
+{
+        client->method = "recover";
+        return reset(client, !client->json);
 }

@@ -20,6 +20,8 @@ int verb_history(Client *client, char **arguments);
 int verb_policy(Client *client, char **arguments);
 int verb_qualify(Client *client, char **arguments);
 int verb_reset(Client *client, char **arguments);
+int verb_recover(Client *client, char **arguments);
+int verb_health(Client *client, char **arguments);
 int verb_quarantine(Client *client, char **arguments);
 int verb_release(Client *client, char **arguments);
 int verb_run(Client *client, char **arguments);

@@ -319,6 +319,23 @@ static int on_quarantine(sd_bus_message *call, void *userdata, sd_bus_error *err
         return sd_bus_reply_method_return(call, NULL);
 }
 
+/* Well when it was looked at last, and dead now; of another one nobody knows. */
+static int on_health(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+        const FakeDevice *device = userdata;
+        bool probe = strstr(seen_options(call), "probe=1") != NULL;
+
+        if (strcmp(device->address, "0000:01:00.0") != 0)
+                return sd_bus_reply_method_return(call, "a{sv}", 0);
+        return sd_bus_reply_method_return(
+                call, "a{sv}", 5, "verdict", "s", probe ? "dead" : "ok", "method", "s",
+                probe ? "health" : "flr", "job", "u", UINT32_C(0), "checked_at", "t",
+                UINT64_C(1700000000000000), "checks", "aa{sv}", 2, 5, "device", "o",
+                path_of(device->address), "check", "s", "answers", "result", "s", probe ? "failed" : "ok",
+                "before", "s", "answers", "after", "s", probe ? "all ones" : "answers", 4, "check", "s",
+                "aer", "result", "s", "skipped", "before", "s", HOSTILE, "after", "s", "");
+}
+
 static int on_release(sd_bus_message *call, void *userdata, sd_bus_error *error)
 {
         const FakeDevice *device = userdata;
@@ -367,6 +384,7 @@ static const sd_bus_vtable manager_vtable[] = {
 static const sd_bus_vtable device_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("GetHolders", "a{sv}", "aa{sv}", on_holders, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetHealth", "a{sv}", "a{sv}", on_health, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Quarantine", "sa{sv}", NULL, on_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ReleaseQuarantine", "a{sv}", NULL, on_release, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Quarantine", "a{sv}", get_quarantine, 0, 0),

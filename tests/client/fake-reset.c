@@ -251,8 +251,8 @@ static int play_events(sd_bus_message *call)
         (void) sd_bus_emit_signal(bus, ROOT, MANAGER, "PrepareForReset", "uaob", OUR_JOB, 2, known, path, 1);
         (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 2,
                                   "InUse", "b", 1, "Lease", "s", "L1", 0);
-        (void) sd_bus_emit_signal(bus, path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 1,
-                                  "InUse", "b", 0, 0);
+        (void) sd_bus_emit_signal(bus, path, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 1, "InUse",
+                                  "b", 0, 0);
         (void) change_phase(bus, "resetting");
         (void) sd_bus_emit_signal(bus, known, PROPERTIES, "PropertiesChanged", "sa{sv}as", DEVICE, 2,
                                   "State", "s", "resetting", "LastReset", "a{sv}", 3, "method", "s", "flr",
@@ -358,7 +358,13 @@ int on_reset(sd_bus_message *call, void *userdata, sd_bus_error *error)
                 return reply_result(call, "bus", "ok", true);
         if (strcmp(method, "degraded") == 0)
                 return reply_result(call, "flr", "degraded", false);
-        if (strcmp(method, "slow") == 0)
+        if (strcmp(method, "recover") == 0 && strcmp(address, "0000:02:00.0") == 0)
+                return reply_evidence(
+                        call, BUS_NAME ".Error.DeviceDead",
+                        "0000:02:00.0: the device does not answer. Nothing more can be done from "
+                        "here: it needs a cold power cycle.",
+                        true);
+        if (strcmp(method, "slow") == 0 || strcmp(method, "recover") == 0)
                 return play_slow(call);
         if (strcmp(method, "between") == 0)
                 return play_between(call);

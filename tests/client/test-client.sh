@@ -280,6 +280,39 @@ test_reset() {
         check "reset: progress is on stderr" all "exits 0" "out_lacks waiting"
 }
 
+test_recover() {
+        run recover 01:00.0
+        check "recover: each method as its turn comes" all "exits 0" "err_has '0000:01:00.0: trying flr'" \
+                "out_is '0000:01:00.0: reset by flr in 0.11 s, verified: ok'"
+        run recover 01:00.0 --json
+        check "recover --json" all "exits 0" err_empty "json_is verdict ok"
+        run recover 02:00.0
+        check "recover: nothing helps" all "exits 7" "err_has 'it needs a cold power cycle'" "err_has 'flr: failed after'"
+        run recover
+        check "recover: no device" all "exits 2" "err_has 'pcireset recover ADDRESS'"
+        run recover 01:00.0 flr
+        check "recover: by no method in particular" all "exits 2" "err_has 'one argument too many'"
+}
+
+test_health() {
+        run health 01:00.0
+        check "health" all "exits 0" err_empty "harmless $work/out" "out_has '0000:01:00.0: ok, found by a reset by flr at 2023-11-1'" \
+                "out_has 'CHECK    RESULT'" "out_has 'answers  ok'"
+        run health 01:00.0 --probe
+        check "health --probe: dead" all "exits 7" "out_has '0000:01:00.0: dead, found by a look without a reset at '" \
+                "out_has 'answers  failed'" "out_has 'all ones'"
+        run health 01:00.0 --probe --json
+        check "health --json" all "exits 7" err_empty "json_is verdict dead" "json_is checks.0.after 'all ones'"
+        run health 02:00.0
+        check "health: nobody has looked" all "exits 0" "out_has 'nobody has looked yet'" "out_has 'pcireset health --probe'"
+        run health 02:00.0 --json
+        check "health --json: nobody has looked" all "exits 0" "[ \"\$(tr -d ' \\n' <$work/out)\" = '{}' ]"
+        run health 09:00.0
+        check "health: no such device" all "exits 4"
+        run show 01:00.0 --probe
+        check "--probe is for health" all "exits 2" "err_has 'no meaning for'"
+}
+
 test_errors() {
         local scene code advice
         while read -r scene code advice; do
@@ -505,6 +538,8 @@ test_show
 test_methods
 test_plan
 test_reset
+test_recover
+test_health
 test_errors
 test_holders
 test_claims

@@ -73,7 +73,8 @@ test_impossible() {
         doctor 07:00.0 "a bridge" 5 "out_has 'is a bridge'" "out_has 'Reset a device behind it by link'" "steps 1"
         doctor 08:00.0 "quarantine, after death" 5 "out_has 'the kernel offers no method'" \
                 "out_has quarantine" \
-                "out_has 'It is in quarantine (dead after flr) since 2023-11-14 22:13:20.000: it does not answer.'" "out_has 'by flr, left it dead'" "out_has 'just now it is quarantined'"
+                "out_has 'It is in quarantine (dead after flr) since 2023-11-14 22:13:20.000: it does not answer.'" "out_has 'by flr, left it dead'" "out_has 'pcireset recover 0000:08:00.0'" \
+                "out_has 'just now it is quarantined'"
         doctor 0c:00.0 "nothing is told" 5 "out_has 'power cycle'" "out_has 'pcireset report 0000:0c:00.0'"
 }
 

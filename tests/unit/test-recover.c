@@ -276,9 +276,10 @@ START_TEST(it_follows_who_comes_back)
         ck_assert_str_eq(seen.ran[4], A " slot");
         unplug(A);
         if (_i == 0) {
+                /* With a rung left that nobody can try any more. */
                 finds(WORKER_FAILED, VERDICT_DEAD);
                 check_error(RESET_DEVICE_DEAD);
-                ck_assert(seen.last.needs_power_cycle);
+                ck_assert(!seen.last.needs_power_cycle);
                 return;
         }
         world_add(&seen.world, A, "0000:00:01.0", "", "flr bus");
@@ -290,6 +291,25 @@ START_TEST(it_follows_who_comes_back)
         finds(WORKER_DONE, VERDICT_OK);
         check_error(RESET_OK);
         check_state(A, "idle");
+}
+END_TEST
+
+/* The last rung has taken it away for good; or its bus has another number since, and it is well there. */
+START_TEST(it_does_not_come_back)
+{
+        submit(A, "recover");
+        for (unsigned i = 0; i < 5; i++) {
+                answer(GRANT_YES);
+                find_dead();
+        }
+        answer(GRANT_YES);
+        ck_assert_str_eq(seen.ran[5], A " rescan");
+        unplug(A);
+        if (_i == 1)
+                world_add(&seen.world, "0000:07:00.0", "0000:00:01.0", "", "flr");
+        finds(WORKER_DONE, VERDICT_DEAD);
+        check_error(RESET_DEVICE_DEAD);
+        ck_assert_int_eq(seen.last.needs_power_cycle, _i == 0);
 }
 END_TEST
 
@@ -383,6 +403,7 @@ int main(void)
         tcase_add_test(tcase, nothing_is_wrong_with_it);
         tcase_add_test(tcase, who_has_left_recovers_no_further);
         tcase_add_loop_test(tcase, it_follows_who_comes_back, 0, 2);
+        tcase_add_loop_test(tcase, it_does_not_come_back, 0, 2);
         tcase_add_test(tcase, nobody_is_asked);
         tcase_add_test(tcase, users_are_waited_for);
         tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 2);

@@ -419,8 +419,15 @@ static void print_inhibited(FILE *f, const Job *job, const Claims *claims)
         "slot, off "                                                                                        \
         "and on again; a reboot is not enough."
 
+#define MOVED_ADVICE                                                                                        \
+        " But it is there again under another address, since the kernel has given its bus another number; " \
+        "see "                                                                                              \
+        "ListDevices."
+
 static const char *dead_advice(const Job *job)
 {
+        if (job_moved_target(job))
+                return MOVED_ADVICE;
         if (job->needs_power_cycle)
                 return POWER_CYCLE_ADVICE;
         if (job_is_recovery(job))

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/domain/cleanliness.h"
 #include "daemon/domain/checkup.h"
+#include "daemon/domain/cleanliness.h"
 #include "daemon/domain/job-internal.h"
 #include "shared/cleanup.h"
 
@@ -347,15 +347,43 @@ static bool was_withheld(const Attempt *attempt)
         return false;
 }
 
+const Device *job_moved_target(const Job *job)
+{
+        const JobMember *target = &job->target;
+        Registry *registry = job->jobs->registry;
+
+        if (job_target_device(job) || !job->has_bridge || !job_has_written(job))
+                return NULL;
+        for (const Device *d = registry_next(registry, NULL); d; d = registry_next(registry, d)) {
+                const DeviceFacts *facts = &d->facts;
+
+                if (facts->has_parent && pci_address_equal(&facts->parent, &job->bridge.address) &&
+                    facts->address.bus != target->address.bus &&
+                    facts->address.device == target->address.device &&
+                    facts->address.function == target->address.function && facts->vendor == target->vendor &&
+                    facts->device == target->device && target->has_subsystem &&
+                    facts->subsystem_vendor == target->subsystem_vendor &&
+                    facts->subsystem_device == target->subsystem_device)
+                        return d;
+        }
+        return NULL;
+}
+
+/* Did the ladder end at its end? One that has lost its device may have ended before. */
+static bool is_at_the_end(const Job *job)
+{
+        if (job_has_written(job) && !job_target_device(job))
+                return job->at + 1 >= job->n_ladder && !job_moved_target(job);
+        return job->at >= job->n_ladder;
+}
+
 bool job_has_done_all(const Job *job)
 {
         Verdict verdict = job_verdict(job);
-        bool is_lost = job_has_written(job) && !job_target_device(job);
 
-        if (!job_is_recovery(job) || !job_is_wanted(job) || job->error == RESET_OK)
+        if (!job_is_recovery(job) || !job_is_wanted(job) || job->error == RESET_OK || !is_at_the_end(job))
                 return false;
-        if (!is_lost &&
-            (job->at < job->n_ladder || (verdict != VERDICT_DEAD && verdict != VERDICT_DEGRADED)))
+        if (verdict != VERDICT_DEAD && verdict != VERDICT_DEGRADED)
                 return false;
         for (size_t i = 0; i < job->n_attempts; i++)
                 if (was_withheld(&job->attempts[i]))

@@ -237,6 +237,10 @@ Device *job_target_device(const Job *job);
 bool job_has_written(const Job *job);
 /* The last verdict that a worker gave. */
 Verdict job_verdict(const Job *job);
+/* A reset that has taken the target away may make the kernel number its bus anew: the same device, by ids
+ * and place, that is below the same bridge now under another address. NULL: there is none, or it never left.
+ */
+const Device *job_moved_target(const Job *job);
 /* The method of the last attempt that was written, "" if none, and how long its write took. */
 const char *job_method_used(const Job *job);
 uint64_t job_duration_usec(const Job *job);

@@ -277,8 +277,8 @@ int quarantines_add_reason(Quarantines *quarantines, Device *device, const char 
         QuarantineRecord *record;
         size_t used, added = strlen("; ") + strlen(reason);
 
-        if (!quarantine ||
-            (quarantine->record.cause != QUARANTINE_DEAD && quarantine->record.cause != QUARANTINE_DEGRADED))
+        if (!quarantine || quarantine->record.cause == QUARANTINE_REQUESTED ||
+            quarantine->record.cause == QUARANTINE_UNREADABLE)
                 return -ENOENT;
         record = &quarantine->record;
         if (strstr(record->reason, reason))

@@ -87,8 +87,8 @@ int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record
 int quarantines_begin(Quarantines *quarantines, Device *device, const QuarantineRecord *record,
                       uint32_t job);
 
-/* Adds to the reason of one that a reset has found, unless it is said already: all that can be done from
- * here was done in vain. -ENOENT if the device is in none of that kind. */
+/* Adds to the reason of one that was found to be necessary, unless it is said already: all that can be done
+ * from here was done in vain. -ENOENT if the device is in none of that kind. */
 #define QUARANTINE_NEEDS_POWER_CYCLE "it needs a cold power cycle"
 int quarantines_add_reason(Quarantines *quarantines, Device *device, const char *reason);
 
