@@ -219,6 +219,7 @@ domain_unit_tests = \
 	tests/unit/test-claims \
 	tests/unit/test-jobs \
 	tests/unit/test-jobs-held \
+	tests/unit/test-error-events \
 	tests/unit/test-kernel-order \
 	tests/unit/test-worker-order \
 	tests/unit/test-jobs-lost \
@@ -323,6 +324,11 @@ tests_unit_test_plan_use_SOURCES = tests/unit/test-plan-use.c
 tests_unit_test_plan_use_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_use_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_use_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_error_events_SOURCES = tests/unit/test-error-events.c
+tests_unit_test_error_events_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_error_events_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_error_events_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_kernel_order_SOURCES = tests/unit/test-kernel-order.c
 tests_unit_test_kernel_order_CPPFLAGS = $(UNIT_CPPFLAGS)

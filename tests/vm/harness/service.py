@@ -34,6 +34,8 @@ MESSAGE_IDS = {
     "workaround": "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18",
     "policy-loaded": "b3c7c31ad43a4c4a9f3a8b6f2d1f0c57",
     "quarantined": "71d08b3a45da4e729c6f8bc464b028a1",
+    "device-error": "68c2c4cb30984ce695a859badc2c6041",
+    "error-look": "a54e4ed28d50436782ddd0486fa4845f",
     "unquarantined": "ab6719a45dad47eeb13913bec72cf86b",
     "history-aside": "99a522d433ba401fbbc44ce5aa07a259",
     "history-unwritable": "c5eccfce8cac471898ec7112c8c5f7b0",
