@@ -190,6 +190,7 @@ static const char *plain_step(const char *code)
                 {"pciback", "Detach it from its guest first (`xl pci-detach`)."},
                 {"not-assignable", "Bind the other functions to pciback, too."},
                 {"tsm-bound", "End the confidential guest that has it."},
+                {"frozen", "Thaw it first: `pcireset recover`, or the method thaw."},
                 {"recovering",
                  "Wait until the kernel is done: `pcireset monitor` shows it, or show's error state."},
                 {"edges", "Try another method: `pcireset methods` lists them."},

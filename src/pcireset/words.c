@@ -66,6 +66,8 @@ const char *why_to_words(const char *code)
                 {"edges", "the policy ties it to devices that this method cannot be done with"},
                 {"inhibited", "somebody forbids it for now; see `pcireset inhibitors`"},
                 {"not-released", "it would disturb devices that were not let go with this one"},
+                {"frozen", "a device that would be reset is frozen (EEH); see the method thaw"},
+                {"not-frozen", "the device is not frozen (EEH)"},
                 {"recovering", "the kernel recovers a device that would be reset from an error just now"},
                 {"last-resort", "it takes the device away, so it runs by name only"},
         };

@@ -26,6 +26,7 @@ static const struct {
         {RESET_METHOD_VFIO_HOT, RESET_SCOPE_LINK, 1200 * MSEC_IN_USEC, .is_ours = true},
         {RESET_METHOD_SLOT, RESET_SCOPE_LINK, 2500 * MSEC_IN_USEC, .is_ours = true},
         {RESET_METHOD_RESCAN, RESET_SCOPE_POWER, 500 * MSEC_IN_USEC, .is_ours = true},
+        {RESET_METHOD_THAW, RESET_SCOPE_FUNCTION, 10 * MSEC_IN_USEC, .is_ours = true},
         {RESET_METHOD_DO_FLR, RESET_SCOPE_FUNCTION, 100 * MSEC_IN_USEC, .is_ours = true},
         {RESET_METHOD_RESET_DEVICE, RESET_SCOPE_LINK, 1100 * MSEC_IN_USEC, .is_ours = true},
 };

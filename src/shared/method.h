@@ -25,6 +25,10 @@
 #define RESET_METHOD_SLOT        "slot" /* power off and on of the hotplug slot */
 #define RESET_METHOD_RESCAN      "rescan" /* removed, and found again by a scan of the bus */
 
+/* Lets a frozen partitionable endpoint work again (powerpc, EEH). No reset: all that is in it stays as it
+ * is. */
+#define RESET_METHOD_THAW "thaw"
+
 /* Files in the directory of pciback, of the same names, that some kernels for Xen hosts have: what is
  * written to them is the device's address. */
 #define RESET_METHOD_DO_FLR       "do_flr" /* a reset of the function */

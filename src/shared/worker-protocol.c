@@ -44,12 +44,9 @@ static const char *const list_restored_names[] = {
         [LIST_DEFAULT] = "default",     [LIST_LOST] = "lost",
 };
 
-static const char *const operation_names[] = {[WORKER_RESET] = "reset",
-                                              [WORKER_SCAN] = "scan",
-                                              [WORKER_ORDER] = "order",
-                                              [WORKER_HEALTH] = "health",
-                                              [WORKER_MEND] = "mend",
-                                              [WORKER_HOLD] = "hold"};
+static const char *const operation_names[] = {
+        [WORKER_RESET] = "reset",   [WORKER_SCAN] = "scan", [WORKER_ORDER] = "order",
+        [WORKER_HEALTH] = "health", [WORKER_MEND] = "mend", [WORKER_HOLD] = "hold"};
 
 static const char *const action_names[] = {
         [HOLD_LOOK] = "look",

@@ -69,6 +69,7 @@ static int write_use(const void *element, json_object **ret)
                 return r;
         json_write_value(&writer, "nodes", nodes);
         json_write_boolean(&writer, "more_nodes", use->more_nodes);
+        json_write_boolean(&writer, "frozen", use->frozen);
 
         return json_writer_finish(&writer, ret);
 }
@@ -90,6 +91,7 @@ static int read_use(json_object *object, void *element)
                 use->vfio_uid = (uint32_t) json_read_unsigned(&reader, "vfio_uid", 0, UINT32_MAX);
         nodes = json_read_array(&reader, "nodes", 0, WORKER_NODES_MAX);
         use->more_nodes = json_read_boolean(&reader, "more_nodes");
+        use->frozen = json_read_boolean(&reader, "frozen");
 
         r = json_reader_finish(&reader);
         if (r < 0)

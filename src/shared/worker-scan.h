@@ -34,6 +34,7 @@ typedef struct WorkerUse {
                                          * when they are opened and closed */
         size_t n_nodes;
         bool more_nodes; /* there are more of them than were told */
+        bool frozen; /* EEH has frozen its partitionable endpoint (powerpc) */
 } WorkerUse;
 
 typedef struct WorkerScan {

@@ -16,6 +16,7 @@
 
 #include "shared/driver.h"
 #include "worker/attribute.h"
+#include "worker/eeh.h"
 #include "worker/health.h"
 
 /* The flags in the third column of `resource` (include/linux/ioport.h). */
@@ -29,8 +30,6 @@
 /* A host bridge that translates moves whole windows. */
 #define TRANSLATION_MEMORY UINT64_C(0x1000000)
 #define TRANSLATION_IO     UINT64_C(0x1000)
-
-#define EEH_PE_ISOLATED 0x1U /* arch/powerpc/include/asm/eeh.h */
 
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
 
@@ -247,20 +246,18 @@ static void check_probe(Checkup *checkup)
             "", checkup->health.probe_text);
 }
 
-/* Two words: the firmware's state of the endpoint, and the kernel's flags (eeh_pe_state_show). */
 static void check_eeh(Checkup *checkup)
 {
-        unsigned firmware, kernel;
-        Value text;
-        ssize_t n;
+        Value text = "";
+        int r = eeh_read(checkup->device->fd, text);
 
-        n = attribute_read(checkup->device->fd, "eeh_pe_state", text, sizeof(text));
-        if (n == -ENOENT)
+        if (r == -ENOENT)
                 return;
-        if (n < 0 || sscanf(text, "%x %x", &firmware, &kernel) != 2)
-                add(checkup, "eeh", CHECK_SKIPPED, "", "unreadable");
-        else
-                add(checkup, "eeh", kernel & EEH_PE_ISOLATED ? CHECK_FAILED : CHECK_OK, "", text);
+        add(checkup, "eeh",
+            r > 0    ? CHECK_FAILED
+            : r == 0 ? CHECK_OK
+                     : CHECK_SKIPPED,
+            "", r < 0 ? "unreadable" : text);
 }
 
 static void check_member(Checkup *checkup)

@@ -69,7 +69,8 @@ ComeBack *come_back_free(ComeBack *state)
 
 static void read_memory(const Device *device, WorkerSaved *memory)
 {
-        if (attribute_read(device->fd, OVERRIDE, memory->driver_override, sizeof(memory->driver_override)) < 0 ||
+        if (attribute_read(device->fd, OVERRIDE, memory->driver_override, sizeof(memory->driver_override)) <
+                    0 ||
             strcmp(memory->driver_override, OVERRIDE_NONE) == 0)
                 memory->driver_override[0] = '\0';
         memory->has_list = method_list_read(device, &memory->list) == 0;
@@ -172,7 +173,8 @@ static void wait_for_driver(const Device *device, uint64_t deadline)
 }
 
 /* `since` is when it was found. */
-static void restore_driver(const Reset *reset, const Device *device, const WorkerSaved *memory, uint64_t since)
+static void restore_driver(const Reset *reset, const Device *device, const WorkerSaved *memory,
+                           uint64_t since)
 {
         const char *wanted = device->expected->driver;
 

@@ -13,6 +13,7 @@
  */
 
 #include "worker/holders.h"
+#include "worker/eeh.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -378,6 +379,7 @@ static int tell_members(Look *look, WorkerScan *scan)
         for (size_t i = 0; i < look->n_members; i++) {
                 Member *member = &look->members[i];
                 WorkerUse *use = &scan->uses[i];
+                char state[WORKER_VALUE_MAX];
                 size_t n = member->n_holders;
                 int r;
 
@@ -392,6 +394,7 @@ static int tell_members(Look *look, WorkerScan *scan)
                         memcpy(&scan->holders[scan->n_holders], member->holders, n * sizeof(Holder));
                         scan->n_holders += n;
                 }
+                use->frozen = member->fd >= 0 && eeh_read(member->fd, state) > 0;
                 use->has_vfio_uid = member->has_vfio_uid;
                 use->vfio_uid = member->vfio_uid;
                 memcpy(use->owner, member->owner, sizeof(use->owner));

@@ -48,9 +48,13 @@ const Way *way_find(const char *method)
                 const char *method;
                 const Way *way;
         } ways[] = {
-                {RESET_METHOD_SUBORDINATE, &way_subordinate}, {RESET_METHOD_SLOT, &way_slot},
-                {RESET_METHOD_RESCAN, &way_rescan},           {RESET_METHOD_VFIO_HOT, &way_vfio_hot},
-                {RESET_METHOD_DO_FLR, &way_pciback},          {RESET_METHOD_RESET_DEVICE, &way_pciback},
+                {RESET_METHOD_SUBORDINATE, &way_subordinate},
+                {RESET_METHOD_SLOT, &way_slot},
+                {RESET_METHOD_RESCAN, &way_rescan},
+                {RESET_METHOD_VFIO_HOT, &way_vfio_hot},
+                {RESET_METHOD_THAW, &way_thaw},
+                {RESET_METHOD_DO_FLR, &way_pciback},
+                {RESET_METHOD_RESET_DEVICE, &way_pciback},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(ways); i++)
@@ -196,13 +200,14 @@ static bool refuse_bridge(Reset *reset)
 
 /* The kernel saves what a dead target reads and writes it back over whatever comes to life. A reset of the
  * link or of power may be tried all the same, it is the cure; and so may the reset of a physical function
- * whose virtual ones are dead, since of those nothing is saved. */
+ * whose virtual ones are dead, since of those nothing is saved. What is thawed does not answer before. */
 static bool refuse_dead(Reset *reset)
 {
         const DeviceHealth *health = &reset->before->members[0];
         const char *method = reset->request->method;
 
-        if (health_answers(health) || reset_method_scope(method) != RESET_SCOPE_FUNCTION)
+        if (health_answers(health) || reset_method_scope(method) != RESET_SCOPE_FUNCTION ||
+            strcmp(method, RESET_METHOD_THAW) == 0)
                 return true;
 
         health_add_check(reset->result, &reset->request->members[0].address, "answers", CHECK_FAILED,

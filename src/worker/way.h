@@ -77,7 +77,7 @@ struct Way {
         bool removes_devices;
 };
 
-extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot, way_pciback;
+extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot, way_pciback, way_thaw;
 
 const Way *way_find(const char *method);
 

@@ -332,6 +332,50 @@ static int write_subordinate(const ModelAttribute *a)
         return r;
 }
 
+/* The text of an attribute; false if there is none. */
+static bool get_attribute(const ModelAttribute *device, const char *name, char *text, size_t size)
+{
+        Path path;
+        FILE *file;
+        bool found;
+
+        (void) snprintf(path, sizeof(path), "%.3000s/%s", device->path, name);
+        file = fopen(path, "re");
+        found = file && fgets(text, (int) size, file);
+        if (file)
+                (void) fclose(file);
+        return found;
+}
+
+/* EEH: whatever is written thaws the whole endpoint, if it is frozen (eeh_pe_state_store). */
+static int write_endpoint(const ModelAttribute *a)
+{
+        char endpoint[32], other[32], state[64];
+        unsigned firmware, kernel;
+        struct dirent **entries;
+        int n;
+
+        if (!get_attribute(a, "eeh_pe_config_addr", endpoint, sizeof(endpoint)) ||
+            !get_attribute(a, a->name, state, sizeof(state)))
+                return -ENODEV;
+        if (sscanf(state, "%x %x", &firmware, &kernel) != 2 || !(kernel & 1))
+                return 0;
+        n = scandir(DEVICES, &entries, NULL, alphasort);
+        for (int i = 0; i < n; i++) {
+                ModelAttribute device;
+
+                if (is_address(entries[i]->d_name) && find_device(entries[i]->d_name, &device) &&
+                    get_attribute(&device, "eeh_pe_config_addr", other, sizeof(other)) &&
+                    strcmp(endpoint, other) == 0)
+                        set_attribute(&device, "eeh_pe_state", "0x00000078 0x00000000\n");
+                free(entries[i]);
+        }
+        if (n >= 0)
+                free(entries);
+        model_log(a, "method", "thaw 0");
+        return 0;
+}
+
 static int store(const ModelAttribute *a, const char *text)
 {
         Path path;
@@ -367,6 +411,8 @@ bool kernel_write_tree(const ModelAttribute *a, const char *text, int *ret)
                 return false;
         } else if (strcmp(a->name, "reset_subordinate") == 0) {
                 *ret = write_subordinate(a);
+        } else if (strcmp(a->name, "eeh_pe_state") == 0) {
+                *ret = write_endpoint(a);
         } else if (strcmp(a->name, "remove") == 0) {
                 *ret = write_remove(a);
         } else if (strcmp(a->name, "rescan") == 0) {

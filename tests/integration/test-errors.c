@@ -383,6 +383,83 @@ START_TEST(a_proof_ends_the_error)
 }
 END_TEST
 
+/* ---- EEH, on files as the kernel for powerpc makes them ---- */
+
+#define FROZEN "0x00000000 0x00000001"
+#define THAWED "0x00000078 0x00000000"
+
+/* Both cards are in one endpoint, although they are below different bridges. */
+static void start_with_endpoint(const char *state)
+{
+        polkit_start(polkit_rules_everybody);
+        fixture_devices();
+        sysfs_set(CARD, "eeh_mode", "0x1");
+        sysfs_set(CARD2, "eeh_mode", "0x1");
+        sysfs_set(CARD, "eeh_pe_config_addr", "0x10100");
+        sysfs_set(CARD2, "eeh_pe_config_addr", "0x10100");
+        sysfs_set(CARD, "eeh_pe_state", "%s", state);
+        sysfs_set(CARD2, "eeh_pe_state", "%s", state);
+        fixture_start();
+        signals_watch(observer);
+        daemon_settle();
+}
+
+START_TEST(what_is_frozen_is_given_to_nobody)
+{
+        _cleanup_reply_ Reply *lease = NULL, *function = NULL, *plan = NULL, *thawed = NULL, *after = NULL;
+        _cleanup_free_ char *written = NULL;
+        int fd;
+
+        start_with_endpoint(FROZEN);
+        lease = call_finish(acquire_start(alice, card_alone));
+        expect_error(lease, "NotUsable", "frozen");
+        function = reset(alice, CARD, "function", NULL);
+        expect_error(function, "NotUsable", "frozen");
+        expect_nothing_written();
+        plan = manager_call(alice, "Plan", "ssa{sv}", CARD, "thaw", 0);
+        ck_assert_uint_eq(reply_length(plan, "0.rungs.0.reset_set"), 2);
+        ck_assert_int_eq(json_object_get_boolean(reply_at(plan, "0.rungs.0.usable")), true);
+
+        thawed = reset(alice, CARD, "thaw", NULL);
+        expect_success(thawed);
+        ck_assert_str_eq(reply_string(thawed, "0.method"), "thaw");
+        ck_assert_uint_eq(reply_length(thawed, "0.reset_set"), 2);
+        expect_methods_run(CARD, "thaw");
+        written = sysfs_get(CARD2, "eeh_pe_state");
+        ck_assert_str_eq(written, THAWED);
+        after = reset(alice, CARD, "flr", NULL);
+        expect_success(after);
+        fd = claim_finish(acquire_start(alice, card_alone), NULL);
+        claim_release(&fd);
+}
+END_TEST
+
+/* It has answered all the time, so that thawing it is enough. */
+START_TEST(what_is_frozen_is_recovered)
+{
+        put_policy("recover");
+        start_with_endpoint(FROZEN);
+        announce(CARD, FAILURE);
+        (void) signal_wait("JobRemoved", NULL, CARD);
+        wait_for_state(CARD, "");
+        expect_state(CARD, "idle");
+        expect_methods_run(CARD, "thaw");
+}
+END_TEST
+
+START_TEST(it_stays_frozen_after_an_error)
+{
+        _cleanup_reply_ Reply *lease = NULL;
+
+        start_with_endpoint(THAWED);
+        sysfs_set(CARD, "eeh_pe_state", FROZEN);
+        announce(CARD, FAILURE);
+        wait_for_state(CARD, "frozen");
+        lease = call_finish(acquire_start(alice, card_alone));
+        expect_error(lease, "Quarantined", "frozen");
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("errors");
@@ -400,5 +477,8 @@ int main(void)
         program_add(&program, nothing_to_recover);
         program_add(&program, it_is_in_the_history);
         program_add(&program, a_proof_ends_the_error);
+        program_add(&program, what_is_frozen_is_given_to_nobody);
+        program_add(&program, what_is_frozen_is_recovered);
+        program_add(&program, it_stays_frozen_after_an_error);
         return program_run(&program);
 }

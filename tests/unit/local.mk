@@ -29,6 +29,8 @@ worker_unit_tests = \
 	tests/unit/test-record \
 	tests/unit/test-reset \
 	tests/unit/test-reset-ways \
+	tests/unit/test-eeh \
+	tests/unit/test-plan-eeh \
 	tests/unit/test-vfio-hot \
 	tests/unit/test-worker-hostile \
 	tests/unit/test-worker-messages \
@@ -170,6 +172,17 @@ tests_unit_test_vfio_hot_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_vfio_hot_LDFLAGS = $(reset_model_ldflags) \
 	-Wl,--wrap=vfio_open -Wl,--wrap=vfio_ioctl -Wl,--wrap=vfio_group_of
 tests_unit_test_vfio_hot_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_eeh_SOURCES = tests/unit/test-eeh.c $(reset_model_sources)
+tests_unit_test_eeh_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_eeh_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_eeh_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_eeh_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
+
+tests_unit_test_plan_eeh_SOURCES = tests/unit/test-plan-eeh.c
+tests_unit_test_plan_eeh_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_plan_eeh_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_plan_eeh_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_reset_ways_SOURCES = tests/unit/test-reset-ways.c $(reset_model_sources)
 tests_unit_test_reset_ways_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -39,9 +39,9 @@ const char result_example[] =
 const char scan_example[] =
         "{\"event\":\"scan\",\"errno\":0,\"message\":\"\",\"uses\":[{\"device\":\"0000:01:00.0\","
         "\"errno\":0,\"owner\":\"@gpu\",\"vfio_uid\":1000,\"nodes\":[\"/dev/dri/card0\",\"/dev/vfio/"
-        "7\"],\"more_nodes\":false},"
+        "7\"],\"more_nodes\":false,\"frozen\":true},"
         "{\"device\":\"0000:01:00.1\",\"errno\":19,\"owner\":\"\",\"vfio_uid\":null,\"nodes\":[],\"more_"
-        "nodes\":true}],"
+        "nodes\":true,\"frozen\":false}],"
         "\"holders\":[" HOLDER_EXAMPLE "]}";
 
 const char resetting_example[] = "{\"event\":\"phase\",\"phase\":\"resetting\"}";

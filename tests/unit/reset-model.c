@@ -210,7 +210,8 @@ static int write_path(int fd, char *path, const char *value)
 
         if (strcmp(name, "reset_method") == 0)
                 return write_method_list(fd, value);
-        if (strcmp(name, "reset") == 0 || strcmp(name, "reset_subordinate") == 0)
+        if (strcmp(name, "reset") == 0 || strcmp(name, "reset_subordinate") == 0 ||
+            strcmp(name, "eeh_pe_state") == 0)
                 return do_reset(name, parent, value);
         if (strcmp(name, "control") == 0) {
                 note("control %s", value);

@@ -120,6 +120,12 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                         "%s: the kernel recovers the device, or one that shares its link, from an "
                         "error just now. " RECOVERING_NEXT_STEP,
                         pci_address_format(&found.device->facts.address, address));
+        case ADMISSION_FROZEN:
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "NotUsable",
+                        "%s: its partitionable endpoint is frozen (EEH). Have it recovered, or "
+                        "reset by the method thaw, and ask again.",
+                        pci_address_format(&found.device->facts.address, address));
         case ADMISSION_LEASED:
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "Leased",

@@ -70,6 +70,10 @@ static const char *why_text(unsigned bit)
                 return "the policy allows no reset of more than the function";
         case WHY_NOT_LISTED:
                 return "the policy's order does not have it";
+        case WHY_FROZEN:
+                return "its partitionable endpoint is frozen (EEH), and has to be thawed first";
+        case WHY_NOT_FROZEN:
+                return "its partitionable endpoint is not frozen";
         case WHY_RECOVERING:
                 return "the kernel recovers it from an error just now";
         case WHY_KNOWN_BAD:

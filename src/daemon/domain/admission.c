@@ -85,6 +85,8 @@ Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry
                         return (Admission){.obstacle = ADMISSION_QUARANTINED, .device = device};
                 if (device_is_recovering(device))
                         return (Admission){.obstacle = ADMISSION_RECOVERING, .device = device};
+                if (device->frozen)
+                        return (Admission){.obstacle = ADMISSION_FROZEN, .device = device};
         }
         device = is_lease ? claims_find_conflict(claims, record) : NULL;
         if (device)

@@ -21,18 +21,19 @@ typedef enum AdmissionObstacle {
         ADMISSION_RELEASING, /* it is to be reset after its last user */
         ADMISSION_RESETTING,
         ADMISSION_NOT_CLEAN, /* and a rule wants it to be */
+        ADMISSION_FROZEN, /* EEH has frozen a device */
 } AdmissionObstacle;
 
 /* What is in the way. Pointers are valid until the next change of anything. */
 typedef struct Admission {
         AdmissionObstacle obstacle;
         size_t index; /* GONE: which device of the record's */
-        const Device *device; /* QUARANTINED, RECOVERING, LEASED, RELEASING, NOT_CLEAN */
+        const Device *device; /* QUARANTINED, RECOVERING, LEASED, RELEASING, NOT_CLEAN, FROZEN */
         const Job *job; /* RESETTING */
         const PolicyRule *rule; /* NOT_CLEAN: that says so; NULL: out of memory for what rules say */
 } Admission;
 
-/* The first obstacle, in the order of the list above. `record`: kind, uid and devices count; `generations`
+/* The first obstacle. `record`: kind, uid and devices count; `generations`
  * are those of the devices when they were named. */
 Admission admission_judge(const Claims *claims, const Jobs *jobs, const Registry *registry,
                           const ClaimRecord *record, const uint64_t *generations);

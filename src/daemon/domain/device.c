@@ -23,6 +23,7 @@ static const char *const error_state_names[] = {
         [ERROR_STATE_RECOVERED_DEAD] = "successful-recovery-but-dead",
         [ERROR_STATE_UNFINISHED_RECOVERY] = "unfinished-recovery",
         [ERROR_STATE_WEDGED] = "wedged",
+        [ERROR_STATE_FROZEN] = "frozen",
 };
 
 void device_forget_use(Device *device)
@@ -82,6 +83,10 @@ int device_set_use(Device *device, const WorkerScan *scan)
         }
 
         is_news = !use_equal(&device->use, &use);
+        if (use.known) {
+                is_news |= device->frozen != found->frozen;
+                device->frozen = found->frozen;
+        }
         device_forget_use(device);
         device->use = use;
         return is_news;
@@ -150,6 +155,12 @@ bool device_is_alone_below_parent(const Device *device)
 {
         /* In utlist's rings the first element's predecessor is the last one: alone, it is its own. */
         return !device->next_sibling && (!device->prev_sibling || device->prev_sibling == device);
+}
+
+bool device_shares_endpoint(const Device *a, const Device *b)
+{
+        return a->facts.has_endpoint && b->facts.has_endpoint && a->facts.endpoint == b->facts.endpoint &&
+               a->facts.address.domain == b->facts.address.domain;
 }
 
 bool device_is_below(const Device *device, const Device *above)

@@ -42,6 +42,8 @@ typedef struct DeviceFacts {
         bool can_reset_subordinate; /* of a bridge: it has `reset_subordinate` */
         bool can_be_removed; /* it has `remove`: virtual functions have not */
         bool has_do_flr, has_reset_device; /* its driver, pciback, has these files: no kernel.org one */
+        bool has_endpoint; /* a partitionable endpoint of EEH (powerpc): */
+        uint32_t endpoint; /* its address, the same for all devices in it; unique within the domain */
         char slot[SLOT_NAME_MAX]; /* the hotplug slot that it sits in, if its power can be switched */
         char driver[DRIVER_NAME_MAX]; /* empty: none bound */
         char iommu_group[IOMMU_GROUP_MAX];
@@ -97,6 +99,7 @@ typedef enum ErrorState {
         ERROR_STATE_RECOVERED_DEAD,
         ERROR_STATE_UNFINISHED_RECOVERY, /* it began, and its end was not told in time */
         ERROR_STATE_WEDGED, /* its driver has given it up (DRM) */
+        ERROR_STATE_FROZEN, /* its partitionable endpoint has stayed frozen (EEH) */
 } ErrorState;
 
 typedef struct LastReset {
@@ -129,6 +132,7 @@ struct Device {
         uint64_t generation;
         uint64_t look; /* the last one taken, or from when its driver changed; see device_take_look() */
         ErrorState error_state;
+        bool frozen; /* its endpoint is, as the last look found it */
         uint64_t recovering_since; /* CLOCK_BOOTTIME, in ERROR_STATE_BEGIN_RECOVERY */
         uint64_t error_notes_since; /* and how many errors of it were noted since: */
         unsigned n_error_notes;
@@ -201,6 +205,9 @@ bool device_is_recovering(const Device *device);
 /* True if no other function hangs below the same bridge; virtual functions count as others, as they do for
  * the kernel (drivers/pci/pci.c, pci_parent_bus_reset). Means nothing on a root bus. */
 bool device_is_alone_below_parent(const Device *device);
+
+/* True if EEH freezes and thaws the two together. */
+bool device_shares_endpoint(const Device *a, const Device *b);
 
 /* True if `above` is a bridge on the way from `device` to its root bus. */
 bool device_is_below(const Device *device, const Device *above);

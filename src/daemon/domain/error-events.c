@@ -312,8 +312,21 @@ static bool has_failed(ErrorState state)
                state == ERROR_STATE_WEDGED;
 }
 
-static ErrorState state_after(ErrorState state, Verdict verdict)
+static bool is_frozen(const Device *device, const WorkerResult *result)
 {
+        for (size_t i = 0; i < result->n_checks; i++)
+                if (pci_address_equal(&result->checks[i].device, &device->facts.address) &&
+                    strcmp(result->checks[i].check, "eeh") == 0)
+                        return result->checks[i].result == CHECK_FAILED;
+        return false;
+}
+
+static ErrorState state_after(const Device *device, Verdict verdict)
+{
+        ErrorState state = device->error_state;
+
+        if (device->frozen)
+                return ERROR_STATE_FROZEN;
         if (state != ERROR_STATE_SUCCESSFUL_RECOVERY)
                 return state;
         return verdict == VERDICT_DEAD       ? ERROR_STATE_RECOVERED_DEAD
@@ -332,7 +345,11 @@ static void describe(const Device *device, const WorkerResult *result, char *buf
 
                 if (check->result != CHECK_FAILED)
                         continue;
-                if (result->verdict == VERDICT_DEAD)
+                if (device->frozen)
+                        (void) snprintf(buffer, size,
+                                        "after an error its partitionable endpoint is frozen: %.60s",
+                                        check->after);
+                else if (result->verdict == VERDICT_DEAD)
                         (void) snprintf(buffer, size, "%s it does not answer: %.60s", what, check->after);
                 else
                         (void) snprintf(buffer, size, "%s it is changed: %s is to be '%.60s' and is '%.60s'",
@@ -345,7 +362,6 @@ static void describe(const Device *device, const WorkerResult *result, char *buf
 static void take_finding(ErrorEvents *events, Device *device, const WorkerResult *result)
 {
         ErrorNote told = {
-                .state = state_after(device->error_state, result->verdict),
                 .verdict = result->verdict,
                 .checks = result->checks,
                 .n_checks = result->n_checks,
@@ -358,6 +374,8 @@ static void take_finding(ErrorEvents *events, Device *device, const WorkerResult
                 .n_checks = result->n_checks,
         };
 
+        device->frozen = is_frozen(device, result);
+        told.state = state_after(device, result->verdict);
         finding.needs_help = finding.is_broken || has_failed(device->error_state);
         describe(device, result, reason, sizeof(reason));
         note(events, device, &told);

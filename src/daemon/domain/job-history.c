@@ -120,6 +120,9 @@ static void judge_members(Job *job, const Attempt *attempt)
         for (size_t i = 0; i < job->n_members; i++) {
                 Device *device = job_member_device(job, &job->members[i]);
 
+                if (device && attempt->outcome == ATTEMPT_DONE &&
+                    strcmp(attempt->method, RESET_METHOD_THAW) == 0)
+                        device->frozen = false;
                 /* What has vanished is given to nobody, and what comes back is as the kernel made it. */
                 if (!device)
                         continue;

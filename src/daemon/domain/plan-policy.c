@@ -53,7 +53,7 @@ static void offer_own(const Device *target, ResetScope scope, bool before_kernel
         size_t n = plan_own_methods(target, names);
 
         for (size_t i = 0; i < n; i++)
-                if (reset_method_scope(names[i]) == scope &&
+                if (reset_method_scope(names[i]) == scope && strcmp(names[i], RESET_METHOD_THAW) != 0 &&
                     goes_before_kernels(target, names[i]) == before_kernels)
                         offer->names[offer->n++] = names[i];
 }
@@ -140,6 +140,9 @@ int plan_ladder(Device *target, ResetAlias alias, const PlanOptions *options, Pl
         /* Last, whatever its scope: it is better than nothing, and not said to be more. */
         offer_kernels(target, RESET_SCOPE_FUNCTION, true, &offer);
 
+        /* It is no reset, so no alias means it but the one that wants the device back. */
+        if (alias == RESET_ALIAS_RECOVER && target->frozen)
+                add_name(ret, alias, RESET_METHOD_THAW);
         policy_order(effective, offer.names, offer.n, &order);
         add_steps(target, effective, &order, alias, options->proven, ret);
         add_left_out(effective, &order, alias, ret);

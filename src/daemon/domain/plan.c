@@ -21,7 +21,7 @@ static const char *const WHY_NAMES[] = {
         "lease-gone",       "inhibited",      "edges",
         "not-assignable",   "forbidden",      "link-forbidden",
         "not-listed",       "known-bad",      "recovering",
-        "not-released",
+        "not-released",     "frozen",         "not-frozen",
 };
 
 static const char *const ACTION_NAMES[] = {
@@ -133,10 +133,24 @@ static int set_close_over_edges(Set *set)
 
 /* The reset set: for a function what goes along with it, for a link or a slot everything below the bridge.
  */
-static int fill_set(Set *set, Device *target, ResetScope scope)
+/* What EEH thaws together. */
+static int set_add_endpoint(Set *set, Device *target)
+{
+        int r = 0;
+
+        for (Device *d = registry_next(target->registry, NULL); d && r >= 0;
+             d = registry_next(target->registry, d))
+                if (device_shares_endpoint(d, target))
+                        r = set_add_function(set, d);
+        return r;
+}
+
+static int fill_set(Set *set, Device *target, ResetScope scope, bool whole_endpoint)
 {
         int r = set_add_function(set, target);
 
+        if (r >= 0 && whole_endpoint && target->facts.has_endpoint)
+                r = set_add_endpoint(set, target);
         if (r >= 0 && (scope == RESET_SCOPE_LINK || scope == RESET_SCOPE_POWER) && target->parent)
                 r = set_add_below(set, target->parent);
         return r < 0 ? r : set_close_over_edges(set);
@@ -145,7 +159,7 @@ static int fill_set(Set *set, Device *target, ResetScope scope)
 int plan_concerned(Device *target, Device ***ret, size_t *ret_n)
 {
         Set set = {};
-        int r = fill_set(&set, target, RESET_SCOPE_LINK);
+        int r = fill_set(&set, target, RESET_SCOPE_LINK, true);
 
         /* Of the bridge its live facts. */
         if (r >= 0 && target->parent)
@@ -170,6 +184,11 @@ int plan_for_each_concerned(Device *target, int (*refresh)(void *userdata, Devic
         return r;
 }
 
+static bool is_thaw(const char *method)
+{
+        return strcmp(method, RESET_METHOD_THAW) == 0;
+}
+
 static bool is_presented(const PlanAsker *asker, const Device *member)
 {
         for (size_t i = 0; i < asker->n_groups; i++)
@@ -186,7 +205,7 @@ static bool is_bound_to_vfio(const Device *device)
 
 bool plan_needs_scan(const Device *device)
 {
-        return !device->facts.is_bridge && device->facts.driver[0] != '\0';
+        return !device->facts.is_bridge && (device->facts.driver[0] != '\0' || device->facts.has_endpoint);
 }
 
 bool plan_member_loses(const Device *member)
@@ -398,6 +417,12 @@ static unsigned judge_topology(const Rung *rung, const Device *target, const Pla
                                                           : judge_kernels(rung, target);
 
         why |= judge_pciback(rung, target);
+        if (is_thaw(rung->method) && !target->frozen)
+                why |= WHY_NOT_FROZEN;
+        /* A reset of the link goes to the firmware, which knows of the freeze. */
+        if (!is_thaw(rung->method) && rung->scope == RESET_SCOPE_FUNCTION)
+                for (size_t i = 0; i < rung->n_set; i++)
+                        why |= rung->set[i]->frozen ? WHY_FROZEN : 0;
         if (target->facts.is_bridge)
                 why |= WHY_BRIDGE;
         if (target->facts.has_parent && !target->parent)
@@ -416,6 +441,8 @@ size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_
 
         if (target->facts.is_bridge)
                 return 0;
+        if (target->facts.has_endpoint)
+                names[n++] = RESET_METHOD_THAW;
         if (target->facts.has_do_flr)
                 names[n++] = RESET_METHOD_DO_FLR;
         if (target->parent && target->facts.has_reset_device)
@@ -512,7 +539,7 @@ static int add_rung(Plan *plan, Device *target, const char *method, const PlanOp
         rung->bridge = target->parent;
         rung->expected_usec = reset_method_expected_usec(method);
 
-        r = fill_set(&set, target, rung->scope);
+        r = fill_set(&set, target, rung->scope, is_thaw(method));
         rung->set = set.devices;
         rung->n_set = set.n;
         if (r < 0)

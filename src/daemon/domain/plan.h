@@ -49,7 +49,10 @@ typedef enum Why {
         WHY_RECOVERING = 1 << 26, /* the kernel recovers a member from an error */
         WHY_NOT_RELEASED = 1 << 27, /* the daemon resets what was let go, and a member was not */
 
-        WHY_LAST = WHY_NOT_RELEASED,
+        WHY_FROZEN = 1 << 28, /* a member's partitionable endpoint is frozen: it has to be thawed first */
+        WHY_NOT_FROZEN = 1 << 29, /* and for `thaw` it has to be */
+
+        WHY_LAST = WHY_NOT_FROZEN,
 } Why;
 
 #define WHY_IN_USE_MASK                                                                                     \
@@ -153,7 +156,7 @@ bool plan_member_loses(const Device *member);
 
 /* The methods beside the kernel's that the device offers, in the order in which they are tried. `names` has
  * room for PLAN_OWN_METHODS_MAX. Returns how many. */
-#define PLAN_OWN_METHODS_MAX 6U
+#define PLAN_OWN_METHODS_MAX 7U
 size_t plan_own_methods(const Device *target, const char *names[static PLAN_OWN_METHODS_MAX]);
 
 /* True if the method, taken because of an alias, does not count as a reset of this device: it is for guests,

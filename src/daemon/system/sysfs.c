@@ -174,6 +174,17 @@ static int read_ids(int dirfd, DeviceFacts *facts)
         return 0;
 }
 
+/* Its state is asked of the firmware, which may take its time: that is a worker's affair. */
+static void read_endpoint(int dirfd, DeviceFacts *facts)
+{
+        unsigned long value;
+
+        if (read_number(dirfd, "eeh_pe_config_addr", UINT32_MAX, &value) < 0 || value == UINT32_MAX)
+                return;
+        facts->has_endpoint = true;
+        facts->endpoint = (uint32_t) value;
+}
+
 int sysfs_read_facts(const PciAddress *address, const Slots *slots, DeviceFacts *ret)
 {
         DeviceFacts facts = {.address = *address};
@@ -201,6 +212,7 @@ int sysfs_read_facts(const PciAddress *address, const Slots *slots, DeviceFacts 
         facts.has_physfn = pci_address_parse(physfn, &facts.physfn) == 0;
         facts.can_reset_subordinate = facts.is_bridge && has_attribute(fd, "reset_subordinate");
         facts.can_be_removed = has_attribute(fd, "remove");
+        read_endpoint(fd, &facts);
         if (driver_kind(facts.driver) == DRIVER_PCIBACK) {
                 facts.has_do_flr = has_attribute(fd, "driver/" RESET_METHOD_DO_FLR);
                 facts.has_reset_device = has_attribute(fd, "driver/" RESET_METHOD_RESET_DEVICE);
