@@ -130,7 +130,7 @@ typedef struct StormStats {
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
                 worker_kills, silent, plugs, recoveries, audits, clean, required_clean;
         unsigned long errors[RESET_RECOVERING + 1];
-        unsigned long obstacles[ADMISSION_NOT_CLEAN + 1];
+        unsigned long obstacles[ADMISSION_FROZEN + 1];
 } StormStats;
 
 extern Storm storm;
