@@ -44,7 +44,7 @@ static size_t n_leases;
 static unsigned last_lease, seed, step;
 static size_t n_seen; /* of seen.running */
 static struct {
-        unsigned given, refused, reset, waited, quarantined, links;
+        unsigned given, refused, reset, waited, quarantined, links, unplugged;
 } stats;
 
 static unsigned any(unsigned n)
@@ -104,7 +104,10 @@ static void note_proof(const Job *job)
         for (size_t k = 0; k < job->n_members; k++) {
                 size_t i = index_of(&job->members[k].address);
 
-                if (i < N && !books[i].is_open)
+                const Device *device = i < N ? device_at(i) : NULL;
+
+                /* One that has come back since is another one. */
+                if (device && device->generation == job->members[k].generation && !books[i].is_open)
                         books[i].is_used = books[i].is_due = false;
         }
 }
@@ -281,6 +284,23 @@ static void let_out(size_t i)
         (void) quarantines_end(seen.quarantines, device, QUARANTINE_RELEASED);
 }
 
+/* Nothing is reset by that. */
+static void plug(size_t i)
+{
+        static const char *const methods[] = {"", "flr", "pm", "flr pm", "bus"};
+        static const char *const ports[] = {"0000:00:01.0", "0000:00:02.0", "0000:00:03.0"};
+
+        if (device_at(i)) {
+                books[i].is_open = false;
+                stats.unplugged++;
+                unplug(names[i]);
+        } else {
+                world_add(&seen.world, names[i], ports[names[i][6] - '1'], any(2) ? "vfio-pci" : "",
+                          methods[any(5)]);
+                let_go(names[i]);
+        }
+}
+
 static void restart(void)
 {
         job_world_settle();
@@ -300,7 +320,7 @@ static void take_step(void)
 {
         size_t i = any(N);
 
-        switch (any(13)) {
+        switch (any(15)) {
         case 0:
         case 1:
         case 2:
@@ -327,6 +347,10 @@ static void take_step(void)
         case 10:
                 if (any(10) == 0)
                         restart();
+                break;
+        case 11:
+                if (any(4) == 0 || !device_at(i))
+                        plug(i);
                 break;
         default:
                 if (any_runs())
@@ -375,6 +399,10 @@ static void begin(void)
 
 static void end_run(void)
 {
+        for (size_t i = 0; i < N; i++)
+                if (!device_at(i))
+                        plug(i);
+        settle();
         while (n_leases > 0) {
                 let_go_of(0);
                 settle();
@@ -432,6 +460,7 @@ START_TEST(between_any_two_users)
         ck_assert_uint_gt(stats.refused, n);
         ck_assert_uint_gt(stats.reset, n);
         ck_assert_uint_gt(stats.links, n / 10);
+        ck_assert_uint_gt(stats.unplugged, n);
         ck_assert_uint_gt(stats.waited, 0);
         ck_assert_uint_gt(stats.quarantined, 0);
 }

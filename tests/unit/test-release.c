@@ -486,6 +486,39 @@ START_TEST(gone_and_back)
 }
 END_TEST
 
+/* Nobody wants it to be reset, back or not. */
+START_TEST(gone_and_back_without_a_rule)
+{
+        const PolicySettings none = {.set = 1U << POLICY_ON_RELEASE};
+
+        job_world_rule(NULL, &none);
+        lease("one", A);
+        unplug(A);
+        claims_remove(seen.claims, "one");
+        job_world_settle();
+        ck_assert_uint_eq(seen.n_stored, 0);
+        world_add(&seen.world, A, PORT, "", "flr");
+        check_free(A, false);
+        check_ran(0, NULL);
+}
+END_TEST
+
+/* The lease is about what comes back. */
+START_TEST(gone_and_back_under_its_lease)
+{
+        lease("one", A);
+        unplug(A);
+        world_add(&seen.world, A, PORT, "", "flr");
+        job_world_settle();
+        ck_assert_int_eq(obstacle(A), ADMISSION_LEASED);
+        check_ran(0, NULL);
+        let_go_of("one");
+        check_ran(1, A " flr");
+        last_is_well();
+        check_free(A, true);
+}
+END_TEST
+
 START_TEST(gone_during_its_reset)
 {
         lease("one", A);
@@ -803,6 +836,8 @@ int main(void)
         tcase_add_test(tcase, the_policy_changes);
         tcase_add_test(tcase, another_driver_is_no_other_policy);
         tcase_add_test(tcase, gone_and_back);
+        tcase_add_test(tcase, gone_and_back_without_a_rule);
+        tcase_add_test(tcase, gone_and_back_under_its_lease);
         tcase_add_test(tcase, gone_during_its_reset);
         tcase_add_test(tcase, moved_by_its_own_reset);
         tcase_add_test(tcase, a_lease_is_one_transaction);

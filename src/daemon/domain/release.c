@@ -308,16 +308,19 @@ void releases_device_removed(Releases *releases, Device *device)
 
         if (!release)
                 return;
+        if (!release->record.pending && !wants_reset(device)) {
+                end(releases, release);
+                return;
+        }
         device->release = NULL;
         release->device = NULL;
         /* Whoever had it has it no more, and the lease may end before it is back. */
-        if (release->is_leased || release->is_given) {
+        if (!release->record.pending) {
                 release->record.pending = true;
-                release->is_leased = release->is_given = false;
                 store(releases, release, true);
         }
-        release->state = RELEASE_READY;
-        wake(releases);
+        release->is_leased = release->is_given = false;
+        set_state(releases, release, RELEASE_READY);
 }
 
 void releases_policy_changed(Releases *releases)
