@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from . import demo, flavour, registry, shell, snapshot, xen
+from .aside import Aside
 from .bed import Bed
 from .cache import Cache, say
 from .runner import Runner
@@ -69,10 +70,21 @@ def _test(args: argparse.Namespace) -> int:
         if not cases:
             tap.bail_out(f"no case matches {' '.join(args.patterns)}")
             return tap.summary()
-        _runner(args).run(cases, tap)
+        _run(args, cases, tap)
     except Exception as error:
         tap.bail_out(" ".join(str(error).split())[:500])
     return tap.summary()
+
+
+def _run(args: argparse.Namespace, cases: list[registry.Case], tap: Tap) -> None:
+    """Cases that mostly wait do so beside the others."""
+    waiting = [case for case in cases if case.waits]
+    others = [case for case in cases if not case.waits]
+    runner = _runner(args)
+    beside = Aside(waiting, lambda these, results: _runner(args).run(these, results)) if waiting and others else None
+    runner.run(others if beside else cases, tap)
+    if beside:
+        beside.finish(tap)
 
 
 def _runner(args: argparse.Namespace) -> Runner:

@@ -31,6 +31,7 @@ class Case:
     timeout: float
     daemon: bool
     kernel: bool
+    waits: bool
 
     @property
     def name(self) -> str:
@@ -40,13 +41,13 @@ class Case:
 _registered: list[Case] = []
 
 
-def case(title: str, *, fresh: bool = False, timeout: float = 60.0,
-         daemon: bool = True, kernel: bool = True) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
+def case(title: str, *, fresh: bool = False, timeout: float = 60.0, daemon: bool = True, kernel: bool = True,
+         waits: bool = False) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
     """Register a case. `fresh`: a machine of its own. `daemon`: the program is installed. `kernel`: what is seen depends on
-    the kernel; what does not is not worth its time with a second one."""
+    the kernel; what does not is not worth its time with a second one. `waits`: it mostly waits, so it runs beside the others."""
     def register(function: Callable[[Bed], None]) -> Callable[[Bed], None]:
         group = function.__module__.rsplit(".", 1)[-1].removeprefix("cases_").replace("_", "-")
-        _registered.append(Case(group, title, function, fresh, timeout, daemon, kernel))
+        _registered.append(Case(group, title, function, fresh, timeout, daemon, kernel, waits))
         return function
     return register
 

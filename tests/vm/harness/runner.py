@@ -35,12 +35,12 @@ from pathlib import Path
 from types import FrameType
 
 from . import snapshot
+from .aside import Results
 from .bed import Bed
 from .cache import say
 from .guest import Guest
 from .machine import Machine, SerialFollower
 from .registry import Case
-from .tap import Tap
 
 # So many cases of a run may fail once without its failing.
 SECOND_TRIES = 3
@@ -86,7 +86,7 @@ class Runner:
         self._without_machine = 0
         self._dir = Path(tempfile.mkdtemp(prefix="pciresetd-run-"))
 
-    def run(self, cases: list[Case], tap: Tap) -> None:
+    def run(self, cases: list[Case], results: Results) -> None:
         second_tries = SECOND_TRIES
         try:
             for case in cases:
@@ -95,9 +95,9 @@ class Runner:
                 if problem and not self._without_machine and (self._stalled or second_tries > 0):
                     second_tries -= not self._stalled
                     why = "the machine itself stalled" if self._stalled else "it failed"
-                    tap.note(f"{case.name}: {why}; once more, in a new one\n{problem}")
+                    results.note(f"{case.name}: {why}; once more, in a new one\n{problem}")
                     problem = self._run(case)
-                tap.result(not problem, case.name, time.monotonic() - started, problem)
+                results.result(not problem, case.name, time.monotonic() - started, problem)
                 if self._without_machine >= NO_MACHINE_MAX:
                     raise NoMachine(f"{NO_MACHINE_MAX} cases in a row got no machine")
         finally:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Cases that mostly wait, in a process and a machine of their own while the others run.
+
+Theory of operation: a kernel that resets a dead device waits for minutes, in
+which its machine uses no processor. A child process runs such cases with a
+runner of its own and writes what became of them into a pipe, a line of JSON
+each; the parent tells it when its own cases are over. The child ends with its
+parent, and its machine with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+from .registry import Case
+
+
+class Results(Protocol):
+    def result(self, ok: bool, name: str, seconds: float, diagnostics: str = "") -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class _Recorder:
+    """What a runner tells, on its way to the parent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def result(self, ok: bool, name: str, seconds: float, diagnostics: str = "") -> None:
+        self._write("result", ok, name, seconds, diagnostics)
+
+    def note(self, text: str) -> None:
+        self._write("note", text)
+
+    def _write(self, kind: str, *arguments: Any) -> None:
+        self._stream.write(json.dumps([kind, *arguments]) + "\n")
+        self._stream.flush()
+
+
+class Aside:
+    def __init__(self, cases: list[Case], run: Callable[[list[Case], Results], None]) -> None:
+        """Begin with these cases; `run` does what the parent does with its own."""
+        parent = os.getpid()
+        reader, writer = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(reader)
+            self._be_child(parent, os.fdopen(writer, "w"), lambda results: run(cases, results))
+        os.close(writer)
+        self._stream = os.fdopen(reader)
+
+    def finish(self, results: Results) -> None:
+        """Wait until all are over, and tell. A case of which nothing is told has not run."""
+        with self._stream:
+            for line in self._stream:
+                kind, *arguments = json.loads(line)
+                getattr(results, kind)(*arguments)
+        os.waitpid(self._pid, 0)
+
+    @staticmethod
+    def _be_child(parent: int, stream: TextIO, run: Callable[[Results], None]) -> None:
+        status = 1
+        recorder = _Recorder(stream)
+        try:
+            # SIGTERM is an exception here (cli.py), so that `finally` ends the machine.
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+            if os.getppid() == parent:
+                run(recorder)
+                status = 0
+        except Exception:
+            recorder.note(traceback.format_exc())
+        except BaseException:
+            # Told to end.
+            status = 2
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
