@@ -26,6 +26,7 @@
 #include "daemon/system/scans.h"
 #include "daemon/system/survey.h"
 #include "daemon/system/udev.h"
+#include "daemon/system/under-way.h"
 #include "daemon/system/watch.h"
 
 typedef struct Run Run;
@@ -52,6 +53,7 @@ typedef struct Daemon {
         Watch *watch;
         LeaseStore *leases;
         Records *records;
+        UnderWay *under_way;
         UdevSource *udev;
         Bus *bus;
         RegistryListener published; /* the bus, which hears of devices after those who decide on them */

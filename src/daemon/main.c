@@ -56,6 +56,7 @@ static int on_record_running(void *userdata, const WorkerRecord *record, void **
         if (r < 0)
                 return r;
         journal_adopted(job);
+        under_way_begin(daemon->under_way, record->request);
         *ret_job = job;
         return 0;
 }
@@ -92,6 +93,52 @@ static bool on_record_unheard(void *userdata, WorkerRecord *record)
         else
                 daemon_mend(daemon, record->request);
         return true;
+}
+
+/* As it is known now, after a boot: numbers of inodes are others, and drivers may be. */
+static bool find_again(const Daemon *daemon, WorkerMember *member)
+{
+        const Device *device = registry_find(daemon->registry, &member->address);
+
+        if (!device || device->facts.vendor != member->vendor || device->facts.device != member->device)
+                return false;
+        member->inode = device->facts.inode;
+        member->class = device->facts.class;
+        member->driver[0] = '\0';
+        member->must_be_disabled = false;
+        return true;
+}
+
+/* The machine went down in the middle of it. What was changed is gone with the kernel, but somebody looks at
+ * the devices, and says so. */
+static void on_interrupted(void *userdata, const WorkerRequest *request)
+{
+        _cleanup_free_ WorkerMember *members = calloc(request->n_members, sizeof(WorkerMember));
+        WorkerRequest again = *request;
+        Daemon *daemon = userdata;
+        Job *job;
+
+        if (!members)
+                return;
+        again.members = members;
+        again.n_members = 0;
+        for (size_t i = 0; i < request->n_members; i++) {
+                members[again.n_members] = request->members[i];
+                if (find_again(daemon, &members[again.n_members]))
+                        again.n_members++;
+                else if (i == 0)
+                        break;
+        }
+        journal_interrupted(request, again.n_members > 0);
+        if (again.n_members == 0)
+                return;
+        again.has_bridge = request->has_bridge && find_again(daemon, &again.bridge);
+        again.operation = WORKER_MEND;
+        again.driver = WORKER_DRIVER_KEEP;
+        again.n_fds = 0;
+        again.job = records_new_job_id(daemon->records);
+        if (jobs_adopt(daemon->jobs, &again, &job) >= 0)
+                daemon_mend(daemon, &again);
 }
 
 static void on_device_added(void *userdata, Device *device)
@@ -315,6 +362,7 @@ static void daemon_done(Daemon *daemon)
         if (daemon->log)
                 attempt_log_set_settled(daemon->log, NULL, NULL);
         daemon->records = records_free(daemon->records);
+        daemon->under_way = under_way_free(daemon->under_way);
         daemon->releasing = sd_event_source_disable_unref(daemon->releasing);
         daemon->releases = releases_free(daemon->releases);
         daemon->jobs = jobs_free(daemon->jobs);
@@ -452,7 +500,11 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = release_store_load(RELEASE_STORE_DIR, on_release_found, daemon);
         if (r >= 0)
+                r = under_way_new(daemon->event, UNDER_WAY_FILE, &daemon->under_way);
+        if (r >= 0)
                 r = records_new(daemon->event, WORKER_RECORD_DIR, &records, &daemon->records);
+        if (r >= 0)
+                under_way_load(daemon->under_way, on_interrupted, daemon);
         if (r >= 0)
                 r = daemon_errors_begin(daemon);
         daemon->bus = bus;

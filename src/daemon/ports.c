@@ -129,6 +129,7 @@ static int start_mender(Daemon *daemon, const WorkerRequest *of_the_dead, unsign
         run->daemon = daemon;
         run->job = request.job;
         run->n_menders = n;
+        under_way_begin(daemon->under_way, &request);
         r = worker_call_start(daemon->event, daemon->worker_program, &request, NULL, &handler, &run->call);
         if (r < 0)
                 return r;
@@ -314,6 +315,7 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
                 journal_worker_failed(job->id, "could not be started", r);
                 return r;
         }
+        under_way_begin(daemon->under_way, request);
         DL_APPEND(daemon->runs, run);
         (void) steal_pointer(run);
         return 0;
@@ -393,8 +395,10 @@ static void port_event(void *userdata, Job *job, JobEvent event)
         }
         if (daemon->bus)
                 bus_job_event(daemon->bus, job, event);
-        if (event == JOB_EVENT_FINISHED)
+        if (event == JOB_EVENT_FINISHED) {
                 attempt_log_job_over(daemon->log, job);
+                under_way_end(daemon->under_way, job->id);
+        }
 }
 
 static uint64_t now_usec(clockid_t clock)

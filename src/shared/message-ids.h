@@ -19,6 +19,8 @@
 #define MESSAGE_ID_LEFT_BEHIND                                                                              \
         "4f49c178135c48ad92429a13181ed356" /* a worker ended that nobody heard out                          \
                                             */
+#define MESSAGE_ID_INTERRUPTED                                                                              \
+        "a7e0c1be5d0c4f83a6c13a1c31f7b6d4" /* the machine went down in the middle of a reset */
 #define MESSAGE_ID_LEFT_OUT "0d4fd5f0a5ea4a5d9a1f1de6b7c38e52" /* the journal did not take entries */
 #define MESSAGE_ID_NOT_MENDED                                                                               \
         "63b1d5b0a0f64f0fa6c4b0c14c2d7e95" /* a worker died and what it changed is not put back */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/fixture.h"
 
@@ -306,6 +307,118 @@ START_TEST(device_that_died_with_the_worker)
 }
 END_TEST
 
+/* ---- the machine goes down ---- */
+
+#define UNDER_WAY "/var/lib/pciresetd/under-way.json"
+
+static bool file_exists(const char *path)
+{
+        return access(path, F_OK) == 0;
+}
+
+/* The file as another boot has left it; and what only this one knows is gone. */
+static void boot_anew(void)
+{
+        static char text[65536];
+        FILE *file = fopen(UNDER_WAY, "r+e");
+        const char *const argv[] = {"rm", "-rf", "/run/pciresetd/jobs", NULL};
+        char *id;
+        size_t n;
+
+        ck_assert_ptr_nonnull(file);
+        n = fread(text, 1, sizeof(text) - 1, file);
+        text[n] = '\0';
+        id = strstr(text, "\"boot_id\":\"");
+        ck_assert_msg(id, "no boot: %s", text);
+        id[strlen("\"boot_id\":\"")] ^= 1;
+        rewind(file);
+        ck_assert_uint_eq(fwrite(text, 1, n, file), n);
+        ck_assert_int_eq(fclose(file), 0);
+        ck_assert_int_eq(process_run(0, argv, NULL), 0);
+}
+
+static const char *const outcomes_of_boot[] = {"there", "gone", "dead"};
+
+START_TEST(machine_goes_down)
+{
+        const char *how = outcomes_of_boot[_i];
+        static uint8_t ones[CONFIG_SIZE];
+        Call *running;
+        int worker, hold;
+
+        memset(ones, 0xff, sizeof(ones));
+        begin();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        wait_until(file_exists(UNDER_WAY));
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        boot_anew();
+        sysfs_set(CARD, "reset_method", "%s\n", METHODS);
+        if (strcmp(how, "gone") == 0)
+                sysfs_remove(CARD);
+        if (strcmp(how, "dead") == 0)
+                sysfs_config_write(CARD, 0, ones, sizeof(ones));
+        daemon_start();
+        wait_until(journal_find("MESSAGE_ID", "a7e0c1be5d0c4f83a6c13a1c31f7b6d4", "PCIRESETD_DEVICE", CARD,
+                                "PCIRESETD_METHOD", "flr", "PCIRESETD_UID", "1001", NULL));
+        wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
+        if (strcmp(how, "there") == 0) {
+                expect_mended();
+        } else if (strcmp(how, "dead") == 0) {
+                _cleanup_free_ char *state = device_state(bob, CARD);
+
+                ck_assert_str_eq(state, "quarantined");
+        }
+}
+END_TEST
+
+/* What is under way in this boot is known better from elsewhere; and what is over is in no list. */
+START_TEST(nothing_is_said_without_need)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *running;
+        int worker, hold;
+
+        begin();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        wait_until(!file_exists(UNDER_WAY));
+        hold = model_hold(CARD);
+        running = reset_start(alice, CARD, "flr", NULL);
+        worker = model_wait("begin", CARD, 1).pid;
+        wait_until(file_exists(UNDER_WAY));
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        daemon_start();
+        model_release(&hold);
+        wait_until_gone(worker);
+        wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", "a7e0c1be5d0c4f83a6c13a1c31f7b6d4", NULL), 0);
+}
+END_TEST
+
+static const char *const odd_files[] = {"", "{}", "nonsense",
+                                        "{\"version\":1,\"boot_id\":\"x\",\"requests\":[{}]}"};
+
+START_TEST(list_that_is_damaged)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        fixture_devices();
+        directory_make("/var/lib/pciresetd");
+        file_print(UNDER_WAY, "%s", odd_files[_i]);
+        fixture_start();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        wait_until(!file_exists(UNDER_WAY));
+}
+END_TEST
+
 /* ---- the command line ---- */
 
 static Process *start_client(const char *method)
@@ -385,7 +498,8 @@ START_TEST(client_learns_of_a_failure)
         model_release(&hold);
         daemon_start();
         said = client_said(client, 6);
-        ck_assert_str_eq(json_object_get_string(json_at(said, "error.name")), "org.pciresetd1.Error.ResetFailed");
+        ck_assert_str_eq(json_object_get_string(json_at(said, "error.name")),
+                         "org.pciresetd1.Error.ResetFailed");
         json_object_put(said);
 }
 END_TEST
@@ -432,6 +546,9 @@ int main(void)
         program_add(&program, menders_are_killed);
         program_add(&program, result_without_a_daemon);
         program_add(&program, device_that_died_with_the_worker);
+        program_add_table(&program, machine_goes_down, outcomes_of_boot);
+        program_add(&program, nothing_is_said_without_need);
+        program_add_table(&program, list_that_is_damaged, odd_files);
         program_add_table(&program, client_finds_its_job_again, early_or_late);
         program_add(&program, client_learns_of_a_failure);
         program_add(&program, journal_that_hangs);

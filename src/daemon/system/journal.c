@@ -323,14 +323,36 @@ void journal_left_behind(const WorkerRecord *record)
                         "PCIRESETD_METHOD=%s", request->method, "PCIRESETD_VERDICT=%s",
                         verdict_to_string(record->result->verdict), NULL);
         else
-                (void) sd_journal_send("MESSAGE=%s: the worker that reset it by %s died (job %u)%s%s. Another "
-                                       "one puts back what it has changed, and looks at the device.",
-                                       device, request->method, request->job,
-                                       list ? " and may have left reset_method narrowed; it was: " : "",
-                                       list ? list : "", "PRIORITY=%i", LOG_WARNING,
-                                       "MESSAGE_ID=" MESSAGE_ID_LEFT_BEHIND, "PCIRESETD_DEVICE=%s", device,
-                                       "PCIRESETD_JOB=%u", request->job, "PCIRESETD_METHOD=%s",
-                                       request->method, NULL);
+                (void) sd_journal_send(
+                        "MESSAGE=%s: the worker that reset it by %s died (job %u)%s%s. Another "
+                        "one puts back what it has changed, and looks at the device.",
+                        device, request->method, request->job,
+                        list ? " and may have left reset_method narrowed; it was: " : "", list ? list : "",
+                        "PRIORITY=%i", LOG_WARNING, "MESSAGE_ID=" MESSAGE_ID_LEFT_BEHIND,
+                        "PCIRESETD_DEVICE=%s", device, "PCIRESETD_JOB=%u", request->job,
+                        "PCIRESETD_METHOD=%s", request->method, NULL);
+}
+
+void journal_interrupted(const WorkerRequest *request, bool is_there)
+{
+        char device[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&request->members[0].address, device);
+        (void) sd_journal_send(
+                "MESSAGE=%s: the machine went down in the middle of a reset by %s, asked for by uid "
+                "%u. %s",
+                device, request->method, request->uid,
+                is_there ? "The device is looked at now." : "The device is not there any more.",
+                "PRIORITY=%i", LOG_WARNING, "MESSAGE_ID=" MESSAGE_ID_INTERRUPTED, "PCIRESETD_DEVICE=%s",
+                device, "PCIRESETD_METHOD=%s", request->method, "PCIRESETD_UID=%u", request->uid, NULL);
+}
+
+void journal_under_way_failed(const char *what, int error)
+{
+        (void) sd_journal_send(
+                "MESSAGE=The list of resets under way cannot be %s: %s. Should the machine go down "
+                "in the middle of one, nobody will know.",
+                what, strerror(-error), "PRIORITY=%i", LOG_WARNING, "ERRNO=%i", -error, NULL);
 }
 
 void journal_not_mended(uint32_t job, const WorkerRecord *record, int error)
@@ -343,9 +365,9 @@ void journal_not_mended(uint32_t job, const WorkerRecord *record, int error)
         (void) sd_journal_send("MESSAGE=%s: the worker that reset it died (job %u), and what it has changed "
                                "could not be put back: %s%s%s. Look at the device before you use it.",
                                device, job, strerror(-error), list ? "; reset_method was: " : "",
-                               list ? list : "", "PRIORITY=%i", LOG_ERR,
-                               "MESSAGE_ID=" MESSAGE_ID_NOT_MENDED, "PCIRESETD_DEVICE=%s", device,
-                               "PCIRESETD_JOB=%u", job, "ERRNO=%i", -error, NULL);
+                               list ? list : "", "PRIORITY=%i", LOG_ERR, "MESSAGE_ID=" MESSAGE_ID_NOT_MENDED,
+                               "PCIRESETD_DEVICE=%s", device, "PCIRESETD_JOB=%u", job, "ERRNO=%i", -error,
+                               NULL);
 }
 
 void journal_record_unusable(const char *name, int error)

@@ -54,6 +54,10 @@ void journal_worker_failed(uint32_t job, const char *what, int error);
 void journal_scan_failed(const char *message, int error);
 /* Of a worker that nobody heard out: its result, or the method list that was still narrowed. */
 void journal_left_behind(const WorkerRecord *record);
+/* A reset was under way when the machine went down; `is_there`: its device is, and is looked at. */
+void journal_interrupted(const WorkerRequest *request, bool is_there);
+/* The file of resets under way cannot be `read` or `written`. */
+void journal_under_way_failed(const char *what, int error);
 /* What a worker that died has changed is as it left it; `record` may be NULL. */
 void journal_not_mended(uint32_t job, const WorkerRecord *record, int error);
 void journal_record_unusable(const char *name, int error);
