@@ -165,7 +165,7 @@ def killed_worker(bed: Bed) -> None:
     assert "it was: acpi pm" in journal.wait("left-behind", PCIRESETD_DEVICE=one)["MESSAGE"]
     # (`bus`, which the kernel listed at boot, it refuses for a card with several functions.)
     assert bed.reset_methods(one) == ["acpi", "pm"]
-    back, = [e for e in trace.events() if e.what == "reset_method" and e.value.split() == ["acpi", "pm"]]
+    back, = [e for e in trace.events() if (e.what, e.address) == ("reset_method", one) and e.value.split() == ["acpi", "pm"]]
     assert first.ended <= back.time <= second.time, trace.events()
     row, = [r for r in caller.call("GetHistory", "a{sv}", [{}]) if r["address"] == one]
     assert (row["outcome"], row["why"], row["verdict"]) == ("failed", "worker-died", "unverified"), row

@@ -39,11 +39,11 @@ def kill_many(bed: Bed, times: int, one_in: int, devices: dict[str, str]) -> Ker
     trace = bed.trace()
     loops = [reset_on_and_on(bed, bed.addr(role), method) for role, method in devices.items()]
     assassin = bed.guest.start(["python3", "/run/bed-assassin.py", str(times), str(seed), str(one_in)])
-    words = assassin.wait_output(" .\n", 420).split()
+    words = assassin.wait_output(" .\n", 360).split("killed")[-1].split()
     bed.guest.run(f"rm -f {GO_ON}", check=True)
     for loop in loops:
         loop.wait_output("over .\n", 60)
-    assert int(words[1]) >= times and (not one_in or int(words[2]) > 0), f"seed {seed}: {words}"
+    assert int(words[0]) >= times and (not one_in or int(words[1]) > 0), f"seed {seed}: {assassin.stdout}"
     return trace
 
 
@@ -58,24 +58,23 @@ def check_no_overlap(events: list[Event], devices: list[str]) -> None:
 @case("killed 100 times while resets go on, with some of its workers: no two that conflict overlap, each is in the history, "
       "and nothing is left", fresh=True, timeout=520)
 def killed_many_times(bed: Bed) -> None:
-    devices = {"slow0": "acpi", "slow1": "pm", "nic": "pm"}
-    one, two, other = (bed.addr(role) for role in devices)
+    devices = {"slow0": "acpi", "slow1": "pm"}
+    one, two = (bed.addr(role) for role in devices)
     kept = bed.addr("nic2")
     bed.unbind(kept)
     holder = bed.guest.start(["pcireset", "run", kept, "--", "sh", "-c", "echo $PCIRESET_LEASE .; sleep 900"], user="alice")
     bed.defer(lambda: bed.guest.run("pkill -u alice -x sleep"))
     lease = holder.wait_output(".\n", 30).split()[0]
-    listed = {address: bed.reset_methods(address) for address in (one, two, other)}
+    listed = {address: bed.reset_methods(address) for address in (one, two)}
     bed.defer(lambda: bed.set_slow_reset(0))
     bed.set_slow_reset(0.1)
 
     trace = kill_many(bed, 100, 4, devices)
     caller = Caller(bed)
-    bed.wait_until(lambda: caller.jobs() == [], 60, "the last jobs to end")
+    bed.wait_until(lambda: caller.jobs() == [], 30, "the last jobs to end")
     events = trace.asked()
     assert len(events) > 30, f"only {len(events)} resets"
     check_no_overlap(events, [one, two])
-    check_no_overlap(events, [other])
     assert {address: bed.reset_methods(address) for address in listed} == listed
     assert {caller.property(address, "State") for address in listed} == {"idle"}
     bed.wait_until(lambda: bed.guest.list(RUN) == ["next-id"], 20, "the records to go")
