@@ -302,9 +302,31 @@ START_TEST(in_a_reset_of_ours)
 }
 END_TEST
 
+/* Older kernels tell the failure of the port alone. */
+START_TEST(a_failure_of_the_port)
+{
+        announce(CARD, ERROR_EVENT_BEGIN);
+        announce(PORT, ERROR_EVENT_FAILURE);
+        expect(CARD, "failed-recovery");
+        expect(SIBLING, "failed-recovery");
+        expect(OTHER, "");
+        ck_assert_uint_eq(seen.wait, 0);
+        ck_assert_uint_eq(seen.n_looks, 3);
+        for (unsigned i = 0; i < 3; i++)
+                found(i, pci_address_equal(&seen.looked_at[i], &device(SIBLING)->facts.address)
+                                 ? VERDICT_DEGRADED
+                                 : VERDICT_OK);
+        ck_assert_ptr_nonnull(device(SIBLING)->quarantine);
+        ck_assert_ptr_null(device(CARD)->quarantine);
+        ck_assert_ptr_null(device(PORT)->quarantine);
+}
+END_TEST
+
 START_TEST(a_bridge_is_only_told_of)
 {
         hold_to(POLICY_ON_ERROR_QUARANTINE);
+        announce(PORT, ERROR_EVENT_BEGIN);
+        ck_assert_ptr_null(device(PORT)->quarantine);
         announce(PORT, ERROR_EVENT_FAILURE);
         found(0, VERDICT_DEGRADED);
         expect(PORT, "failed-recovery");
@@ -460,6 +482,7 @@ int main(void)
         add(suite, another_device_in_its_place);
         add(suite, a_look_that_fails);
         add(suite, in_a_reset_of_ours);
+        add(suite, a_failure_of_the_port);
         add(suite, a_bridge_is_only_told_of);
         add(suite, no_end_is_told);
         add(suite, few_looks_at_a_time);

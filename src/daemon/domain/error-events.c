@@ -287,7 +287,7 @@ static const ErrorState states[] = {
         [ERROR_EVENT_WEDGED] = ERROR_STATE_WEDGED,
 };
 
-void error_events_take(ErrorEvents *events, Device *device, const ErrorEvent *event)
+static void take(ErrorEvents *events, Device *device, const ErrorEvent *event)
 {
         WorkerCheck checks[ERROR_COUNTERS_MAX + 1];
         size_t n = collect(device, event, checks);
@@ -303,6 +303,25 @@ void error_events_take(ErrorEvents *events, Device *device, const ErrorEvent *ev
         if (event->type != ERROR_EVENT_BEGIN)
                 look_at(events, device);
         set_state(events, device, states[event->type]);
+}
+
+/* A failure kernels before 6.18 tell of the port alone (pcie_do_recovery), and mean all that is below. */
+static void take_below(ErrorEvents *events, const Device *bridge, const ErrorEvent *event)
+{
+        Device *next;
+
+        for (Device *d = bridge->first_child; d; d = next) {
+                next = d->next_sibling;
+                take(events, d, event);
+                take_below(events, d, event);
+        }
+}
+
+void error_events_take(ErrorEvents *events, Device *device, const ErrorEvent *event)
+{
+        take(events, device, event);
+        if (event->type == ERROR_EVENT_FAILURE)
+                take_below(events, device, event);
         wait_for_end(events);
 }
 

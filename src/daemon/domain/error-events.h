@@ -93,7 +93,7 @@ int error_events_new(Registry *registry, Quarantines *quarantines, const ErrorPo
                      ErrorEvents **ret);
 ErrorEvents *error_events_free(ErrorEvents *events);
 
-/* Something was announced about the device. */
+/* Something was announced about the device. The failure of a bridge is that of all that is below it. */
 void error_events_take(ErrorEvents *events, Device *device, const ErrorEvent *event);
 /* A look has ended. `result` is taken over; NULL: the worker ended without one. */
 void error_events_looked(ErrorEvents *events, uint32_t id, WorkerResult *result);

@@ -157,10 +157,9 @@ def recovered(bed: Bed) -> None:
 def recovering(bed: Bed) -> None:
     first, second = bed.addr("slow0"), bed.addr("slow1")
     caller, root, trace = Caller(bed), Caller(bed, "root"), bed.trace()
-    bed.bind(first, "vfio-pci")
-    bed.defer(lambda: bed.unbind(first))
-    bed.defer(lambda: release(bed, first, second))
-    hold_to(bed, second, "notify")
+    for address in (first, second):
+        bed.bind(address, "vfio-pci")
+    bed.defer(lambda: [bed.unbind(address) for address in (first, second)])
     for seconds in LONGER:
         # The kernel tells of the first function and waits for the second one's lock, which somebody's reset has.
         foreign = ForeignReset(bed, trace, "slow1", seconds)
