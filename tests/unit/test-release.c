@@ -319,7 +319,7 @@ START_TEST(put_away_after_all_has_failed)
         for (unsigned i = 0; i < 3; i++)
                 last_is(WORKER_FAILED, 25, VERDICT_UNVERIFIED);
         check_ran(3, A " bus");
-        check_put_away(A, "the reset failed, bus");
+        check_put_away(A, "acpi: failed; flr: failed; bus: failed");
         ck_assert_int_eq(obstacle(A), ADMISSION_QUARANTINED);
         /* Whoever is in charge says that it may be given away all the same: */
         ck_assert_int_eq(quarantines_end(seen.quarantines, device_of(A), QUARANTINE_RELEASED), 0);
@@ -696,6 +696,22 @@ START_TEST(not_beyond_a_rule)
 }
 END_TEST
 
+/* The rule that its user was under is no more. */
+START_TEST(not_by_rules_of_before)
+{
+        make_pair("");
+        ck_assert_int_eq(reset_method_list_parse("flr", &device_of(SIBLING)->live.methods), 0);
+        lease("one", A);
+        lease("two", SIBLING);
+        let_go_of("two");
+        last_is_well();
+        job_world_rule(A, &reset_on_release);
+        let_go_of("one");
+        check_ran(1, SIBLING " flr");
+        check_put_away(A, "subordinate: not-released");
+}
+END_TEST
+
 /* The next user of the sibling is waited for as the last one was. */
 START_TEST(a_sibling_that_was_taken_again)
 {
@@ -848,6 +864,7 @@ int main(void)
         tcase_add_test(tcase, siblings_of_which_one_is_done);
         tcase_add_test(tcase, not_beyond_what_was_given);
         tcase_add_test(tcase, not_beyond_a_rule);
+        tcase_add_test(tcase, not_by_rules_of_before);
         tcase_add_test(tcase, a_sibling_that_was_taken_again);
         tcase_add_test(tcase, pm_comes_last);
         tcase_add_test(tcase, the_daemon_is_another_one);

@@ -327,6 +327,10 @@ void releases_policy_changed(Releases *releases)
 {
         Release *release;
 
+        /* What was let go by rules that hold no more is reset for nobody else's sake. */
+        for (Device *d = registry_next(releases->registry, NULL); d;
+             d = registry_next(releases->registry, d))
+                d->released = d->released && release_is_pending(d);
         DL_FOREACH (releases->list, release) {
                 if (!release->record.pending || !release->device)
                         continue;
@@ -410,28 +414,35 @@ static bool is_in_use(const Job *job)
         return last && last->outcome == ATTEMPT_REFUSED && worker_why_is_use(last->why);
 }
 
+/* What became of each method, as far as there is room. */
+static void print_attempts(const Job *job, char *text, size_t size)
+{
+        size_t n = 0;
+
+        text[0] = '\0';
+        for (size_t i = 0; i < job->n_attempts && n < size; i++) {
+                const Attempt *attempt = &job->attempts[i];
+                char why[96];
+
+                attempt_why(attempt, why, sizeof(why));
+                n += (size_t) snprintf(text + n, size - n, "%s%s: %s", i > 0 ? "; " : "", attempt->method,
+                                       why[0] ? why : attempt_outcome_to_string(attempt->outcome));
+        }
+}
+
 static void put_away(Releases *releases, Release *release, const Job *job)
 {
-        const Attempt *last = job->n_attempts > 0 ? &job->attempts[job->n_attempts - 1] : NULL;
         QuarantineRecord record = {
                 .cause = QUARANTINE_UNCLEAN,
                 .uid = release->record.uid,
                 .since = job->queued_at,
         };
-        char why[96] = "";
+        char attempts[160];
 
-        if (last)
-                attempt_why(last, why, sizeof(why));
+        print_attempts(job, attempts, sizeof(attempts));
         (void) snprintf(record.reason, sizeof(record.reason),
-                        "its last user (uid %u) has let go of it, and it could not be reset: %s%s%s%s",
-                        release->record.uid,
-                        !last                  ? "there is no method for it"
-                        : job_has_written(job) ? "the reset failed"
-                                               : "no method can be used",
-                        last ? ", " : "", last ? last->method : "", why[0] ? " (" : "");
-        if (why[0])
-                (void) snprintf(record.reason + strlen(record.reason),
-                                sizeof(record.reason) - strlen(record.reason), "%s)", why);
+                        "its last user (uid %u) has let go of it, and it could not be reset (%s)",
+                        release->record.uid, attempts[0] ? attempts : "there is no method for it");
         (void) snprintf(record.method, sizeof(record.method), "%s", job_method_used(job));
         (void) quarantines_begin(releases->quarantines, release->device, &record, 0);
         wake(releases);
