@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- *   the name has an owner ──► the job's object? ──► it is there: JobRemoved is waited for ──► the history
- *                                             └───► it is not: it has ended already ────────► the history
+ *   the name has an owner ──► is the job in the list? ──► yes: JobRemoved is waited for ──► the history
+ *                                                   └───► no: it has ended already ──────► the history
  *
- * A daemon that takes the name knows of all jobs that earlier ones have left. The numbers of jobs begin anew
- * with each boot, so rows are known by both.
+ * A daemon that takes the name knows of all jobs that earlier ones have left. The first daemon may have gone
+ * before it was known which job was ours: then it is the one of this device that this user has begun since.
+ * The numbers of jobs begin anew with each boot, so rows are known by both.
  */
 
 #include "pcireset/reset-rejoin.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <systemd/sd-id128.h>
+#include <unistd.h>
 
 #include "pcireset/bus-names.h"
 #include "pcireset/text.h"
@@ -24,8 +24,8 @@
 
 struct Rejoin {
         Client *client;
-        char *job;
-        uint64_t id;
+        uint64_t id; /* of the job, 0: not known */
+        uint64_t since; /* CLOCK_REALTIME, microseconds */
         uint64_t deadline;
         void (*done)(void *userdata, bool found);
         void *userdata;
@@ -96,6 +96,16 @@ static int take(Rejoin *rejoin, json_object *row)
         return r;
 }
 
+static bool is_ours(const Rejoin *rejoin, json_object *row, const char *boot)
+{
+        if (strcmp(json_get_string(row, "boot_id"), boot) != 0)
+                return false;
+        if (rejoin->id > 0)
+                return json_get_unsigned(row, "job") == rejoin->id;
+        return json_get_unsigned(row, "time_usec") >= rejoin->since && json_get_bool(row, "written") &&
+               json_object_object_get_ex(row, "uid", NULL) && json_get_unsigned(row, "uid") == geteuid();
+}
+
 /* The newest one of the job: rows come so. */
 static json_object *find_row(const Rejoin *rejoin, json_object *rows)
 {
@@ -107,8 +117,7 @@ static json_object *find_row(const Rejoin *rejoin, json_object *rows)
         for (size_t i = 0; i < json_length(rows); i++) {
                 json_object *row = json_object_array_get_idx(rows, i);
 
-                if (json_get_unsigned(row, "job") == rejoin->id &&
-                    strcmp(json_get_string(row, "boot_id"), boot) == 0)
+                if (is_ours(rejoin, row, boot))
                         return row;
         }
         return NULL;
@@ -152,35 +161,49 @@ static int ask_history(Rejoin *rejoin)
 
 /* ---- the job ---- */
 
-static int on_job(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
+/* If it is still there, its end will be told. */
+static int on_jobs(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error)
 {
-        /* It is still there, and its end will be told. */
-        return sd_bus_message_is_method_error(reply, NULL) ? ask_history(userdata) : 0;
+        _cleanup_json_ json_object *jobs = NULL;
+        Rejoin *rejoin = userdata;
+
+        if (sd_bus_message_is_method_error(reply, NULL) || bus_json_read(reply, &jobs) <= 0)
+                return ask_history(rejoin);
+        for (size_t i = 0; i < json_length(jobs); i++) {
+                json_object *job = json_object_array_get_idx(jobs, i);
+                uint64_t id = json_get_unsigned(job, "id");
+
+                if (rejoin->id == 0 && json_get_unsigned(job, "uid") == geteuid() &&
+                    strcmp(json_get_string(job, "address"), rejoin->client->address) == 0)
+                        rejoin->id = id;
+                if (id == rejoin->id)
+                        return 0;
+        }
+        return ask_history(rejoin);
 }
 
 static int on_removed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error)
 {
         Rejoin *rejoin = userdata;
-        const char *path;
         uint32_t id;
 
-        if (sd_bus_message_read(message, "uo", &id, &path) < 0 || strcmp(path, rejoin->job) != 0)
+        if (sd_bus_message_read(message, "u", &id) < 0 || id != rejoin->id)
                 return 0;
         return ask_history(rejoin);
 }
 
-static int ask_job(Rejoin *rejoin)
+static int ask_jobs(Rejoin *rejoin)
 {
         _cleanup_message_ sd_bus_message *call = NULL;
         int r;
 
         rejoin->asks_history = false;
         (void) sd_event_source_set_time(rejoin->timer, rejoin->deadline);
-        r = client_new_call(rejoin->client, NULL, rejoin->job, PROPERTIES_INTERFACE, "Get", false, &call);
+        r = client_new_call(rejoin->client, NULL, ROOT_PATH, MANAGER_INTERFACE, "ListJobs", false, &call);
         if (r >= 0)
-                r = sd_bus_message_append(call, "ss", JOB_INTERFACE, "Phase");
+                r = sd_bus_message_append(call, "a{sv}", 0);
         if (r >= 0)
-                r = ask(rejoin, call, on_job);
+                r = ask(rejoin, call, on_jobs);
         return r < 0 ? end(rejoin, false) : 0;
 }
 
@@ -192,7 +215,7 @@ static int on_owner(sd_bus_message *message, void *userdata, sd_bus_error *ret_e
         if (sd_bus_message_read(message, "sss", &name, &before, &after) < 0 || strcmp(name, BUS_NAME) != 0)
                 return 0;
         if (*after)
-                return ask_job(rejoin);
+                return ask_jobs(rejoin);
         /* Gone once more. */
         rejoin->call = sd_bus_slot_unref(rejoin->call);
         return sd_event_source_set_time_relative(rejoin->timer, DAEMON_WAIT_USEC);
@@ -205,7 +228,7 @@ static int on_has_owner(sd_bus_message *reply, void *userdata, sd_bus_error *ret
 
         if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_read(reply, "b", &has_owner) < 0)
                 return 0;
-        return has_owner ? ask_job(userdata) : 0;
+        return has_owner ? ask_jobs(userdata) : 0;
 }
 
 static int watch(Rejoin *rejoin)
@@ -226,7 +249,7 @@ static int watch(Rejoin *rejoin)
         return r;
 }
 
-int rejoin_new(Client *client, sd_event *event, const char *job, uint64_t deadline,
+int rejoin_new(Client *client, sd_event *event, uint64_t job, uint64_t since, uint64_t deadline,
                void (*done)(void *userdata, bool found), void *userdata, Rejoin **ret)
 {
         _cleanup_(cleanup_rejoin_free) Rejoin *rejoin = calloc(1, sizeof(Rejoin));
@@ -235,13 +258,12 @@ int rejoin_new(Client *client, sd_event *event, const char *job, uint64_t deadli
         if (!rejoin)
                 return -ENOMEM;
         *rejoin = (Rejoin){.client = client,
-                           .job = strdup(job),
+                           .id = job,
+                           .since = since,
                            .deadline = deadline,
                            .done = done,
                            .userdata = userdata,
                            .error = ""};
-        if (!rejoin->job || sscanf(job, JOB_PATH "/%" SCNu64, &rejoin->id) != 1)
-                return -EINVAL;
         r = sd_event_add_time_relative(event, &rejoin->timer, CLOCK_MONOTONIC, DAEMON_WAIT_USEC, 0,
                                        on_timeout, rejoin);
         if (r >= 0)
@@ -261,7 +283,6 @@ Rejoin *rejoin_free(Rejoin *rejoin)
         sd_bus_slot_unref(rejoin->removed_match);
         sd_bus_slot_unref(rejoin->call);
         json_object_put(rejoin->result);
-        free(rejoin->job);
         free(rejoin);
         return NULL;
 }

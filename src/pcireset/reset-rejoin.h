@@ -10,10 +10,11 @@
 
 typedef struct Rejoin Rejoin;
 
-/* Begins to wait for a daemon, and for the end of the job (its object path). `deadline`: until when, in
+/* Begins to wait for a daemon, and for the end of the job. `job` is its number, 0: not known; then it is
+ * one of this user's since then (CLOCK_REALTIME in microseconds). `deadline`: until when, in
  * CLOCK_MONOTONIC; for the daemon not that long. `done` is told once whether the history has a row.
  * 0 or a negative errno. */
-int rejoin_new(Client *client, sd_event *event, const char *job, uint64_t deadline,
+int rejoin_new(Client *client, sd_event *event, uint64_t job, uint64_t since, uint64_t deadline,
                void (*done)(void *userdata, bool found), void *userdata, Rejoin **ret);
 /* Accepts NULL. */
 Rejoin *rejoin_free(Rejoin *rejoin);

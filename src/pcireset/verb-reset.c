@@ -46,6 +46,7 @@ typedef struct Wait {
         char *owner; /* the daemon's unique name */
         pid_t agent;
         Progress progress;
+        uint64_t since; /* CLOCK_REALTIME, when it was sent */
         uint64_t deadline; /* CLOCK_MONOTONIC, when the local timer of the call runs out */
 
         char *job; /* the path of ours, NULL: not known (yet) */
@@ -195,13 +196,14 @@ static void on_rejoined(void *userdata, bool found)
 /* The daemon is gone. A reset that has begun goes on without it, and the next one knows of it. */
 static int leave(Wait *wait)
 {
+        uint64_t job = 0;
         int r = 0;
 
-        if (!wait->begun || !wait->job)
-                return finish(wait, END_VANISHED);
+        if (wait->job)
+                (void) sscanf(wait->job, JOB_PATH "/%" SCNu64, &job);
         if (!wait->rejoin)
-                r = rejoin_new(wait->client, wait->event, wait->job, wait->deadline, on_rejoined, wait,
-                               &wait->rejoin);
+                r = rejoin_new(wait->client, wait->event, job, wait->since, wait->deadline, on_rejoined,
+                               wait, &wait->rejoin);
         return r < 0 ? finish(wait, END_VANISHED) : 0;
 }
 
@@ -304,6 +306,7 @@ static int send_reset(Wait *wait)
         /* The daemon counts from the start of the job, its own timer must always be first. */
         if (timeout < DAEMON_TIMEOUT_USEC + MARGIN_USEC)
                 timeout = DAEMON_TIMEOUT_USEC + MARGIN_USEC;
+        wait->since = now_realtime_usec();
         wait->deadline = now_monotonic_usec() + timeout;
         return sd_bus_call_async(client->bus, NULL, call, on_reset_reply, wait, timeout);
 }
