@@ -96,7 +96,7 @@ static void expect_refused(Client *client, const char *address, const char *what
 
 START_TEST(after_a_lease)
 {
-        _cleanup_reply_ Reply *rows = NULL;
+        _cleanup_reply_ Reply *rows = NULL, *last = NULL;
         int fd, hold;
 
         start();
@@ -116,6 +116,9 @@ START_TEST(after_a_lease)
         rows = call(observer, device_path(CARD), DEVICE_INTERFACE, "GetHistory", "a{sv}", 0);
         ck_assert_str_eq(reply_string(rows, "0.0.rule"), "one (/etc/pciresetd/policy.d/50-test.json)");
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
+        last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
+        ck_assert(json_object_get_boolean(reply_at(last, "0.by_policy")));
+        ck_assert_int_eq(reply_number(last, "0.uid"), UID_ALICE);
         acquire_well(bob, CARD);
 }
 END_TEST

@@ -26,6 +26,8 @@ int append_last_reset(sd_bus_message *message, const LastReset *last)
                         r = append_entry(message, "uid", "u", last->uid);
                 if (r >= 0)
                         r = append_entry(message, "job", "u", last->job);
+                if (r >= 0 && last->by_policy)
+                        r = append_entry(message, "by_policy", "b", 1);
         }
         return r < 0 ? r : sd_bus_message_close_container(message);
 }

@@ -110,6 +110,7 @@ typedef struct LastReset {
         uint64_t finished_at; /* CLOCK_REALTIME, microseconds */
         uint32_t uid;
         uint32_t job;
+        bool by_policy; /* nobody has called for it */
 } LastReset;
 
 typedef struct Device Device;

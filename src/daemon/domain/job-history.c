@@ -80,6 +80,7 @@ static void remember(Job *job, const Attempt *attempt)
                 .finished_at = now,
                 .uid = job->request.uid,
                 .job = job->id,
+                .by_policy = job->request.by_policy,
         };
         memcpy(device->last_reset.method, attempt->method, sizeof(device->last_reset.method));
         registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
