@@ -96,7 +96,7 @@ START_TEST(follows_the_driver)
 {
         start(RULES(RULE("default", "", "\"flr\", \"pm\"") ", " RULE("guests", "\"assigned\": true",
                                                                      "\"bus\"")));
-        wait_until(reads(CARD, "flr pm"));
+        wait_until(reads(CARD, "flr pm") && reads(CARD2, "flr pm"));
         hotplug_bind(CARD, "vfio-pci");
         wait_until(reads(CARD, "bus"));
         ck_assert(reads(CARD2, "flr pm"));
