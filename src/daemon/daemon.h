@@ -67,8 +67,8 @@ typedef struct Daemon {
 /* What the domain asks of the daemon; good for as long as `daemon` is. */
 JobPorts daemon_ports(Daemon *daemon);
 
-/* After a worker that has died, of this daemon or of an earlier one, whose job is there and has its lane: one
- * more worker puts back what it has changed and looks at the devices, and only then the job ends. */
+/* After a worker that has died, of this daemon or of an earlier one, whose job is there and has its lane:
+ * one more worker puts back what it has changed and looks at the devices, and only then the job ends. */
 void daemon_mend(Daemon *daemon, const WorkerRequest *request);
 /* The same if it may have left a result after all. */
 void daemon_worker_died(Daemon *daemon, const Job *job);
@@ -87,6 +87,12 @@ int daemon_policy_check(void);
 /* errors.c. Once udev is listened to and numbers are given; and at the end, before the event loop. */
 int daemon_errors_begin(Daemon *daemon);
 void daemon_errors_done(Daemon *daemon);
+
+/* releases.c. Before the policy is read; what an earlier daemon has left, once claims and quarantines are
+ * known. */
+int daemon_releases_new(Daemon *daemon);
+int daemon_releases_load(Daemon *daemon);
+void daemon_releases_done(Daemon *daemon);
 
 /* Forgets what was asked for jobs and is not answered. Workers that run go on by themselves. */
 void daemon_ports_done(Daemon *daemon);

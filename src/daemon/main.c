@@ -23,7 +23,6 @@
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/quarantine-log.h"
-#include "daemon/system/release-store.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -295,52 +294,6 @@ static int take_over_quarantines(Daemon *daemon)
         return 0;
 }
 
-/* ---- between two users ---- */
-
-static int on_releases_due(sd_event_source *source, void *userdata)
-{
-        releases_run(((Daemon *) userdata)->releases);
-        return 0;
-}
-
-static void on_release_wake(void *userdata)
-{
-        (void) sd_event_source_set_enabled(((Daemon *) userdata)->releasing, SD_EVENT_ONESHOT);
-}
-
-static void on_release_stored(void *userdata, const ReleaseRecord *record, bool keep)
-{
-        release_store(RELEASE_STORE_DIR, record, keep);
-}
-
-static void on_release_waiting(void *userdata, const Release *release)
-{
-        journal_release_waits(release);
-}
-
-static int set_up_releases(Daemon *daemon)
-{
-        const ReleasePorts ports = {
-                .wake = on_release_wake,
-                .store = on_release_stored,
-                .waiting = on_release_waiting,
-                .userdata = daemon,
-        };
-        int r = sd_event_add_defer(daemon->event, &daemon->releasing, on_releases_due, daemon);
-
-        if (r >= 0)
-                r = sd_event_source_set_enabled(daemon->releasing, SD_EVENT_OFF);
-        if (r >= 0)
-                r = releases_new(daemon->registry, daemon->jobs, daemon->quarantines, &ports,
-                                 &daemon->releases);
-        return r;
-}
-
-static int on_release_found(void *userdata, const ReleaseRecord *record)
-{
-        return releases_restore(((Daemon *) userdata)->releases, record);
-}
-
 static void daemon_done(Daemon *daemon)
 {
         /* From the outside in: nobody may call into what is gone. Workers that run go on by themselves, and
@@ -363,8 +316,7 @@ static void daemon_done(Daemon *daemon)
                 attempt_log_set_settled(daemon->log, NULL, NULL);
         daemon->records = records_free(daemon->records);
         daemon->under_way = under_way_free(daemon->under_way);
-        daemon->releasing = sd_event_source_disable_unref(daemon->releasing);
-        daemon->releases = releases_free(daemon->releases);
+        daemon_releases_done(daemon);
         daemon->jobs = jobs_free(daemon->jobs);
         daemon->claims = claims_free(daemon->claims);
         daemon->log = attempt_log_free(daemon->log);
@@ -472,7 +424,7 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = set_up_domain(daemon);
         if (r >= 0)
-                r = set_up_releases(daemon);
+                r = daemon_releases_new(daemon);
         if (r >= 0)
                 r = set_up_history(daemon);
         if (r >= 0)
@@ -498,7 +450,7 @@ static int set_up(Daemon *daemon)
         if (r >= 0)
                 r = take_over_quarantines(daemon);
         if (r >= 0)
-                r = release_store_load(RELEASE_STORE_DIR, on_release_found, daemon);
+                r = daemon_releases_load(daemon);
         if (r >= 0)
                 r = under_way_new(daemon->event, UNDER_WAY_FILE, &daemon->under_way);
         if (r >= 0)

@@ -257,6 +257,7 @@ domain_unit_tests = \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
 	tests/unit/test-release \
+	tests/unit/test-release-sets \
 	tests/unit/test-release-random \
 	tests/unit/test-registry \
 	tests/unit/test-utf8
@@ -386,7 +387,12 @@ tests_unit_test_release_random_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_release_random_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
-tests_unit_test_release_SOURCES = tests/unit/test-release.c
+tests_unit_test_release_sets_SOURCES = tests/unit/test-release-sets.c tests/unit/release-bed.c tests/unit/release-bed.h
+tests_unit_test_release_sets_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_sets_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_release_sets_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_release_SOURCES = tests/unit/test-release.c tests/unit/release-bed.c tests/unit/release-bed.h
 tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_release_LDADD = libworld.a libdomain.a $(UNIT_LIBS)

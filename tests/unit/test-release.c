@@ -1,131 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
- * What the daemon does by itself between two users of a device: who is waited for, what is reset, how far
- * that may reach, and how it ends.
+ * What the daemon does by itself between two users of a device: who is waited for, what is reset, and how it
+ * ends.
  */
 
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/domain/admission.h"
 #include "daemon/domain/cleanliness.h"
-#include "job-world.h"
+#include "release-bed.h"
 #include "unit.h"
-
-#define PORT    "0000:00:01.0"
-#define A       "0000:01:00.0"
-#define SIBLING "0000:01:00.1"
-#define B       "0000:02:00.0"
-
-#define ALICE 1001U
-
-static const PolicySettings reset_on_release = {.set = 1U << POLICY_ON_RELEASE,
-                                                .on_release = POLICY_ON_RELEASE_RESET};
-
-static void setup(void)
-{
-        job_world_init();
-        job_world_rule(NULL, &reset_on_release);
-}
-
-static Device *device_of(const char *address)
-{
-        return world_find(&seen.world, address);
-}
-
-static void lease(const char *id, const char *addresses)
-{
-        ck_assert_int_eq(world_claim(&seen.world, seen.claims, id, CLAIM_LEASE, ALICE, addresses), 0);
-        job_world_settle();
-}
-
-static void let_go_of(const char *id)
-{
-        claims_remove(seen.claims, id);
-        job_world_settle();
-}
-
-static AdmissionObstacle obstacle(const char *address)
-{
-        const DeviceFacts *facts = &device_of(address)->facts;
-        ClaimDevice named = {.address = facts->address,
-                             .vendor = facts->vendor,
-                             .device = facts->device,
-                             .subsystem_vendor = facts->subsystem_vendor,
-                             .subsystem_device = facts->subsystem_device};
-        ClaimRecord record = {.kind = CLAIM_LEASE, .uid = ALICE, .devices = &named, .n_devices = 1};
-
-        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record,
-                               &device_of(address)->generation)
-                .obstacle;
-}
-
-static void check_free(const char *address, bool is_clean)
-{
-        job_world_settle();
-        ck_assert_int_eq(obstacle(address), ADMISSION_FREE);
-        ck_assert_ptr_null(device_of(address)->release);
-        ck_assert_int_eq(device_of(address)->cleanliness == CLEANLINESS_CLEAN, is_clean);
-}
-
-static void check_taken(const char *address)
-{
-        ck_assert_int_eq(obstacle(address), ADMISSION_RELEASING);
-}
-
-static void check_waits(const char *address, const char *what)
-{
-        check_taken(address);
-        ck_assert_int_eq(device_of(address)->release->state, RELEASE_WAITS);
-        ck_assert_msg(strstr(device_of(address)->release->waits, what), "it waits for: %s",
-                      device_of(address)->release->waits);
-}
-
-static void check_put_away(const char *address, const char *reason)
-{
-        const Quarantine *quarantine;
-
-        job_world_settle();
-        quarantine = device_of(address)->quarantine;
-        ck_assert_ptr_nonnull(quarantine);
-        ck_assert_str_eq(quarantine_cause_to_string(quarantine->record.cause), "unclean");
-        ck_assert_uint_eq(quarantine->record.uid, ALICE);
-        ck_assert_msg(strstr(quarantine->record.reason, reason), "reason: %s", quarantine->record.reason);
-        ck_assert_ptr_null(device_of(address)->release);
-        ck_assert_ptr_null(jobs_next(seen.jobs, NULL));
-        ck_assert_uint_eq(seen.n_stored, 0);
-}
-
-/* So many workers were sent out, the last one with this. */
-static void check_ran(size_t n, const char *what)
-{
-        ck_assert_uint_eq(seen.n_ran, n);
-        if (n > 0)
-                ck_assert_str_eq(seen.ran[n - 1], what);
-}
-
-static void last_is(WorkerOutcome outcome, int error, Verdict verdict)
-{
-        worker_says(seen.n_ran - 1, outcome, error, verdict);
-        job_world_settle();
-}
-
-static void last_is_well(void)
-{
-        last_is(WORKER_DONE, 0, VERDICT_OK);
-}
-
-/* A card whose functions have no method of their own that is worth anything, but a port that resets both. */
-static void make_pair(const char *methods)
-{
-        device_of(PORT)->facts.can_reset_subordinate = true;
-        memset(&device_of(A)->live.methods, 0, sizeof(ResetMethodList));
-        world_add(&seen.world, SIBLING, PORT, "", methods);
-        ck_assert_int_eq(reset_method_list_parse(methods, &device_of(A)->live.methods), 0);
-        /* What no rung may do. */
-        ck_assert(!device_of(A)->facts.can_be_removed);
-}
 
 /* ---- one device ---- */
 
@@ -551,208 +436,6 @@ START_TEST(moved_by_its_own_reset)
 }
 END_TEST
 
-/* ---- several devices ---- */
-
-START_TEST(a_lease_is_one_transaction)
-{
-        lease("one", A " " B);
-        let_go_of("one");
-        ck_assert_uint_eq(seen.n_ran, 2);
-        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
-        job_world_settle();
-        check_taken(A);
-        check_taken(B);
-        worker_says(1, WORKER_DONE, 0, VERDICT_OK);
-        check_free(A, true);
-        check_free(B, true);
-}
-END_TEST
-
-/* One of them is given to nobody any more, which is no reason to keep the other. */
-START_TEST(a_transaction_ends_without_those_put_away)
-{
-        lease("one", A " " B);
-        let_go_of("one");
-        worker_says(0, WORKER_DONE, 0, VERDICT_OK);
-        job_world_settle();
-        check_taken(A);
-        worker_says(1, WORKER_FAILED, 25, VERDICT_UNVERIFIED);
-        job_world_settle();
-        ck_assert_ptr_nonnull(device_of(B)->quarantine);
-        check_free(A, true);
-}
-END_TEST
-
-static const struct {
-        const char *methods;
-        bool second_first;
-} pairs[] = {{"", false}, {"", true}, {"pm", false}, {"pm", true}};
-
-/* VFIO gives up here: none of the two can be reset by itself. */
-START_TEST(siblings_end_in_one_reset_of_their_link)
-{
-        const char *first = pairs[_i].second_first ? SIBLING : A, *second = first[11] == '0' ? SIBLING : A;
-        char expected[64];
-
-        make_pair(pairs[_i].methods);
-        lease("one", first);
-        lease("two", second);
-        let_go_of("one");
-        check_ran(0, NULL);
-        check_taken(first);
-        ck_assert_str_eq(job_phase_to_string(only_job()->phase), "waiting_idle");
-        let_go_of("two");
-        (void) snprintf(expected, sizeof(expected), "%s subordinate", first);
-        check_ran(1, expected);
-        check_taken(first);
-        check_taken(second);
-        last_is_well();
-        check_ran(1, expected);
-        check_free(first, true);
-        check_free(second, true);
-        ck_assert_ptr_null(jobs_next(seen.jobs, NULL));
-}
-END_TEST
-
-START_TEST(siblings_of_one_lease)
-{
-        make_pair("");
-        lease("one", A " " SIBLING);
-        let_go_of("one");
-        ck_assert_uint_eq(seen.n_ran, 1);
-        last_is_well();
-        ck_assert_uint_eq(seen.n_ran, 1);
-        check_free(A, true);
-        check_free(SIBLING, true);
-}
-END_TEST
-
-START_TEST(siblings_through_vfio)
-{
-        make_pair("");
-        world_bind(&seen.world, A, "vfio-pci");
-        world_bind(&seen.world, SIBLING, "vfio-pci");
-        hold(A, HOLDER_VFIO);
-        hold(SIBLING, HOLDER_VFIO);
-        job_world_settle();
-        let_go(SIBLING);
-        job_world_settle();
-        check_ran(0, NULL);
-        check_taken(SIBLING);
-        let_go(A);
-        job_world_settle();
-        check_ran(1, SIBLING " subordinate");
-        last_is_well();
-        check_free(A, true);
-        check_free(SIBLING, true);
-        ck_assert_uint_eq(seen.n_ran, 1);
-}
-END_TEST
-
-/* One of them has a method of its own, and was done before the other was let go. */
-START_TEST(siblings_of_which_one_is_done)
-{
-        make_pair("");
-        ck_assert_int_eq(reset_method_list_parse("flr", &device_of(SIBLING)->live.methods), 0);
-        lease("one", A);
-        lease("two", SIBLING);
-        let_go_of("two");
-        check_ran(1, SIBLING " flr");
-        last_is_well();
-        check_free(SIBLING, true);
-        let_go_of("one");
-        check_ran(2, A " subordinate");
-        last_is_well();
-        check_free(A, true);
-        check_free(SIBLING, true);
-}
-END_TEST
-
-/* Whoever was not given a sibling has not been given its reset. */
-START_TEST(not_beyond_what_was_given)
-{
-        make_pair("");
-        lease("one", A);
-        let_go_of("one");
-        check_ran(0, NULL);
-        check_put_away(A, "not-released");
-        ck_assert_ptr_null(device_of(SIBLING)->quarantine);
-}
-END_TEST
-
-START_TEST(not_beyond_a_rule)
-{
-        make_pair("");
-        job_world_rule(A, &reset_on_release);
-        lease("one", A);
-        lease("two", SIBLING);
-        let_go_of("one");
-        check_ran(0, NULL);
-        let_go_of("two");
-        check_ran(0, NULL);
-        check_put_away(A, "not-released");
-        ck_assert_ptr_null(device_of(SIBLING)->quarantine);
-        check_free(SIBLING, false);
-}
-END_TEST
-
-/* The rule that its user was under is no more. */
-START_TEST(not_by_rules_of_before)
-{
-        make_pair("");
-        ck_assert_int_eq(reset_method_list_parse("flr", &device_of(SIBLING)->live.methods), 0);
-        lease("one", A);
-        lease("two", SIBLING);
-        let_go_of("two");
-        last_is_well();
-        job_world_rule(A, &reset_on_release);
-        let_go_of("one");
-        check_ran(1, SIBLING " flr");
-        check_put_away(A, "subordinate: not-released");
-}
-END_TEST
-
-/* The next user of the sibling is waited for as the last one was. */
-START_TEST(a_sibling_that_was_taken_again)
-{
-        make_pair("");
-        ck_assert_int_eq(reset_method_list_parse("flr", &device_of(SIBLING)->live.methods), 0);
-        lease("one", A);
-        lease("two", SIBLING);
-        let_go_of("two");
-        last_is_well();
-        check_free(SIBLING, true);
-        lease("three", SIBLING);
-        let_go_of("one");
-        ck_assert_uint_eq(seen.n_ran, 1);
-        check_taken(A);
-        let_go_of("three");
-        ck_assert_uint_ge(seen.n_ran, 2);
-}
-END_TEST
-
-/* `pm` keeps much on many devices: better than nothing, if there is nothing better. */
-START_TEST(pm_comes_last)
-{
-        make_pair("pm");
-        lease("one", A);
-        lease("two", SIBLING);
-        let_go_of("one");
-        check_ran(0, NULL);
-        let_go_of("two");
-        check_ran(1, A " subordinate");
-        last_is(WORKER_FAILED, 25, VERDICT_UNVERIFIED);
-        check_ran(2, SIBLING " subordinate");
-        last_is(WORKER_FAILED, 25, VERDICT_UNVERIFIED);
-        check_ran(3, A " pm");
-        last_is_well();
-        check_ran(4, SIBLING " pm");
-        last_is_well();
-        check_free(A, true);
-        check_free(SIBLING, true);
-}
-END_TEST
-
 /* ---- over restarts ---- */
 
 START_TEST(the_daemon_is_another_one)
@@ -829,7 +512,7 @@ int main(void)
         Suite *suite = suite_create("release");
         TCase *tcase = tcase_create("release");
 
-        tcase_add_checked_fixture(tcase, setup, job_world_done);
+        tcase_add_checked_fixture(tcase, release_bed_init, job_world_done);
         tcase_add_test(tcase, reset_after_the_last_lease);
         tcase_add_test(tcase, not_without_a_rule);
         tcase_add_test(tcase, not_what_is_clean);
@@ -856,17 +539,6 @@ int main(void)
         tcase_add_test(tcase, gone_and_back_under_its_lease);
         tcase_add_test(tcase, gone_during_its_reset);
         tcase_add_test(tcase, moved_by_its_own_reset);
-        tcase_add_test(tcase, a_lease_is_one_transaction);
-        tcase_add_test(tcase, a_transaction_ends_without_those_put_away);
-        tcase_add_loop_test(tcase, siblings_end_in_one_reset_of_their_link, 0, (int) ELEMENTSOF(pairs));
-        tcase_add_test(tcase, siblings_of_one_lease);
-        tcase_add_test(tcase, siblings_through_vfio);
-        tcase_add_test(tcase, siblings_of_which_one_is_done);
-        tcase_add_test(tcase, not_beyond_what_was_given);
-        tcase_add_test(tcase, not_beyond_a_rule);
-        tcase_add_test(tcase, not_by_rules_of_before);
-        tcase_add_test(tcase, a_sibling_that_was_taken_again);
-        tcase_add_test(tcase, pm_comes_last);
         tcase_add_test(tcase, the_daemon_is_another_one);
         tcase_add_test(tcase, still_leased_after_a_restart);
         tcase_add_test(tcase, pending_over_a_restart);
