@@ -347,6 +347,7 @@ START_TEST(another_driver_is_no_other_policy)
         world_bind(&seen.world, A, "");
         job_world_settle();
         check_ran(1, A " acpi");
+        ck_assert_str_eq(seen.running[0]->request.rule, "assigned (/etc/50.json)");
         last_is_well();
         check_free(A, true);
 }

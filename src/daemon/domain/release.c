@@ -164,6 +164,15 @@ static Release *add(Releases *releases, Device *device)
         return release;
 }
 
+/* With another driver the rule may be about it no more, and has still been the one. */
+static void note_rule(Release *release)
+{
+        const EffectivePolicy *policy = registry_policy_of(release->device);
+
+        if (policy && policy->origin[POLICY_ON_RELEASE])
+                policy_rule_text(policy->origin[POLICY_ON_RELEASE], release->rule);
+}
+
 static bool wants_reset(Device *device)
 {
         const EffectivePolicy *policy = registry_policy_of(device);
@@ -192,6 +201,7 @@ static void let_go(Releases *releases, Release *release)
         }
         release->record.pending = true;
         release->n_tries = 0;
+        note_rule(release);
         store(releases, release, true);
         set_state(releases, release, RELEASE_READY);
 }
@@ -462,7 +472,7 @@ static void judge(Releases *releases, Release *release, const Job *job)
         const Attempt *passing = passing_attempt(job);
 
         /* What is clean, or given to nobody any more, is seen to by releases_run(). */
-        if (!release->device || release->device->quarantine ||
+        if (!release->device || release->device->quarantine || release->is_unwanted ||
             release->device->cleanliness == CLEANLINESS_CLEAN)
                 return;
         if (passing && !job_has_written(job)) {
@@ -502,7 +512,6 @@ static bool waits_for_user(const Device *device)
 
 static int submit(Releases *releases, Release *release)
 {
-        const EffectivePolicy *policy = registry_policy_of(release->device);
         JobRequest request = {
                 .uid = release->record.uid,
                 .method = "any",
@@ -510,9 +519,9 @@ static int submit(Releases *releases, Release *release)
                 .plan = {.when_idle = true, .release = true, .outlasts_recovery = true},
         };
 
-        if (!policy)
-                return -ENOMEM;
-        policy_rule_text(policy->origin[POLICY_ON_RELEASE], request.rule);
+        note_rule(release);
+        (void) snprintf(request.rule, sizeof(request.rule), "%s",
+                        release->rule[0] ? release->rule : "on_release");
         return jobs_submit(releases->jobs, release->device, &request);
 }
 

@@ -57,6 +57,7 @@ typedef struct Release {
         bool is_unwanted; /* no rule wants it any more */
         unsigned n_tries; /* jobs in a row that came to nothing for a reason that nobody announces the end of
                            */
+        char rule[POLICY_RULE_TEXT_MAX]; /* that wants it, as was last known */
         char waits[RELEASE_WAITS_MAX]; /* what for, in words */
         struct Release *prev, *next;
 } Release;
