@@ -108,7 +108,12 @@ static bool is_stuck(const Job *job, const Track *track, size_t n_at_work)
                 if (track->scan_at != NEVER || track->delay_at != NEVER)
                         return false;
                 oracle_set(&storm.tree, track->target, job->method, set);
-                return !oracle_judge(&storm.tree, &reset, set);
+                /* A look at one of them is still to come. */
+                for (size_t i = 0; i < storm.tree.n; i++)
+                        if (set[i] && storm.survey_at[i] != NEVER)
+                                return false;
+                return !oracle_judge(&storm.tree, &reset, set) &&
+                       !(job->request.plan.release && release_judge(set));
         case JOB_QUEUED:
                 return n_at_work == 0 && track->scan_at == NEVER;
         case JOB_RESETTING:
@@ -131,8 +136,8 @@ static void audit_jobs(void)
                 if (track->finished)
                         storm_wrong("job %u is still there after its end", job->id);
                 if (is_stuck(job, track, n_at_work))
-                        storm_wrong("job %u (%s, %s) waits for nothing", job->id,
-                                    job_phase_to_string(job->phase), job->method);
+                        storm_wrong("job %u (%s, %s) waits for nothing, busy %#x", job->id,
+                                    job_phase_to_string(job->phase), job->method, job->busy);
                 pins += (job->target.pin >= 0) + (job->has_bridge && job->bridge.pin >= 0);
                 for (size_t i = 0; i < job->n_members; i++)
                         pins += job->members[i].pin >= 0;

@@ -33,6 +33,8 @@ static void tell_touched(size_t i, bool is_vfio)
         if (!device)
                 return;
         cleanliness_touched(device, is_vfio);
+        if (is_vfio && device->n_resetting == 0)
+                releases_touched(storm.releases, device);
         storm.survey_at[i] = storm_in(1 * MSEC, 500 * MSEC);
 }
 
@@ -40,6 +42,31 @@ static void tell_touched(size_t i, bool is_vfio)
 bool clean_must_be_known(size_t i)
 {
         return storm.survey_at[i] == NEVER;
+}
+
+/* Whoever has had it is gone; if rules want it, nobody gets it before it was reset. */
+static void follow_user(size_t i, bool leased, bool enabled)
+{
+        const Node *node = &storm.tree.nodes[i];
+        Trail *trail = &storm.trails[i];
+        bool was_used = trail->was_leased || trail->was_enabled || trail->was_open;
+
+        if (leased)
+                trail->let_go = false;
+        else if (trail->was_leased || (was_used && (!node->present || !enabled)))
+                trail->let_go = true;
+        /* One that goes away meanwhile may come back when rules are others. */
+        if (!node->present || node->inode != trail->inode)
+                trail->has_stayed = trail->must_be_reset = false;
+        else if (leased && !trail->was_leased)
+                trail->has_stayed = true;
+        if (trail->has_stayed && trail->was_leased && !leased && !trail->is_clean) {
+                trail->must_be_reset = true;
+                trail->must_id = trail->id;
+        }
+        if (trail->must_be_reset && (!node->policy.resets_on_release || trail->is_clean || node->is_bridge ||
+                                     node->quarantine[trail->must_id - NODE_ID].in))
+                trail->must_be_reset = false;
 }
 
 void clean_follow(void)
@@ -53,10 +80,13 @@ void clean_follow(void)
                         tell_touched(i, true);
                 else if (node->n_holders != trail->n_holders)
                         tell_touched(i, false);
+                follow_user(i, leased, open || node->enable_count > 0);
                 if (open || (leased && (!trail->was_leased || node->n_holders > 0)) || !node->present ||
                     node->inode != trail->inode)
                         trail->is_clean = false;
                 trail->was_open = open;
+                trail->was_enabled = node->enable_count > 0;
+                trail->id = node->id;
                 trail->was_leased = leased;
                 trail->n_holders = node->n_holders;
                 trail->inode = node->inode;

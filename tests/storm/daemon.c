@@ -124,22 +124,29 @@ static void forget_authorization(void *userdata, Job *job)
         track_of(job->id)->answer_at = NEVER;
 }
 
+static void note_granted(Track *track, const Job *job)
+{
+        track->granted = job->actions;
+        memcpy(track->method, job->method, sizeof(track->method));
+        track->n_inodes = job->n_members;
+        for (size_t i = 0; i < job->n_members; i++)
+                track->inodes[i] = job->members[i].inode;
+}
+
 void track_answered(Track *track)
 {
         Job *job = jobs_find(storm.jobs, track->job);
         bool yes = storm.is_calm || chance(&storm.tree, 85);
 
         track->answer_at = NEVER;
+        if (job->request.by_policy)
+                storm_wrong("polkit is asked about job %u, which is the daemon's own", job->id);
         storm_note("job %u: polkit says %s to %#x for %s", job->id, yes ? "yes" : "no", job->actions,
                    job->method);
         if (yes) {
-                track->granted = job->actions;
                 track->last_claim = storm.tree.last_claim;
                 track->delay_is_over = false;
-                memcpy(track->method, job->method, sizeof(track->method));
-                track->n_inodes = job->n_members;
-                for (size_t i = 0; i < job->n_members; i++)
-                        track->inodes[i] = job->members[i].inode;
+                note_granted(track, job);
         }
         job_authorized(job, yes ? GRANT_YES : (Grant) (1 + pick(&storm.tree, 4)));
 }
@@ -217,6 +224,7 @@ static void count(const Job *job, const Track *track)
         stats.in_use += !!(track->granted & ACTION_RESET_IN_USE);
         stats.shared += !!(track->granted & ACTION_RESET_SHARED);
         stats.owned += track->granted == ACTION_RESET_OWNED;
+        stats.released += job->request.plan.release;
         stats.quarantined += !!(track->granted & ACTION_QUARANTINE);
 }
 
@@ -224,22 +232,28 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
 {
         Track *track = track_of(job->id);
         bool set[NODES_MAX];
-        const OracleCase reset = {
+        OracleCase reset = {
                 .target = track->target,
                 .method = request->method,
                 .requested = track->requested,
                 .asker = &track->asker,
                 .in_use = track->in_use,
-                .granted = track->granted,
                 .job = job->id,
         };
         Footprint footprint;
         const char *why;
 
+        /* The rule is all that grants it. */
+        if (job->request.by_policy)
+                note_granted(track, job);
+        reset.granted = track->granted;
+
         storm_note("job %u begins: %s of %s, %zu devices", job->id, request->method, name_of(track->target),
                    request->n_members);
         oracle_set(&storm.tree, track->target, request->method, set);
         why = oracle_judge(&storm.tree, &reset, set);
+        if (!why && job->request.plan.release)
+                why = release_judge(set);
         if (why)
                 storm_wrong("job %u begins (%s of %s for uid %u): %s", job->id, request->method,
                             name_of(track->target), track->asker.uid, why);
@@ -258,7 +272,9 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
 static void finish(Track *track, const Job *job)
 {
         storm_note("job %u ends: %s", job->id, reset_error_to_string(job->error));
-        if (job->error == RESET_OK && !track->was_well)
+        /* What was to be reset after its user may be clean by somebody else's reset. */
+        if (job->error == RESET_OK && !track->was_well &&
+            !(job->request.plan.release && storm.trails[track->target].is_clean))
                 storm_wrong("job %u is told to be well, and its worker has not said so", job->id);
         track->finished = true;
         track->error = job->error;
@@ -268,10 +284,32 @@ static void finish(Track *track, const Job *job)
         stats.errors[job->error]++;
 }
 
+/* One that no user has asked for. */
+static void note_own(Track *track, const Job *job)
+{
+        if (track->job != 0 && !track->finished)
+                storm_wrong("job %u has never ended", track->job);
+        *track = (Track){
+                .job = job->id,
+                .target = (size_t) (tree_node(&storm.tree, &job->target.address) - storm.tree.nodes),
+                .asker = job->request.plan.asker,
+                .in_use = job->request.plan.in_use,
+                .scan_at = NEVER,
+                .answer_at = NEVER,
+                .delay_at = NEVER,
+                .deadline = NEVER,
+        };
+        memcpy(track->requested, job->request.method, sizeof(track->requested));
+        storm_note("job %u: the daemon itself wants %s of %s", job->id, job->request.method,
+                   name_of(track->target));
+}
+
 static void event(void *userdata, Job *job, JobEvent what)
 {
         Track *track = track_of(job->id);
 
+        if (what == JOB_EVENT_REQUESTED && job->request.by_policy)
+                note_own(track, job);
         if (track->finished)
                 storm_wrong("job %u ends twice", job->id);
         if ((what == JOB_EVENT_PREPARE && track->prepared) ||
@@ -280,8 +318,16 @@ static void event(void *userdata, Job *job, JobEvent what)
         if (job->phase == JOB_QUEUED && (what == JOB_EVENT_ANNOUNCED || what == JOB_EVENT_CHANGED))
                 track->queued_at = storm.now;
         track->prepared = what == JOB_EVENT_PREPARE || (track->prepared && what != JOB_EVENT_RELAX);
-        if (what == JOB_EVENT_FINISHED)
-                finish(track, job);
+        /* A job of the daemon's own asks nobody: what is there when others are told is what it was made for.
+         */
+        if (what == JOB_EVENT_PREPARE && job->request.by_policy) {
+                track->last_claim = storm.tree.last_claim;
+                track->delay_is_over = false;
+        }
+        if (what != JOB_EVENT_FINISHED)
+                return;
+        finish(track, job);
+        releases_job_over(storm.releases, job);
 }
 
 static uint64_t now_realtime(void *userdata)
@@ -301,13 +347,15 @@ static void on_added(void *userdata, Device *device)
         claims_device_added(storm.claims, device);
         quarantines_device_added(storm.quarantines, device);
         jobs_device_added(storm.jobs, device);
-        cleanliness_follow(device);
         runs_follow(index_of(device));
+        cleanliness_follow(device);
+        releases_follow(storm.releases, device);
         storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
 }
 
 static void on_removed(void *userdata, Device *device)
 {
+        releases_device_removed(storm.releases, device);
         jobs_wake(storm.jobs, device);
 }
 
@@ -319,6 +367,9 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
         }
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER))
                 cleanliness_follow(device);
+        if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
+                       DEVICE_CHANGED_QUARANTINE | DEVICE_CHANGED_CLEANLINESS | DEVICE_CHANGED_ERROR_STATE))
+                releases_follow(storm.releases, device);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_ERROR_STATE))
                 jobs_wake(storm.jobs, device);
@@ -333,6 +384,13 @@ static QuarantineRecord *find_stored(const QuarantineRecord *record)
         return NULL;
 }
 
+static NodeQuarantine *quarantine_of(const QuarantineRecord *record)
+{
+        Node *node = (Node *) tree_node(&storm.tree, &record->device.address);
+
+        return &node->quarantine[record->device.device - NODE_ID];
+}
+
 static void on_quarantine(void *userdata, const QuarantineRecord *record, QuarantineEvent what)
 {
         QuarantineRecord *stored = find_stored(record);
@@ -340,6 +398,9 @@ static void on_quarantine(void *userdata, const QuarantineRecord *record, Quaran
         storm_note("quarantine of %s, card %#x: event %d",
                    name_of((size_t) (tree_node(&storm.tree, &record->device.address) - storm.tree.nodes)),
                    record->device.device, what);
+        /* What could not be made clean: that it could not is the daemon's own finding. */
+        if (what == QUARANTINE_BEGUN && record->cause == QUARANTINE_UNCLEAN)
+                *quarantine_of(record) = (NodeQuarantine){.in = true};
         if (what == QUARANTINE_BEGUN || what == QUARANTINE_CHANGED) {
                 if (!stored) {
                         ck_assert_uint_lt(storm.n_stored, STORED_MAX);
@@ -424,12 +485,15 @@ void daemon_start(void)
         tree_tell_all(&storm.tree);
         take_over_claims();
         take_over_quarantines();
+        releases_begin();
         for (size_t i = 0; i < RUNS_MAX; i++)
                 if (storm.runs[i].job != 0)
                         run_take_over(&storm.runs[i]);
         registry_set_listener(storm.registry, &listener);
-        for (Device *d = registry_next(storm.registry, NULL); d; d = registry_next(storm.registry, d))
+        for (Device *d = registry_next(storm.registry, NULL); d; d = registry_next(storm.registry, d)) {
                 cleanliness_follow(d);
+                releases_follow(storm.releases, d);
+        }
         for (size_t i = 0; i < storm.tree.n; i++) {
                 storm.tree.nodes[i].is_known = false;
                 /* What was announced before nobody can find out. */
@@ -443,6 +507,8 @@ void daemon_kill(void)
         storm_note("daemon %u is killed", storm.life);
         stats.kills++;
         registry_set_listener(storm.registry, NULL);
+        storm.releases = releases_free(storm.releases);
+        storm.release_at = NEVER;
         storm.jobs = jobs_free(storm.jobs);
         storm.claims = claims_free(storm.claims);
         storm.quarantines = quarantines_free(storm.quarantines);

@@ -12,6 +12,7 @@
  *   workers.c     workers, from their start to the result, and what they do to devices
  *   users.c       requests, leases, inhibitors, rules, people in charge
  *   clean.c       who has had which device since its last reset
+ *   releases.c    resets between two users, which the daemon makes by itself
  *   audit.c       what must be true between any two steps
  *
  * The oracle (unit/random-oracle.h) knows nothing of plans; what the storm keeps beside it, it keeps by what
@@ -20,6 +21,7 @@
 
 #include "daemon/domain/admission.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/domain/release.h"
 #include "random-oracle.h"
 #include "random-tree.h"
 
@@ -91,7 +93,12 @@ typedef struct Ask {
 typedef struct Trail {
         uint64_t inode;
         size_t n_holders;
-        bool was_open, was_leased, is_clean;
+        uint16_t id;
+        bool was_open, was_enabled, was_leased, is_clean;
+        bool has_stayed; /* all the time under the lease at hand */
+        bool let_go; /* somebody has had it and has let go, and nobody has a lease since */
+        bool must_be_reset; /* a lease has ended, rules want a reset after it, and there was none: */
+        uint16_t must_id; /* this card */
 } Trail;
 
 typedef struct Storm {
@@ -108,6 +115,8 @@ typedef struct Storm {
         Proven *proven;
         Quarantines *quarantines;
         Jobs *jobs;
+        Releases *releases;
+        uint64_t release_at; /* when it does what can be done */
         uint32_t last_job;
         long pins;
         uint64_t start_at; /* of the next one */
@@ -119,6 +128,8 @@ typedef struct Storm {
         Trail trails[NODES_MAX];
         QuarantineRecord stored[STORED_MAX];
         size_t n_stored;
+        ReleaseRecord users[STORED_MAX]; /* those of devices, as the daemon has written them down */
+        size_t n_users;
 
         char history[HISTORY_MAX][NOTE_MAX];
         unsigned n_history;
@@ -128,7 +139,7 @@ typedef struct Storm {
 typedef struct StormStats {
         unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
-                worker_kills, silent, plugs, recoveries, audits, clean, required_clean;
+                worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released;
         unsigned long errors[RESET_RECOVERING + 1];
         unsigned long obstacles[ADMISSION_FROZEN + 1];
 } StormStats;
@@ -180,6 +191,11 @@ void ask_answered(Ask *ask);
 void rules_change(void);
 void rules_give(void); /* to the registry */
 void somebody_in_charge(void);
+
+/* ---- releases.c ---- */
+void releases_begin(void); /* with the daemon, before it takes on workers */
+/* A job of the daemon's own begins: what is wrong with that, or NULL. */
+const char *release_judge(const bool set[static NODES_MAX]);
 
 /* ---- clean.c ---- */
 /* After each step. */

@@ -97,7 +97,8 @@ typedef struct Due {
                 DUE_DEADLINE,
                 DUE_RUN,
                 DUE_ASK,
-                DUE_LOOK
+                DUE_LOOK,
+                DUE_RELEASE
         } what;
         Track *track;
         size_t index;
@@ -127,6 +128,7 @@ static Due find_due(void)
                 consider(&due, (Due){.at = track->delay_at, .what = DUE_DELAY, .track = track});
                 consider(&due, (Due){.at = track->deadline, .what = DUE_DEADLINE, .track = track});
         }
+        consider(&due, (Due){.at = storm.release_at, .what = DUE_RELEASE});
         for (size_t i = 0; i < ASKS_MAX; i++)
                 if (storm.asks[i].answer_at != 0)
                         consider(&due, (Due){.at = storm.asks[i].answer_at, .what = DUE_ASK, .index = i});
@@ -145,6 +147,16 @@ static void time_out(Track *track)
                 job_detach(job);
         else
                 ck_assert_int_eq(job_cancel(job, RESET_TIMED_OUT), 0);
+}
+
+static void look(size_t i)
+{
+        Device *device = registry_find(storm.registry, &storm.tree.nodes[i].address);
+
+        storm.survey_at[i] = NEVER;
+        tree_look(&storm.tree, i);
+        if (device)
+                releases_looked(storm.releases, device);
 }
 
 static void happen(const Due *due)
@@ -174,8 +186,11 @@ static void happen(const Due *due)
                 ask_answered(&storm.asks[due->index]);
                 break;
         case DUE_LOOK:
-                storm.survey_at[due->index] = NEVER;
-                tree_look(&storm.tree, due->index);
+                look(due->index);
+                break;
+        case DUE_RELEASE:
+                storm.release_at = NEVER;
+                releases_run(storm.releases);
                 break;
         }
 }
@@ -303,6 +318,7 @@ static void come_to_rest(void)
         for (size_t i = 0; i < storm.tree.n; i++)
                 announce(i, false);
         tree_calm(&storm.tree);
+        clean_follow();
         while (find_due().what != DUE_NOTHING && storm.step < limit)
                 one_step();
         audit();
@@ -314,6 +330,11 @@ static void come_to_rest(void)
         for (size_t i = 0; i < RUNS_MAX; i++)
                 if (storm.runs[i].job != 0)
                         storm_wrong("the worker of job %u has never ended", storm.runs[i].job);
+        for (const Release *release = releases_next(storm.releases, NULL); release;
+             release = releases_next(storm.releases, release))
+                if (release->record.pending && release->device && release->state == RELEASE_READY)
+                        storm_wrong("a user has let go, and when all is calm nothing is done about it: %s",
+                                    release->waits);
         if (storm.pins != 0)
                 storm_wrong("%ld devices are still held fast when all is calm", storm.pins);
 }
@@ -323,7 +344,7 @@ static unsigned one_machine(uint64_t seed, unsigned machine)
         memset(&storm, 0, sizeof(storm));
         storm.seed = seed;
         storm.machine = machine;
-        storm.start_at = NEVER;
+        storm.start_at = storm.release_at = NEVER;
         storm.tree.has_silent = true;
         tree_grow(&storm.tree, seed, NULL, NULL);
         storm.tree.has_silent = true;
@@ -356,9 +377,9 @@ static void tell(unsigned long steps, unsigned machines)
         printf("# %lu leases, %lu claims refused, %lu quarantines proved well, %lu changes of rules, %lu of "
                "devices, "
                "%lu recoveries, %lu audits\n"
-               "# found clean %lu times, required so %lu times\n",
+               "# found clean %lu times, required so %lu times, %lu resets between users\n",
                stats.leases, stats.refused_claims, stats.lifted, stats.policy, stats.plugs, stats.recoveries,
-               stats.audits, stats.clean, stats.required_clean);
+               stats.audits, stats.clean, stats.required_clean, stats.released);
         for (unsigned i = 0; i <= RESET_RECOVERING; i++)
                 printf("%s%s %lu%s", i == 0 ? "# " : "", reset_error_to_string((ResetError) i),
                        stats.errors[i], i == RESET_RECOVERING ? "\n" : ", ");
@@ -368,24 +389,24 @@ static void tell(unsigned long steps, unsigned machines)
 /* A promise that is kept by doing nothing is none. */
 static void check_that_it_happened(void)
 {
-        ck_assert_uint_gt(stats.written, 500);
-        ck_assert_uint_gt(stats.ok, 200);
+        ck_assert_uint_gt(stats.written, 200);
+        ck_assert_uint_gt(stats.ok, 50);
         ck_assert_uint_gt(stats.kills, 10);
         ck_assert_uint_gt(stats.adopted, 0);
         ck_assert_uint_gt(stats.unheard, 0);
         ck_assert_uint_gt(stats.worker_kills, 10);
-        ck_assert_uint_gt(stats.several, 50);
-        ck_assert_uint_gt(stats.queued_behind, 50);
-        ck_assert_uint_gt(stats.in_use, 10);
+        ck_assert_uint_gt(stats.several, 5);
+        ck_assert_uint_gt(stats.queued_behind, 10);
+        ck_assert_uint_gt(stats.in_use, 5);
         ck_assert_uint_gt(stats.quarantined, 0);
-        ck_assert_uint_gt(stats.leases, 50);
-        ck_assert_uint_gt(stats.clean, 100);
+        ck_assert_uint_gt(stats.leases, 20);
+        ck_assert_uint_gt(stats.clean, 10);
+        ck_assert_uint_gt(stats.released, 2);
         ck_assert_uint_gt(stats.required_clean, 0);
-        ck_assert_uint_gt(stats.recoveries, 50);
+        ck_assert_uint_gt(stats.recoveries, 5);
         ck_assert_uint_gt(stats.errors[RESET_RECOVERING], 0);
         for (unsigned i = ADMISSION_GONE; i <= ADMISSION_NOT_CLEAN; i++)
-                if (i != ADMISSION_RELEASING)
-                        ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
+                ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
 }
 
 static unsigned long long from_environment(const char *name, unsigned long long otherwise)

@@ -217,6 +217,10 @@ static void check_claim(const TreeClaim *claim)
                 if (node->policy.requires_clean && !node->is_bridge &&
                     !storm.trails[claim->node[k]].is_clean && clean_must_be_known(claim->node[k]))
                         storm_wrong("a lease on %s is granted, which is not clean", name_of(claim->node[k]));
+                if (storm.trails[claim->node[k]].must_be_reset &&
+                    storm.trails[claim->node[k]].must_id == node->id)
+                        storm_wrong("a lease on %s is granted, which was to be reset before",
+                                    name_of(claim->node[k]));
                 stats.required_clean += node->policy.requires_clean && !node->is_bridge;
                 if (node->quarantine[node->id - NODE_ID].in)
                         storm_wrong("a lease on %s is granted, which is in quarantine",
@@ -292,6 +296,7 @@ static void draw_policy(NodePolicy *policy)
                 draw_methods(&policy->order, 2 + pick(tree, 3));
         policy->forbids_link = chance(tree, 15);
         policy->requires_clean = chance(tree, 40);
+        policy->resets_on_release = chance(tree, 50);
         policy->keeps_driver = chance(tree, 20);
         policy->rebinds_driver = !policy->keeps_driver && chance(tree, 30);
         if (chance(tree, 20))
@@ -315,7 +320,9 @@ static void add_rule(Policy *policy, size_t i)
                            : node->rebinds_driver ? POLICY_DRIVER_REBIND
                                                   : POLICY_DRIVER_REFUSE;
         settings->require_clean = node->requires_clean;
-        settings->set = 1U << POLICY_ALLOW_LINK | 1U << POLICY_DRIVER | 1U << POLICY_REQUIRE_CLEAN;
+        settings->on_release = node->resets_on_release ? POLICY_ON_RELEASE_RESET : POLICY_ON_RELEASE_NONE;
+        settings->set = 1U << POLICY_ALLOW_LINK | 1U << POLICY_DRIVER | 1U << POLICY_REQUIRE_CLEAN |
+                        1U << POLICY_ON_RELEASE;
         if (node->forbid.n > 0)
                 settings->set |= 1U << POLICY_FORBID;
         if (node->order.n > 0)
@@ -349,8 +356,10 @@ void rules_change(void)
         draw_policy(&storm.tree.nodes[i].policy);
         storm_note("another rule for %s", name_of(i));
         stats.policy++;
-        if (daemon_lives())
-                registry_change_policy(storm.registry, make_policy());
+        if (!daemon_lives())
+                return;
+        registry_change_policy(storm.registry, make_policy());
+        releases_policy_changed(storm.releases);
 }
 
 /* ---- quarantine by hand ---- */

@@ -233,6 +233,7 @@ void tree_scan(Tree *tree, Device *device)
                 holders[i] = (Holder){
                         .device = node->address, .kind = node->holders[i], .silent = node->is_silent[i]};
         node->is_known = true;
+        device->live.enable_count = node->enable_count;
         ck_assert_int_ge(device_set_use(device, &scan), 0);
 }
 

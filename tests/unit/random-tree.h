@@ -18,7 +18,7 @@
 
 /* What rules say about one function, by its address. All zero: there is none. */
 typedef struct NodePolicy {
-        bool used, forbids_link, keeps_driver, rebinds_driver, requires_clean;
+        bool used, forbids_link, keeps_driver, rebinds_driver, requires_clean, resets_on_release;
         ResetMethodList forbid, order;
         char bad[RESET_METHOD_NAME_MAX]; /* known to do harm */
 } NodePolicy;

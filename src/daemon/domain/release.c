@@ -380,10 +380,15 @@ int releases_restore(Releases *releases, const ReleaseRecord *record)
 
 /* ---- what a job came to ---- */
 
+/* Another card may have been in the same place, and its release is for when it is back. */
 static bool is_job_of(const Job *job, const Release *release)
 {
-        return job->request.plan.release &&
-               pci_address_equal(&job->target.address, &release->record.device.address);
+        const ClaimDevice *device = &release->record.device;
+
+        return job->request.plan.release && pci_address_equal(&job->target.address, &device->address) &&
+               job->target.vendor == device->vendor && job->target.device == device->device &&
+               job->target.subsystem_vendor == device->subsystem_vendor &&
+               job->target.subsystem_device == device->subsystem_device;
 }
 
 static Job *find_job(const Releases *releases, const Release *release)
