@@ -114,8 +114,9 @@ static Device *device(const char *address)
 
 static void announce(const char *address, ErrorEventType type)
 {
-        ErrorEvent event = {.type = type, .text = "told"};
+        ErrorEvent event = {.type = type};
 
+        (void) snprintf(event.text, sizeof(event.text), "told %d", type);
         error_events_take(events, device(address), &event);
 }
 
@@ -430,8 +431,8 @@ START_TEST(a_rule_is_followed)
 }
 END_TEST
 
-/* What was found afterwards is added to what the first word put it in for. */
-START_TEST(the_evidence_is_the_latest)
+/* The first word is what it is in for, until it is found to be broken. */
+START_TEST(the_evidence_is_what_was_worst)
 {
         const QuarantineRecord *record;
 
@@ -440,6 +441,8 @@ START_TEST(the_evidence_is_the_latest)
         record = &device(CARD)->quarantine->record;
         ck_assert_str_eq(record->checks[0].check, "event");
         announce(CARD, ERROR_EVENT_SUCCESS);
+        record = &device(CARD)->quarantine->record;
+        ck_assert_str_eq(record->checks[0].after, "told 0");
         found(0, VERDICT_DEGRADED);
         record = &device(CARD)->quarantine->record;
         ck_assert_str_eq(record->checks[0].check, "bars");
@@ -488,6 +491,6 @@ int main(void)
         add(suite, few_looks_at_a_time);
         add(suite, a_storm_is_cut);
         add_table(suite, a_rule_is_followed, rules);
-        add(suite, the_evidence_is_the_latest);
+        add(suite, the_evidence_is_what_was_worst);
         return unit_run(suite);
 }

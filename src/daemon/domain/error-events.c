@@ -263,8 +263,8 @@ static void act(ErrorEvents *events, Device *device, const Finding *finding)
         if (device->facts.is_bridge || device->n_resetting > 0)
                 return;
         /* What is broken is given to nobody until it is recovered, either. */
-        if (on_error == POLICY_ON_ERROR_QUARANTINE ||
-            (finding->is_broken && (!has_rule || on_error == POLICY_ON_ERROR_RECOVER)))
+        if ((on_error == POLICY_ON_ERROR_QUARANTINE && !device->quarantine) ||
+            (finding->is_broken && (!has_rule || on_error != POLICY_ON_ERROR_NOTIFY)))
                 put_aside(events, device, finding->reason, finding->checks, finding->n_checks);
         if (has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help)
                 events->ports.recover(events->ports.userdata, device, policy->origin[POLICY_ON_ERROR]);

@@ -69,6 +69,7 @@ def told(bed: Bed) -> None:
     bed.bind(address, "e1000e")
     bed.defer(lambda: bed.unbind(address))
     before, mark = bars(bed, address), bed.mark()
+    assert caller.property(address, "ErrorState") == ""
     caller.listen()
     inject(bed, "port-nic", NONFATAL)
     wait_state(bed, caller, address, "successful-recovery")
@@ -86,7 +87,7 @@ def told(bed: Bed) -> None:
     looked, success, begin = rows(caller, address)
     assert (begin["why"], begin["reason"]) == ("begin-recovery", "ERROR_EVENT=BEGIN_RECOVERY"), begin
     counters = {c["device"]: c["after"] for c in begin["checks"] if c["check"] == "aer"}
-    assert "below nonfatal 1" in counters[bed.device_path(bed.addr("port-nic"))], begin
+    assert "below nonfatal " in counters[bed.device_path(bed.addr("port-nic"))], begin
     assert success["why"] == "successful-recovery" and looked["reason"] == "the device was found to be ok", (success, looked)
     assert {"answers", "ids", "command", "bars"} <= {c["check"] for c in looked["checks"] if c["result"] == "ok"}, looked
     assert bars(bed, address) == before and caller.property(address, "State") == "idle"
@@ -99,7 +100,7 @@ def lying(bed: Bed) -> None:
     bed.bind(address, "vfio-pci")
     bed.defer(lambda: put_right(bed, "nic2"))
     before, mark = bars(bed, address), bed.mark()
-    assert any(before), before
+    assert any(before) and caller.property(address, "ErrorState") == "", before
     inject(bed, "port-nic2", FATAL)
     wait_state(bed, caller, address, "successful-recovery-but-degraded")
     journal.wait("device-error", PCIRESETD_DEVICE=address, PCIRESETD_EVENT="ERROR_EVENT=SUCCESSFUL_RECOVERY")
