@@ -20,8 +20,10 @@
 #include "config.h"
 #include "daemon/daemon.h"
 #include "daemon/domain/cleanliness.h"
+#include "daemon/domain/keep-off.h"
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/kept-off.h"
 #include "daemon/system/quarantine-log.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
@@ -150,6 +152,7 @@ static void on_device_added(void *userdata, Device *device)
         cleanliness_follow(device);
         releases_follow(daemon->releases, device);
         jobs_order(daemon->jobs, device);
+        jobs_keep_off(daemon->jobs, device);
         survey_hint(daemon->survey, &device->facts.address, true);
         daemon->published.added(daemon->published.userdata, device);
 }
@@ -223,6 +226,10 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
                 jobs_wake(daemon->jobs, device);
         if (changes & DEVICE_CHANGED_DRIVER)
                 jobs_order(daemon->jobs, device);
+        if (changes & DEVICE_CHANGED_DRIVER)
+                device->hold.left = false;
+        if (changes & (DEVICE_CHANGED_DRIVER | DEVICE_CHANGED_QUARANTINE))
+                jobs_keep_off(daemon->jobs, device);
 }
 
 static void on_claim_released(void *userdata, const char *id)
@@ -256,19 +263,32 @@ static int take_over_claims(Daemon *daemon)
         return r < 0 ? r : lease_store_load(daemon->leases);
 }
 
+/* A file's name has the number, if it is known. */
+static void forget_unnumbered(Daemon *daemon, const QuarantineRecord *record)
+{
+        QuarantineRecord unnumbered = *record;
+
+        if (record->serial[0] == '\0')
+                return;
+        unnumbered.serial[0] = '\0';
+        quarantine_store_remove(daemon->quarantine_store, &unnumbered);
+}
+
 static void on_quarantine(void *userdata, const QuarantineRecord *record, QuarantineEvent event)
 {
         Daemon *daemon = userdata;
 
         /* Whoever releases one by hand says why. */
-        if (event != QUARANTINE_RELEASED) {
+        if (event != QUARANTINE_RELEASED && event != QUARANTINE_IDENTIFIED) {
                 journal_quarantine(record, event);
                 quarantine_log_event(daemon->log, daemon->registry, record, event);
         }
-        if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED)
+        if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED || event == QUARANTINE_IDENTIFIED)
                 quarantine_store_write(daemon->quarantine_store, record);
         else
                 quarantine_store_remove(daemon->quarantine_store, record);
+        if (event != QUARANTINE_BEGUN && event != QUARANTINE_CHANGED)
+                forget_unnumbered(daemon, record);
 }
 
 static int on_quarantine_found(void *userdata, const QuarantineRecord *record)
@@ -292,6 +312,16 @@ static int take_over_quarantines(Daemon *daemon)
         }
         quarantines_set_listener(daemon->quarantines, &listener);
         return 0;
+}
+
+/* Whether the device is in quarantine still, or was let out when nobody was there to let drivers at it. */
+static bool on_kept_off(void *userdata, const PciAddress *address)
+{
+        Device *device = registry_find(((Daemon *) userdata)->registry, address);
+
+        if (device)
+                device->hold.kept = true;
+        return device;
 }
 
 static void daemon_done(Daemon *daemon)
@@ -486,6 +516,10 @@ static int set_up(Daemon *daemon)
         r = bus_publish(bus, &parts);
         if (r >= 0)
                 jobs_order_all(daemon->jobs);
+        if (r >= 0)
+                r = kept_off_load(WORKER_KEPT_OFF_DIR, on_kept_off, daemon);
+        if (r >= 0)
+                jobs_keep_off_all(daemon->jobs);
         return r;
 }
 

@@ -13,6 +13,7 @@
 #include <utlist.h>
 
 #include "daemon/daemon.h"
+#include "daemon/domain/keep-off.h"
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
@@ -77,7 +78,8 @@ static void on_worker_phase(void *userdata, WorkerEventType type)
                 job_worker_phase(job, type);
 }
 
-/* A reset that took its devices away has brought others back, of which udev has not told yet. */
+/* A reset that took its devices away has brought others back, or has left a driver off, of which udev has
+ * not told yet. */
 static void follow_members(Daemon *daemon, const Job *job)
 {
         PciAddress *addresses = calloc(job->n_members, sizeof(PciAddress));
@@ -96,7 +98,7 @@ static void end_job(Daemon *daemon, uint32_t id, WorkerResult *result)
 
         /* What the worker has done to nodes is not what somebody does with them afterwards. */
         watch_drain(daemon->watch);
-        if (job && reset_method_scope(job->method) != RESET_SCOPE_FUNCTION)
+        if (job && (reset_method_scope(job->method) != RESET_SCOPE_FUNCTION || job->rebind))
                 follow_members(daemon, job);
         /* The record stays until the history has the rest: daemon_forget_record(). */
         if (job) {
@@ -334,10 +336,27 @@ static void on_order_done(void *userdata, WorkerEvent *last, int error)
         jobs_order_done(daemon->jobs, id, steal_pointer(last->result));
 }
 
+static void on_hold_done(void *userdata, WorkerEvent *last, int error)
+{
+        Run *run = userdata;
+        Daemon *daemon = run->daemon;
+        uint32_t id = run->job;
+
+        if (error < 0)
+                journal_worker_failed(id, "ended without telling of a device in quarantine", error);
+        DL_DELETE(daemon->runs, run);
+        free(run);
+        jobs_keep_off_done(daemon->jobs, id, steal_pointer(last->result));
+}
+
 static int port_start_order(void *userdata, const WorkerRequest *request)
 {
         _cleanup_free_ Run *run = calloc(1, sizeof(Run));
-        const WorkerHandler handler = {.phase = on_worker_phase, .done = on_order_done, .userdata = run};
+        const WorkerHandler handler = {
+                .phase = on_worker_phase,
+                .done = request->operation == WORKER_HOLD ? on_hold_done : on_order_done,
+                .userdata = run,
+        };
         Daemon *daemon = userdata;
         int r;
 
@@ -364,6 +383,28 @@ static void port_ordered(void *userdata, Device *device, const ResetMethodList *
                         failed);
 }
 
+static void port_kept_off(void *userdata, const Device *device, WorkerHold action,
+                          const WorkerResult *result)
+{
+        bool failed = !result || result->outcome != WORKER_DONE;
+
+        if (action != HOLD_LOOK && (failed || result->written))
+                journal_kept_off(device, action == HOLD_KEEP, failed,
+                                 result ? result->message : "the worker died");
+}
+
+/* A reset may have bound a driver again, or shown which card it was. */
+static void look_at_quarantined(const Daemon *daemon, const Job *job)
+{
+        /* At the start all are looked at, when everything is there. */
+        for (size_t i = 0; daemon->bus && i < job->n_members; i++) {
+                Device *device = registry_find(daemon->registry, &job->members[i].address);
+
+                if (device)
+                        jobs_keep_off(daemon->jobs, device);
+        }
+}
+
 static void port_event(void *userdata, Job *job, JobEvent event)
 {
         Daemon *daemon = userdata;
@@ -386,6 +427,7 @@ static void port_event(void *userdata, Job *job, JobEvent event)
                 break;
         case JOB_EVENT_ATTEMPT:
                 attempt_log_note(daemon->log, job);
+                look_at_quarantined(daemon, job);
                 break;
         case JOB_EVENT_ANNOUNCED:
         case JOB_EVENT_CHANGED:
@@ -437,6 +479,7 @@ JobPorts daemon_ports(Daemon *daemon)
                 .start_worker = port_start_worker,
                 .start_order = port_start_order,
                 .ordered = port_ordered,
+                .kept_off = port_kept_off,
                 .event = port_event,
                 .now_realtime = port_now_realtime,
                 .now_boottime = port_now_boottime,

@@ -43,6 +43,8 @@
 #define MESSAGE_ID_DEVICE_ERROR "68c2c4cb30984ce695a859badc2c6041" /* the kernel has announced an error */
 #define MESSAGE_ID_ERROR_LOOK                                                                               \
         "a54e4ed28d50436782ddd0486fa4845f" /* how a device is after an error, as was found by looking */
+#define MESSAGE_ID_KEPT_OFF                                                                                 \
+        "3d9b5f0c7a1e4c62a8f47e20d6b1c953" /* drivers are kept off a device, or not any more */
 #define MESSAGE_ID_QUARANTINE_STORE                                                                         \
         "9c5a8a640ce14470b545a2b036e9a296" /* a quarantine cannot be stored, or was not read */
 #define MESSAGE_ID_RELEASE_WAITS                                                                            \

@@ -10,6 +10,7 @@
 #include "shared/cleanup.h"
 #include "shared/driver.h"
 #include "worker/attribute.h"
+#include "worker/checkup.h"
 #include "worker/keep-off.h"
 
 int driver_unbind(const Device *device)
@@ -215,6 +216,38 @@ static bool hand_back(Reset *reset, size_t i)
         return true;
 }
 
+static void mark_failed(WorkerResult *result, const WorkerCheck *failed)
+{
+        for (size_t i = 0; i < result->n_checks; i++)
+                if (pci_address_equal(&result->checks[i].device, &failed->device) &&
+                    strcmp(result->checks[i].check, failed->check) == 0)
+                        result->checks[i] = *failed;
+        result->verdict = VERDICT_DEGRADED;
+}
+
+/* How it was before says nothing about a device that an earlier reset has left in doubt: what the kernel
+ * knows of it does. Returns whether all is as the kernel knows it; with `mark` what is not is in the result.
+ */
+static bool is_as_found(const Reset *reset, size_t i, bool mark)
+{
+        static const char *const counts[] = {"ids", "header", "bars", "link"};
+        WorkerCheck checks[HEALTH_CHECKS_PER_MEMBER];
+        WorkerResult found = {.checks = checks};
+        bool all = true;
+
+        if (checkup_member(&reset->members[i], &found) < 0)
+                return false;
+        for (size_t k = 0; k < found.n_checks; k++)
+                for (size_t n = 0; n < ELEMENTSOF(counts); n++) {
+                        if (checks[k].result != CHECK_FAILED || strcmp(checks[k].check, counts[n]) != 0)
+                                continue;
+                        all = false;
+                        if (mark)
+                                mark_failed(reset->result, &checks[k]);
+                }
+        return all;
+}
+
 static bool is_proved(const Reset *reset)
 {
         return reset->result->outcome == WORKER_DONE && reset->result->verdict == VERDICT_OK;
@@ -242,16 +275,20 @@ static bool take_off_doubtful(Reset *reset, size_t i)
 
 void rebind_on(Reset *reset, bool is_verified)
 {
-        bool any = false, is_well = is_verified && is_proved(reset);
+        bool any = false, in_doubt = false, is_well = is_verified && is_proved(reset);
 
         for (size_t i = 0; i < reset->n_open; i++) {
                 Device *member = &reset->members[i];
                 DeviceHealth *after = &reset->after->members[i];
 
-                if (is_well && reset->request->members[i].may_hand_back)
-                        any |= hand_back(reset, i);
-                else if (is_verified)
+                if (is_well && reset->request->members[i].may_hand_back) {
+                        if (is_as_found(reset, i, false))
+                                any |= hand_back(reset, i);
+                        else
+                                in_doubt = true;
+                } else if (is_verified) {
                         any |= take_off_doubtful(reset, i);
+                }
                 if (!member->driver_is_off)
                         continue;
                 any = true;
@@ -261,4 +298,7 @@ void rebind_on(Reset *reset, bool is_verified)
         }
         if (any && is_verified)
                 health_compare(reset->request, reset->before, reset->after, reset->result);
+        for (size_t i = 0; in_doubt && i < reset->n_open; i++)
+                if (reset->request->members[i].may_hand_back)
+                        (void) is_as_found(reset, i, true);
 }

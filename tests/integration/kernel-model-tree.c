@@ -116,6 +116,38 @@ static int link_driver(const ModelAttribute *device, const char *driver)
         return 0;
 }
 
+static void read_override(const ModelAttribute *device, char text[static 256])
+{
+        _cleanup_close_ int fd = -EBADF;
+        Path path;
+        ssize_t n;
+
+        (void) snprintf(path, sizeof(path), "%.3000s/driver_override", device->path);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? 0 : read(fd, text, 255);
+        text[n < 0 ? 0 : n] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+}
+
+/* It keeps drivers off, or puts back what was there before that. */
+static bool is_quarantine(const ModelAttribute *device, const char *text)
+{
+        static const char prefix[] = "pciresetd-quarantine:";
+        char old[256];
+
+        read_override(device, old);
+        return strncmp(text, prefix, strlen(prefix)) == 0 || strncmp(old, prefix, strlen(prefix)) == 0;
+}
+
+/* pci_match_device(): while an override is set, only the driver of that name matches. */
+static bool is_kept_off(const ModelAttribute *device, const char *driver)
+{
+        char text[256];
+
+        read_override(device, text);
+        return text[0] != '\0' && strcmp(text, "(null)") != 0 && strcmp(text, driver) != 0;
+}
+
 /* unbind_store() and bind_store(): `a` is the file in the driver's folder, `address` was written. */
 static int write_driver(const ModelAttribute *a, const char *address)
 {
@@ -134,7 +166,7 @@ static int write_driver(const ModelAttribute *a, const char *address)
                 else
                         unlink_driver(&device);
         } else if (r == 0) {
-                r = link_driver(&device, driver);
+                r = is_kept_off(&device, driver) ? -ENODEV : link_driver(&device, driver);
         }
         model_log(&device, a->name, "%s %d", driver, -r);
         return r;
@@ -403,8 +435,9 @@ bool kernel_write_tree(const ModelAttribute *a, const char *text, int *ret)
         } else if (is_below(a, "/sys/bus/pci/slots/") && strcmp(a->name, "power") == 0) {
                 *ret = write_slot_power(a, text);
         } else if (strcmp(a->name, "driver_override") == 0) {
-                model_log(a, "override", "%s", text);
-                *ret = store(a, text);
+                model_log(a, is_quarantine(a, text) ? "keep-off" : "override", "%s", text);
+                /* As driver_override_show() has it. */
+                *ret = store(a, text[0] != '\0' ? text : "(null)");
         } else if (strcmp(a->name, "control") == 0 && strcmp(a->address, "power") == 0) {
                 *ret = store(a, text);
         } else if (strcmp(text, "1") != 0) {

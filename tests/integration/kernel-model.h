@@ -30,6 +30,7 @@
  *   list ADDRESS INODE PID USEC ERRNO NAMES   a write to `reset_method`, blanks in NAMES kept
  *   unbind, bind ADDRESS INODE PID USEC DRIVER ERRNO
  *   override ADDRESS INODE PID USEC DRIVER
+ *   keep-off ADDRESS INODE PID USEC DRIVER   the same, to keep drivers off or to let them in
  *   power SLOT INODE PID USEC 0|1 ERRNO
  *   removed, found ADDRESS INODE PID USEC METHOD   a device has gone, a device has come
  *   rescan ADDRESS INODE PID USEC ERRNO            below this bridge

@@ -36,6 +36,7 @@ integration_programs = \
 	tests/integration/test-clean \
 	tests/integration/test-errors \
 	tests/integration/test-release \
+	tests/integration/test-kept-off \
 	tests/integration/test-quarantine \
 	tests/integration/test-holders \
 	tests/integration/test-groups \
@@ -217,6 +218,11 @@ tests_integration_test_release_SOURCES = tests/integration/test-release.c
 tests_integration_test_release_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_release_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_release_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_kept_off_SOURCES = tests/integration/test-kept-off.c
+tests_integration_test_kept_off_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_kept_off_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_kept_off_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_quarantine_SOURCES = tests/integration/test-quarantine.c
 tests_integration_test_quarantine_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

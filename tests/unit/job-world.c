@@ -80,7 +80,7 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
 
 static int start_order(void *userdata, const WorkerRequest *request)
 {
-        ck_assert_int_eq(request->operation, WORKER_ORDER);
+        ck_assert(request->operation == WORKER_ORDER || request->operation == WORKER_HOLD);
         ck_assert_uint_eq(request->n_members, 1);
         seen.order = *request;
         seen.ordered = request->members[0];

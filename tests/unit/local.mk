@@ -254,6 +254,7 @@ domain_unit_tests = \
 	tests/unit/test-policy-order \
 	tests/unit/test-plan-proven \
 	tests/unit/test-cleanliness \
+	tests/unit/test-quarantine-cards \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
 	tests/unit/test-release \
@@ -396,6 +397,11 @@ tests_unit_test_release_SOURCES = tests/unit/test-release.c tests/unit/release-b
 tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_release_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_quarantine_cards_SOURCES = tests/unit/test-quarantine-cards.c
+tests_unit_test_quarantine_cards_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_quarantine_cards_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_quarantine_cards_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_quarantine_SOURCES = tests/unit/test-quarantine.c
 tests_unit_test_quarantine_CPPFLAGS = $(UNIT_CPPFLAGS)

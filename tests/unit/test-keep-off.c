@@ -275,8 +275,17 @@ START_TEST(no_proof_hands_nothing_back)
                 members[0].may_hand_back = false;
                 members[0].hand_back[0] = '\0';
                 break;
+        case 4:
+                /* It is as it was before, and that is not as the kernel knows it. */
+                fake_attribute_set(&pci, CARD, "resource",
+                                   "0x00000000fec00000 0x00000000fec1ffff 0x0000000000040200\n");
+                break;
         }
         run();
+        if (_i == 4) {
+                expect_result(WORKER_DONE, "", 0, VERDICT_DEGRADED, LIST_EXACT);
+                expect_check(CARD, "bars", CHECK_FAILED);
+        }
         ck_assert_ptr_null(strstr(action_log, "bind"));
         ck_assert_ptr_null(strstr(action_log, "override"));
         ck_assert_str_eq(override(), "pciresetd-quarantine:");
@@ -386,7 +395,7 @@ int main(void)
         tcase_add_test(cases, failures);
         tcase_add_test(cases, proof_hands_back);
         tcase_add_test(cases, a_driver_that_does_not_come_back);
-        tcase_add_loop_test(cases, no_proof_hands_nothing_back, 0, 4);
+        tcase_add_loop_test(cases, no_proof_hands_nothing_back, 0, 5);
         tcase_add_loop_test(cases, nothing_is_bound_to_what_is_in_doubt, 0, 2);
         tcase_add_test(cases, serials_are_told);
         tcase_add_test(cases, another_card_is_no_proof);

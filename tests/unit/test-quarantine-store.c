@@ -234,6 +234,27 @@ static void check_same(const QuarantineRecord *a, const QuarantineRecord *b)
 
 /* ---- there and back ---- */
 
+START_TEST(with_a_serial_number)
+{
+        QuarantineRecord record = some_record("smokes"), twin;
+
+        (void) snprintf(record.serial, sizeof(record.serial), "00-11-22-33-44-55-66-77");
+        (void) snprintf(record.driver, sizeof(record.driver), "igb");
+        twin = record;
+        twin.serial[22] = '8';
+        quarantine_store_write(store, &record);
+        quarantine_store_write(store, &twin);
+        restart();
+        ck_assert_uint_eq(n_found, 2);
+        quarantine_store_remove(store, &twin);
+        restart();
+        ck_assert_uint_eq(n_found, 1);
+        check_same(&found[0], &record);
+        ck_assert_str_eq(found[0].serial, record.serial);
+        ck_assert_str_eq(found[0].driver, "igb");
+}
+END_TEST
+
 START_TEST(what_was_stored_is_found)
 {
         QuarantineRecord record = some_record("it smokes, \"really\"");
@@ -419,6 +440,9 @@ static const char *const bad_names[] = {
         "0000:00:1c.4_00.0,0x86:10d3,8086:a01f.json",
         "0000:00:1c.4_00.0,8086:10d3,8086:a01f.jsonx",
         "0000:00:1c.4_00.0,8086:10d3,8086:a01f.json.json",
+        "0000:00:1c.4_00.0,8086:10d3,8086:a01f,.json",
+        "0000:00:1c.4_00.0,8086:10d3,8086:a01f,00-11.json",
+        "0000:00:1c.4_00.0,8086:10d3,8086:a01f,00-11-22-33-44-55-66-7G.json",
         "0000:00:1c.4_\xff,8086:10d3,8086:a01f.json",
 };
 
@@ -529,6 +553,7 @@ int main(void)
 
         tcase_add_checked_fixture(tcase, setup, teardown);
         tcase_add_test(tcase, what_was_stored_is_found);
+        tcase_add_test(tcase, with_a_serial_number);
         tcase_add_test(tcase, in_order);
         tcase_add_test(tcase, nobody_is_told_who_has_gone);
         tcase_add_test(tcase, without_a_known_port);

@@ -110,10 +110,12 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                         "ListDevices and ask again.",
                         pci_address_format(&record->devices[found.index].address, address));
         case ADMISSION_QUARANTINED:
-                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "Quarantined",
-                                         "%s is in quarantine: %s. " QUARANTINE_NEXT_STEP,
-                                         pci_address_format(&found.device->facts.address, address),
-                                         found.device->quarantine->record.reason);
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "Quarantined",
+                        "%s is in quarantine: %s%s. " QUARANTINE_NEXT_STEP,
+                        pci_address_format(&found.device->facts.address, address),
+                        found.device->quarantine->record.reason,
+                        found.device->quarantine->record.serial[0] != '\0' ? "" : "; " QUARANTINE_OF_PLACE);
         case ADMISSION_RECOVERING:
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "Recovering",

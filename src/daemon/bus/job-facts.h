@@ -18,6 +18,8 @@
         "Look "                                                                                             \
         "at ListDevices and ask again."
 
+#define QUARANTINE_OF_PLACE                                                                                 \
+        "without a serial number another card of its kind in this place cannot be told from it"
 #define QUARANTINE_NEXT_STEP                                                                                \
         "An administrator (polkit action org.pciresetd1.quarantine) can reset it, which ends the "          \
         "quarantine if it is proved to have helped, or end it with ReleaseQuarantine."

@@ -468,8 +468,10 @@ static void print_quarantined(FILE *f, const Job *job)
 
         fputs("it may be reset only by who is authorized for what is in quarantine", f);
         if (device)
-                fprintf(f, ". %s is in quarantine: %s", pci_address_format(&device->facts.address, address),
-                        device->quarantine->record.reason);
+                fprintf(f, ". %s is in quarantine: %s%s",
+                        pci_address_format(&device->facts.address, address),
+                        device->quarantine->record.reason,
+                        device->quarantine->record.serial[0] != '\0' ? "" : "; " QUARANTINE_OF_PLACE);
         fputs(". " QUARANTINE_NEXT_STEP, f);
 }
 

@@ -226,6 +226,10 @@ int append_quarantine(sd_bus_message *message, const Device *device)
                                           record->reason, "method", "s", record->method, "since", "t",
                                           record->since, "uid", "u", record->uid);
                 if (r >= 0)
+                        r = sd_bus_message_append(message, "{sv}{sv}", "known_by", "s",
+                                                  record->serial[0] != '\0' ? "serial-number" : "place",
+                                                  "kept_off", "b", (int) device->hold.kept);
+                if (r >= 0)
                         r = open_array_entry(message, "checks", "a{sv}");
                 for (size_t i = 0; i < record->n_checks && r >= 0; i++)
                         r = append_check(message, &record->checks[i]);

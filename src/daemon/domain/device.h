@@ -20,6 +20,7 @@
 #include "shared/driver.h"
 #include "shared/holder.h"
 #include "shared/method.h"
+#include "shared/worker-protocol.h"
 #include "shared/worker-scan.h"
 
 #define DRIVER_NAME_MAX 64U
@@ -73,6 +74,13 @@ typedef struct DeviceOrder {
         ResetMethodList wanted, got; /* the last time: what the policy wants, and what it read then */
         bool failed; /* it could not be written at all */
 } DeviceOrder;
+
+/* What workers have found out about a device in quarantine, or done to it (keep-off.h). */
+typedef struct DeviceHold {
+        bool looked; /* since it went in, or since the last reset */
+        bool kept; /* drivers are kept off it */
+        bool left; /* they were to be, and somebody wants it otherwise */
+} DeviceHold;
 
 typedef enum DeviceState {
         DEVICE_IDLE,
@@ -128,6 +136,8 @@ struct Device {
         DeviceLive live;
         DeviceUse use;
         DeviceOrder *order; /* owned; NULL: the policy has never wanted anything else */
+        DeviceHold hold;
+        char serial[WORKER_SERIAL_MAX]; /* empty: not read yet, or it has none. Nobody but root is told */
         char owner[WORKER_OWNER_MAX]; /* named by a udev rule, or the user of the active seat; empty: nobody
                                        */
         uint64_t generation;

@@ -86,8 +86,7 @@ static void remember(Job *job, const Attempt *attempt)
         registry_notify(job->jobs->registry, device, DEVICE_CHANGED_LAST_RESET);
 }
 
-/* Not if somebody asked for this method by its name. */
-static bool is_doubtful(const Job *job)
+bool job_is_doubtful(const Job *job)
 {
         const Device *device = job_target_device(job);
 
@@ -95,11 +94,34 @@ static bool is_doubtful(const Job *job)
                plan_is_doubtful(device, job->method);
 }
 
-/* A reset that was authorised for what is in quarantine lifts it by its proof; one that has begun before
- * that does not. */
-static bool may_lift(const Job *job, const Quarantine *quarantine)
+bool job_may_lift(const Job *job, const Device *device)
 {
-        return job->actions & ACTION_QUARANTINE || quarantine->job == job->id;
+        return device->quarantine &&
+               (job->actions & ACTION_QUARANTINE || device->quarantine->job == job->id);
+}
+
+static bool is_another_card(const WorkerResult *result, const PciAddress *member)
+{
+        for (size_t i = 0; i < result->n_checks; i++)
+                if (pci_address_equal(&result->checks[i].device, member) &&
+                    result->checks[i].result == CHECK_FAILED &&
+                    strcmp(result->checks[i].check, "serial") == 0)
+                        return true;
+        return false;
+}
+
+/* Which card it is, as long as it lives to tell. */
+static void take_serial(const Job *job, Device *device)
+{
+        const WorkerResult *result = job->result;
+
+        for (size_t i = 0; i < result->n_serials; i++) {
+                if (!pci_address_equal(&result->serials[i].device, &device->facts.address) ||
+                    is_another_card(result, &device->facts.address))
+                        continue;
+                memcpy(device->serial, result->serials[i].serial, sizeof(device->serial));
+                quarantines_identify(job->jobs->quarantines, device);
+        }
 }
 
 /* The device is well, whatever the kernel has announced before. */
@@ -129,13 +151,16 @@ static void judge_members(Job *job, const Attempt *attempt)
                         continue;
                 checkup_note(device, job->result, attempt->method, job->id,
                              job->jobs->ports.now_realtime(job->jobs->ports.userdata));
+                take_serial(job, device);
+                /* Whatever was there is perhaps not any more. */
+                device->hold.looked = device->hold.left = false;
                 if (quarantine_judge(job->result, attempt->method, &device->facts.address, &record)) {
                         record.uid = job->request.uid;
                         record.since = job->jobs->ports.now_realtime(job->jobs->ports.userdata);
                         (void) quarantines_begin(quarantines, device, &record, job->id);
                         continue;
                 }
-                if (is_well && device->quarantine && may_lift(job, device->quarantine))
+                if (is_well && job_may_lift(job, device))
                         (void) quarantines_end(quarantines, device, QUARANTINE_PROVED_WELL);
                 if (is_well)
                         forget_error(job, device);
@@ -190,7 +215,7 @@ void job_note_result(Job *job, WorkerResult *result)
         attempt->error = result->error;
         attempt->written = result->written;
         attempt->verdict = result->verdict;
-        if (attempt->outcome == ATTEMPT_DONE && is_doubtful(job)) {
+        if (attempt->outcome == ATTEMPT_DONE && job_is_doubtful(job)) {
                 (void) snprintf(attempt->why, sizeof(attempt->why), "%s", JOB_WHY_DOUBTFUL);
                 if (result->verdict == VERDICT_OK)
                         attempt->verdict = VERDICT_UNVERIFIED;

@@ -23,6 +23,7 @@ struct Jobs {
         Job *jobs;
         uint64_t last_order;
         struct KernelOrder *orders;
+        struct KeepOff *keep_offs;
         bool dispatching;
 };
 
@@ -56,6 +57,11 @@ void job_unmark_recovering(Job *job);
 void job_follow(Job *job, Device *device);
 
 int job_enter_lane(Job *job);
+/* A reset that was authorised for what is in quarantine lifts it by its proof; one that has begun before
+ * that does not. */
+bool job_may_lift(const Job *job, const Device *device);
+/* Its proof counts for nothing (plan_is_doubtful()), unless somebody asked for this method by its name. */
+bool job_is_doubtful(const Job *job);
 /* The members are the caller's to free. */
 int job_make_worker_request(const Job *job, WorkerRequest *ret);
 

@@ -11,6 +11,7 @@
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/domain/keep-off.h"
 #include "daemon/domain/kernel-order.h"
 #include "shared/cleanup.h"
 
@@ -68,7 +69,7 @@ void jobs_dispatch(Jobs *jobs)
                 return;
         jobs->dispatching = true;
         while ((taken = lanes_take_ready(jobs->lanes)))
-                if (!jobs_run_order(jobs, taken))
+                if (!jobs_run_order(jobs, taken) && !jobs_run_keep_off(jobs, taken))
                         start(taken);
         jobs->dispatching = false;
 }

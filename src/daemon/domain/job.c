@@ -387,6 +387,14 @@ static void describe_member(const Device *device, WorkerMember *ret)
         memcpy(ret->driver, device->facts.driver, sizeof(ret->driver));
 }
 
+/* Its proof lets the device out. What was taken off it by a reset that went wrong is owed to it. */
+static void may_hand_back(const Job *job, const Device *device, WorkerMember *ret)
+{
+        ret->may_hand_back = job_may_lift(job, device) && !job_is_doubtful(job);
+        if (ret->may_hand_back && device->facts.driver[0] == '\0')
+                memcpy(ret->hand_back, device->quarantine->record.driver, sizeof(ret->hand_back));
+}
+
 /* Whose locks are taken is tried again, but no longer than somebody waits for it. */
 static uint64_t retry_usec(const Job *job)
 {
@@ -432,6 +440,7 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
                 if (policy->settings.settle_usec > request.settle_usec)
                         request.settle_usec = policy->settings.settle_usec;
                 describe_member(device, &members[i]);
+                may_hand_back(job, device, &members[i]);
                 /* Whoever has it open is whom it is done for. */
                 if (request.n_fds > 0)
                         members[i].must_be_disabled = false;

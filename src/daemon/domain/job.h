@@ -214,10 +214,15 @@ typedef struct JobPorts {
         /* Sends the request to a new worker, which reports through job_worker_phase() and job_worker_done().
          */
         int (*start_worker)(void *userdata, Job *job, const WorkerRequest *request);
-        /* Sends a request of the operation `order`, of which jobs_order_done() hears. */
+        /* Sends a request of the operation `order`, of which jobs_order_done() hears, or of the operation
+         * `hold`, of which jobs_keep_off_done() does. */
         int (*start_order)(void *userdata, const WorkerRequest *request);
         /* `reset_method` of the device was to read `wanted`, and reads device->live.methods. */
         void (*ordered)(void *userdata, Device *device, const ResetMethodList *wanted, bool failed);
+        /* A worker has ended that was to keep drivers off the device or to let them at it, or only looked;
+         * NULL: it died. May be NULL. */
+        void (*kept_off)(void *userdata, const Device *device, WorkerHold action,
+                         const WorkerResult *result);
         void (*event)(void *userdata, Job *job, JobEvent event);
         uint64_t (*now_realtime)(void *userdata);
         uint64_t (*now_boottime)(void *userdata);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "daemon/domain/job-steps.h"
+#include "daemon/domain/keep-off.h"
 #include "daemon/domain/kernel-order.h"
 #include "shared/cleanup.h"
 
@@ -41,6 +42,7 @@ Jobs *jobs_free(Jobs *jobs)
         HASH_ITER (hh, jobs->jobs, job, next)
                 job_free(job);
         jobs_free_orders(jobs);
+        jobs_free_keep_offs(jobs);
         lanes_free(jobs->lanes);
         free(jobs);
         return NULL;

@@ -120,12 +120,17 @@ static bool has_ids(const ClaimDevice *named, const Device *device)
                named->subsystem_device == facts->subsystem_device;
 }
 
+static bool may_be_same_card(const char *serial, const char *other)
+{
+        return serial[0] == '\0' || other[0] == '\0' || strcmp(serial, other) == 0;
+}
+
 /* Where the way to the root is not known on both sides, the address has to do. */
 static bool is_about(const QuarantineRecord *record, const Device *device)
 {
         char port[QUARANTINE_PORT_MAX];
 
-        if (!has_ids(&record->device, device))
+        if (!has_ids(&record->device, device) || !may_be_same_card(record->serial, device->serial))
                 return false;
         quarantine_port(device, port);
         if (port[0] != '\0' && record->port[0] != '\0')
@@ -148,7 +153,8 @@ static bool is_same(const QuarantineRecord *a, const QuarantineRecord *b)
                (a->port[0] != '\0' || pci_address_equal(&a->device.address, &b->device.address)) &&
                a->device.vendor == b->device.vendor && a->device.device == b->device.device &&
                a->device.subsystem_vendor == b->device.subsystem_vendor &&
-               a->device.subsystem_device == b->device.subsystem_device;
+               a->device.subsystem_device == b->device.subsystem_device &&
+               may_be_same_card(a->serial, b->serial);
 }
 
 static void name_device(const Device *device, QuarantineRecord *record)
@@ -214,9 +220,14 @@ int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record
         Device *device;
         int r;
 
-        DL_FOREACH (quarantines->list, quarantine)
-                if (is_same(&quarantine->record, record))
-                        return -EEXIST;
+        DL_FOREACH (quarantines->list, quarantine) {
+                if (!is_same(&quarantine->record, record))
+                        continue;
+                /* A crash has left the file of the time before its number was known. */
+                if (quarantine->record.serial[0] == '\0')
+                        quarantine->record = *record;
+                return -EEXIST;
+        }
         r = add(quarantines, record, &quarantine);
         if (r < 0)
                 return r;
@@ -237,13 +248,17 @@ static bool is_worse(const QuarantineRecord *old, const QuarantineRecord *new)
 static int make_worse(Quarantines *quarantines, Device *device, const QuarantineRecord *record, uint32_t job)
 {
         Quarantine *quarantine = device->quarantine;
-        uint64_t since = quarantine->record.since;
+        const QuarantineRecord old = quarantine->record;
 
         if (!is_worse(&quarantine->record, record))
                 return -EEXIST;
         quarantine->record = *record;
-        quarantine->record.since = since;
+        quarantine->record.since = old.since;
         name_device(device, &quarantine->record);
+        /* Under this name it is kept. */
+        memcpy(quarantine->record.serial, old.serial, sizeof(old.serial));
+        if (quarantine->record.driver[0] == '\0')
+                memcpy(quarantine->record.driver, old.driver, sizeof(old.driver));
         /* Whoever was authorised for the first job was not for what this one has found. */
         if (quarantine->job != job)
                 quarantine->job = 0;
@@ -261,11 +276,14 @@ int quarantines_begin(Quarantines *quarantines, Device *device, const Quarantine
         if (device->quarantine)
                 return make_worse(quarantines, device, record, job);
         name_device(device, &named);
+        memcpy(named.serial, device->serial, sizeof(named.serial));
         r = add(quarantines, &named, &quarantine);
         if (r < 0)
                 return r;
         quarantine->job = job;
+        quarantine->generation = device->generation;
         device->quarantine = quarantine;
+        device->hold.looked = false;
         tell(quarantines, &quarantine->record, QUARANTINE_BEGUN);
         notify(quarantines, device);
         return 0;
@@ -306,18 +324,55 @@ int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent ev
         return 0;
 }
 
+/* One that is meant for it, and not for a card that cannot be told from it, goes first. */
+static Quarantine *find_quarantine(const Quarantines *quarantines, const Device *device)
+{
+        Quarantine *quarantine, *found = NULL;
+
+        DL_FOREACH (quarantines->list, quarantine)
+                if (is_about(&quarantine->record, device) &&
+                    (!found ||
+                     (device->serial[0] != '\0' && strcmp(quarantine->record.serial, device->serial) == 0)))
+                        found = quarantine;
+        return found;
+}
+
 void quarantines_device_added(Quarantines *quarantines, Device *device)
 {
-        Quarantine *quarantine;
+        Quarantine *quarantine = find_quarantine(quarantines, device);
 
-        DL_FOREACH (quarantines->list, quarantine) {
-                if (!is_about(&quarantine->record, device))
-                        continue;
-                /* Its bus may have another number now. */
-                quarantine->record.device.address = device->facts.address;
-                device->quarantine = quarantine;
+        if (!quarantine)
+                return;
+        /* Its bus may have another number now. */
+        quarantine->record.device.address = device->facts.address;
+        device->quarantine = quarantine;
+}
+
+void quarantines_identify(Quarantines *quarantines, Device *device)
+{
+        Quarantine *quarantine = device->quarantine;
+
+        if (device->serial[0] == '\0')
+                return;
+        /* It is the very device that was put in, and not one that came later to its place. */
+        if (quarantine && quarantine->record.serial[0] == '\0' &&
+            quarantine->generation == device->generation) {
+                memcpy(quarantine->record.serial, device->serial, sizeof(device->serial));
+                tell(quarantines, &quarantine->record, QUARANTINE_IDENTIFIED);
+                notify(quarantines, device);
                 return;
         }
+        device->quarantine = find_quarantine(quarantines, device);
+        if (device->quarantine == quarantine)
+                return;
+        if (device->quarantine)
+                device->quarantine->record.device.address = device->facts.address;
+        notify(quarantines, device);
+}
+
+bool quarantine_keeps_drivers_off(const QuarantineRecord *record)
+{
+        return record->cause == QUARANTINE_DEAD || record->cause == QUARANTINE_DEGRADED;
 }
 
 /* ---- what a reset says ---- */
@@ -350,6 +405,12 @@ bool quarantine_judge(const WorkerResult *result, const char *method, const PciA
                 if (record.checks[i].result == CHECK_FAILED &&
                     strcmp(record.checks[i].check, "answers") == 0)
                         record.cause = QUARANTINE_DEAD;
+
+        for (size_t i = 0; i < record.n_checks; i++)
+                if (record.checks[i].result == CHECK_FAILED && record.checks[i].after[0] == '\0' &&
+                    strcmp(record.checks[i].check, "driver") == 0)
+                        (void) snprintf(record.driver, sizeof(record.driver), "%.*s",
+                                        (int) sizeof(record.driver) - 1, record.checks[i].before);
 
         if (record.cause == QUARANTINE_DEAD)
                 (void) snprintf(record.reason, sizeof(record.reason), "it does not answer %s%s",

@@ -10,8 +10,11 @@
  * together with it, has to be authorised for that (ACTION_QUARANTINE).
  *
  * It outlasts the daemon and the machine's restart, so a device is known by the port that it is in, which
- * keeps its name when buses are numbered anew, and by its ids. That does not tell a card from another one of
- * its kind in the same place: then the quarantine stays, until somebody says that it may end.
+ * keeps its name when buses are numbered anew, by its ids, and by its serial number. That is read by workers
+ * as long as it answers: of every reset's devices before the reset, and of what is found where a quarantine
+ * was begun. A card whose number is another one is not in it, and the quarantine waits for the first one to
+ * come back. Where either number is not known the card cannot be told from its twin: then it stays, until
+ * somebody says that it may end.
  */
 
 #include "daemon/domain/claim.h"
@@ -44,18 +47,22 @@ typedef struct QuarantineRecord {
         uint64_t since; /* CLOCK_REALTIME, microseconds */
         WorkerCheck checks[QUARANTINE_CHECKS_MAX]; /* of this device, by that reset; failed ones first */
         size_t n_checks;
+        char serial[WORKER_SERIAL_MAX]; /* of the device, empty: not known */
+        char driver[WORKER_DRIVER_MAX]; /* that a reset has taken off and left off, empty: none */
 } QuarantineRecord;
 
 /* In a device: which one it is in. */
 typedef struct Quarantine {
         QuarantineRecord record;
         uint32_t job; /* of this daemon, that found it; 0: none */
+        uint64_t generation; /* of the device with which it began, 0: under another daemon */
         struct Quarantine *prev, *next;
 } Quarantine;
 
 typedef enum QuarantineEvent {
         QUARANTINE_BEGUN,
         QUARANTINE_CHANGED, /* there is worse to tell about the device */
+        QUARANTINE_IDENTIFIED, /* its serial number is known now */
         QUARANTINE_PROVED_WELL, /* over, by a verified reset */
         QUARANTINE_RELEASED, /* over, by hand */
         QUARANTINE_DROPPED, /* of a device that is not there, to make room */
@@ -94,6 +101,12 @@ int quarantines_add_reason(Quarantines *quarantines, Device *device, const char 
 
 /* Ends it, as `event` says. -ENOENT if the device is in none. */
 int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent event);
+
+/* device->serial is known: it may be another device than the one that was meant, or that one. */
+void quarantines_identify(Quarantines *quarantines, Device *device);
+
+/* Whether drivers are to be kept off what is in it: not if a reset has said nothing against it. */
+bool quarantine_keeps_drivers_off(const QuarantineRecord *record);
 
 /* A device has appeared: it may be one that was in. */
 void quarantines_device_added(Quarantines *quarantines, Device *device);

@@ -495,6 +495,7 @@ static const char *quarantine_event_text(QuarantineEvent event)
                 return "comes out of quarantine, since a reset is proved to have put it right; it was in "
                        "because";
         case QUARANTINE_RELEASED:
+        case QUARANTINE_IDENTIFIED:
                 break;
         case QUARANTINE_DROPPED:
                 return "has not been seen for long, and its quarantine makes room for others; it was in "
@@ -516,6 +517,21 @@ void journal_quarantine(const QuarantineRecord *record, QuarantineEvent event)
                                "PCIRESETD_CAUSE=%s", quarantine_cause_to_string(record->cause),
                                "PCIRESETD_METHOD=%s", record->method, "PCIRESETD_REASON=%s", record->reason,
                                NULL);
+}
+
+void journal_kept_off(const Device *device, bool kept, bool failed, const char *message)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        pci_address_format(&device->facts.address, address);
+        (void) sd_journal_send(
+                "MESSAGE=%s %s%s%s", address,
+                !failed ? kept ? "is in quarantine: by driver_override drivers are kept off it"
+                               : "is out of quarantine: drivers are not kept off it any more"
+                : kept  ? "is in quarantine, and drivers cannot be kept off it: "
+                        : "is out of quarantine, and its driver_override cannot be put back: ",
+                failed ? message : "", failed ? "" : ".", "PRIORITY=%i", failed ? LOG_WARNING : LOG_INFO,
+                "MESSAGE_ID=" MESSAGE_ID_KEPT_OFF, "PCIRESETD_DEVICE=%s", address, NULL);
 }
 
 void journal_quarantine_released(const QuarantineRecord *record, uint32_t uid, const char *reason)

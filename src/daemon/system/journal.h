@@ -80,6 +80,9 @@ void journal_claim_orphaned(const ClaimRecord *record);
 void journal_quarantine(const QuarantineRecord *record, QuarantineEvent event);
 /* The kernel has announced an error, or how the device was found to be after one. */
 void journal_error(const Device *device, const ErrorNote *note);
+/* Drivers are kept off a device in quarantine, or let at one that is out of it; or that failed, and
+ * `message` says why. */
+void journal_kept_off(const Device *device, bool kept, bool failed, const char *message);
 /* By hand: by whom and why. */
 void journal_quarantine_released(const QuarantineRecord *record, uint32_t uid, const char *reason);
 /* Its file cannot be written, or removed. */

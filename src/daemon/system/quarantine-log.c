@@ -64,6 +64,7 @@ void quarantine_log_event(AttemptLog *log, const Registry *registry, const Quara
         case QUARANTINE_DROPPED:
                 note_end(log, registry, record, "no-room", HISTORY_UID_NONE, NULL);
                 break;
+        case QUARANTINE_IDENTIFIED:
         case QUARANTINE_RELEASED:
                 break;
         }

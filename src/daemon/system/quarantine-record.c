@@ -32,9 +32,10 @@ const char *quarantine_name_format(const QuarantineRecord *record, char name[sta
                 place[0] = '@';
                 pci_address_format(&record->device.address, place + 1);
         }
-        (void) snprintf(name, QUARANTINE_NAME_MAX, "%s,%04x:%04x,%04x:%04x" SUFFIX, place,
+        (void) snprintf(name, QUARANTINE_NAME_MAX, "%s,%04x:%04x,%04x:%04x%s%s" SUFFIX, place,
                         record->device.vendor, record->device.device, record->device.subsystem_vendor,
-                        record->device.subsystem_device);
+                        record->device.subsystem_device, record->serial[0] != '\0' ? "," : "",
+                        record->serial);
         return name;
 }
 
@@ -45,8 +46,11 @@ int quarantine_name_parse(const char *name, QuarantineRecord *record)
         QuarantineRecord parsed = {};
 
         _Static_assert(QUARANTINE_PORT_MAX == 160, "the width below is one less");
-        if (sscanf(name, "%159[^,],%4x:%4x,%4x:%4x", place, &vendor, &device, &subsystem_vendor,
-                   &subsystem_device) != 5)
+        _Static_assert(WORKER_SERIAL_MAX == 24, "and so is the last one");
+        if (sscanf(name, "%159[^,],%4x:%4x,%4x:%4x,%23[0-9a-f-]", place, &vendor, &device, &subsystem_vendor,
+                   &subsystem_device, parsed.serial) < 5)
+                return -EBADMSG;
+        if (parsed.serial[0] != '\0' && strlen(parsed.serial) != WORKER_SERIAL_MAX - 1)
                 return -EBADMSG;
         parsed.device = (ClaimDevice){
                 .vendor = (uint16_t) vendor,
@@ -100,6 +104,7 @@ int quarantine_record_format(const QuarantineRecord *record, char **ret)
         json_write_text(&writer, "method", record->method);
         json_write_unsigned(&writer, "uid", record->uid);
         json_write_unsigned(&writer, "since", record->since);
+        json_write_text(&writer, "driver", record->driver);
         r = json_array_write(record->checks, record->n_checks, sizeof(WorkerCheck), write_check, &checks);
         if (r < 0)
                 return r;
@@ -145,6 +150,8 @@ int quarantine_record_parse(const char *text, size_t length, QuarantineRecord *r
         json_read_text_to(&reader, "method", read.method, sizeof(read.method));
         read.uid = (uint32_t) json_read_unsigned(&reader, "uid", 0, UINT32_MAX);
         read.since = json_read_unsigned(&reader, "since", 0, UINT64_MAX - 1);
+        if (json_reader_has(&reader, "driver"))
+                json_read_text_to(&reader, "driver", read.driver, sizeof(read.driver));
         checks = json_read_array(&reader, "checks", 0, QUARANTINE_CHECKS_MAX);
         r = json_reader_finish(&reader);
         if (r < 0)

@@ -7,15 +7,17 @@
  *
  *   0000:00:1c.4_00.0,8086:10d3,8086:a01f.json
  *   {"version":1,"address":"0000:03:00.0","cause":"dead","reason":"it does not answer after a reset by flr",
- *    "method":"flr","uid":1000,"since":1795000000000000,
+ *    "method":"flr","uid":1000,"since":1795000000000000,"driver":"igb",
  *    "checks":[{"check":"answers","result":"failed","before":"answers","after":"all ones"},…]}
  *
- * `_` stands for the `/` of the port; where that is not known the address stands there, after a `@`.
+ * `_` stands for the `/` of the port; where that is not known the address stands there, after a `@`. A
+ * serial number that is known comes behind the ids, after another comma. Versions that did not know any of
+ * that wrote no `driver` either.
  */
 
 #include "daemon/domain/quarantine.h"
 
-#define QUARANTINE_NAME_MAX (QUARANTINE_PORT_MAX + 40U) /* with NUL */
+#define QUARANTINE_NAME_MAX (QUARANTINE_PORT_MAX + WORKER_SERIAL_MAX + 41U) /* with NUL */
 #define QUARANTINE_FILE_MAX (32U * 1024U) /* bytes, newline included */
 
 /* Returns `name`. */

@@ -210,7 +210,7 @@ ModelEvent model_wait(const char *what, const char *address, size_t index)
 
 size_t model_writes(void)
 {
-        return model_count(NULL, NULL) - model_count("touch", NULL);
+        return model_count(NULL, NULL) - model_count("touch", NULL) - model_count("keep-off", NULL);
 }
 
 void model_forget(void)
