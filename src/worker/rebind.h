@@ -35,7 +35,8 @@ bool rebind_again(Reset *reset);
 bool rebind_off(Reset *reset);
 
 /* Puts the drivers back that are off, also those that an earlier reset has left off (may_hand_back), and
- * takes off what the kernel has bound to a device that has come back in doubt. After a reset (`is_verified`) only where nothing of the verification
- * says that the device is not the one that the driver knew, and the checks and the verdict of the result
- * then tell of the drivers as well. What goes wrong is in the message. */
+ * takes off what the kernel has bound to a device that has come back in doubt. After a reset (`is_verified`)
+ * only where nothing of the verification says that the device is not the one that the driver knew, and the
+ * checks and the verdict of the result then tell of the drivers as well. What goes wrong is in the message.
+ */
 void rebind_on(Reset *reset, bool is_verified);
