@@ -8,7 +8,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness/fixture.h"
@@ -307,6 +310,99 @@ START_TEST(device_that_died_with_the_worker)
 }
 END_TEST
 
+/* ---- again and again ---- */
+
+/* From the moment at which one of the two is asked to reset until it has answered or is killed, the other is
+ * not. A worker that was killed has no end: the next thing that is done to its device is the list's. */
+static void expect_no_overlap(void)
+{
+        ModelEvent event, of_card[2] = {};
+        bool busy[2] = {false, false};
+
+        for (size_t i = 0; model_event(NULL, NULL, i, &event); i++) {
+                int which = strcmp(event.address, CARD) == 0        ? 0
+                            : strcmp(event.address, FUNCTION1) == 0 ? 1
+                                                                    : -1;
+
+                if (which < 0)
+                        continue;
+                if (strcmp(event.what, "begin") == 0) {
+                        ck_assert_msg(!busy[!which], "%s begins at %llu, and %s has begun at %llu",
+                                      event.address, (unsigned long long) event.usec,
+                                      of_card[!which].address, (unsigned long long) of_card[!which].usec);
+                        busy[which] = true;
+                        of_card[which] = event;
+                } else if (strcmp(event.what, "end") == 0 ||
+                           (strcmp(event.what, "list") == 0 && event.pid != of_card[which].pid)) {
+                        busy[which] = false;
+                }
+        }
+}
+
+static void wait_a_moment(unsigned usec_max)
+{
+        (void) usleep((useconds_t) (random() % usec_max));
+        loop_drain();
+}
+
+/* One kill: of the daemon, now and then with a worker, while one reset is in the kernel or about to be and
+ * another one waits for it. */
+static void kill_once(void)
+{
+        int hold = model_hold(CARD);
+        Call *first = reset_start(alice, CARD, "flr", NULL),
+             *second = reset_start(alice, FUNCTION1, "flr", NULL);
+        ModelEvent event;
+        size_t n = model_count("begin", CARD);
+
+        wait_a_moment(60000);
+        daemon_kill();
+        signals_forget();
+        call_abandon(first);
+        call_abandon(second);
+        if (random() % 4 == 0 && model_count("begin", CARD) > n) {
+                event = model_wait("begin", CARD, n);
+                (void) kill(event.pid, SIGKILL);
+        }
+        if (random() % 2 == 0)
+                model_release(&hold);
+        wait_a_moment(20000);
+        daemon_start();
+        second = reset_start(alice, FUNCTION1, "flr", NULL);
+        wait_a_moment(20000);
+        if (hold >= 0)
+                model_release(&hold);
+        {
+                _cleanup_reply_ Reply *reply = call_finish(second);
+
+                expect_success(reply);
+        }
+}
+
+static const int quarters[] = {1, 2, 3, 4};
+
+/* A hundred kills in all. */
+START_TEST(killed_again_and_again)
+{
+        unsigned seed = (unsigned) time(NULL) * 4 + (unsigned) quarters[_i];
+        _cleanup_free_ char *list = NULL;
+        _cleanup_reply_ Reply *jobs = NULL;
+
+        (void) fprintf(stderr, "seed %u\n", seed);
+        srandom(seed);
+        begin();
+        for (int i = 0; i < 25; i++)
+                kill_once();
+        wait_until(count_records() == 0);
+        jobs = manager_call(bob, "ListJobs", "a{sv}", 0);
+        ck_assert_uint_eq(reply_length(jobs, "0"), 0);
+        list = sysfs_get(CARD, "reset_method");
+        ck_assert_str_eq(list, METHODS);
+        ck_assert_uint_gt(model_count("begin", CARD), 5);
+        expect_no_overlap();
+}
+END_TEST
+
 /* ---- the machine goes down ---- */
 
 #define UNDER_WAY "/var/lib/pciresetd/under-way.json"
@@ -545,6 +641,7 @@ int main(void)
         program_add(&program, menders_are_killed);
         program_add(&program, result_without_a_daemon);
         program_add(&program, device_that_died_with_the_worker);
+        program_add_table(&program, killed_again_and_again, quarters);
         program_add_table(&program, machine_goes_down, outcomes_of_boot);
         program_add(&program, nothing_is_said_without_need);
         program_add_table(&program, list_that_is_damaged, odd_files);
