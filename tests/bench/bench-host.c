@@ -124,6 +124,34 @@ START_TEST(tree_start)
 }
 END_TEST
 
+/* A message of twice the functions is twice the bytes: whatever grows faster is ours. */
+START_TEST(tree_list)
+{
+        static const unsigned sizes[] = {16, 256, 4096, 16384};
+
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                _cleanup_free_ char *name = textf("tree-list-%u", sizes[i]);
+                pid_t daemon;
+
+                tree_grow(sizes[i]);
+                daemon = tree_daemon_start();
+                measure(name, (const char *const[]){"list", sizes[i] > 1000 ? "30" : "300", NULL});
+                tree_daemon_stop(daemon);
+        }
+}
+END_TEST
+
+START_TEST(tree_fairness)
+{
+        pid_t daemon;
+
+        tree_grow(4096);
+        daemon = tree_daemon_start();
+        measure("tree-fairness", (const char *const[]){"fairness", "3000", NULL});
+        tree_daemon_stop(daemon);
+}
+END_TEST
+
 START_TEST(tree_memory)
 {
         _cleanup_free_ char *output = NULL;
@@ -144,5 +172,7 @@ int main(void)
         program_add(&program, history);
         program_add(&program, tree_start);
         program_add(&program, tree_memory);
+        program_add(&program, tree_list);
+        program_add(&program, tree_fairness);
         return program_run(&program);
 }

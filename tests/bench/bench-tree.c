@@ -224,7 +224,7 @@ static pid_t start_daemon(sd_bus *bus, const uint64_t *owned_at, uint64_t *ret_u
         return pid;
 }
 
-static void stop_daemon(pid_t pid)
+void tree_daemon_stop(pid_t pid)
 {
         ck_assert_int_eq(kill(pid, SIGTERM), 0);
         ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
@@ -240,6 +240,36 @@ static sd_bus *watch_name(uint64_t *owned_at)
                          0);
         ck_assert_int_ge(sd_bus_flush(bus), 0);
         return bus;
+}
+
+static bool has_children(pid_t pid)
+{
+        _cleanup_free_ char *path = textf("/proc/%d/task/%d/children", pid, pid);
+        _cleanup_free_ char *children = file_read(path, NULL);
+
+        ck_assert_ptr_nonnull(children);
+        return children[0] != '\0';
+}
+
+/* What it finds out by itself after its start, who uses which device, is part of what it keeps. */
+static void wait_for_quiet(pid_t pid)
+{
+        for (unsigned quiet = 0; quiet < 10;) {
+                const struct timespec pause = {.tv_nsec = 100000000};
+
+                (void) nanosleep(&pause, NULL);
+                quiet = has_children(pid) ? 0 : quiet + 1;
+        }
+}
+
+pid_t tree_daemon_start(void)
+{
+        uint64_t owned_at = 0;
+        _cleanup_(cleanup_sd_bus_flush_close_unref) sd_bus *bus = watch_name(&owned_at);
+        pid_t pid = start_daemon(bus, &owned_at, NULL);
+
+        wait_for_quiet(pid);
+        return pid;
 }
 
 static void print_series(FILE *file, const char *name, const uint64_t *values, unsigned n)
@@ -261,9 +291,9 @@ char *tree_measure_start(void)
         FILE *file = open_memstream(&output, &size);
 
         tree_grow(FUNCTIONS_MANY);
-        stop_daemon(start_daemon(bus, &owned_at, NULL)); /* not the one that makes its folders */
+        tree_daemon_stop(start_daemon(bus, &owned_at, NULL)); /* not the one that makes its folders */
         for (unsigned i = 0; i < START_ROUNDS; i++) {
-                stop_daemon(start_daemon(bus, &owned_at, &starts[i]));
+                tree_daemon_stop(start_daemon(bus, &owned_at, &starts[i]));
                 lspcis[i] = run_tool(lspci);
                 udevadms[i] = run_tool(udevadm);
         }
@@ -277,26 +307,6 @@ char *tree_measure_start(void)
 }
 
 /* ---- memory ---- */
-
-static bool has_children(pid_t pid)
-{
-        _cleanup_free_ char *path = textf("/proc/%d/task/%d/children", pid, pid);
-        _cleanup_free_ char *children = file_read(path, NULL);
-
-        ck_assert_ptr_nonnull(children);
-        return children[0] != '\0';
-}
-
-/* What it finds out by itself after its start, who uses which device, is part of what it keeps. */
-static void wait_for_quiet(pid_t pid)
-{
-        for (unsigned quiet = 0; quiet < 10;) {
-                const struct timespec pause = {.tv_nsec = 100000000};
-
-                (void) nanosleep(&pause, NULL);
-                quiet = has_children(pid) ? 0 : quiet + 1;
-        }
-}
 
 /* In kB: what the process has for itself and its share of the rest. */
 static unsigned long memory_of(pid_t pid)
@@ -329,7 +339,7 @@ static void measure_memory(sd_bus *bus, const uint64_t *owned_at, unsigned long 
         call_list(bus);
         wait_for_quiet(pid);
         *ret_asked = memory_of(pid);
-        stop_daemon(pid);
+        tree_daemon_stop(pid);
 }
 
 char *tree_measure_memory(void)

@@ -66,7 +66,9 @@ static const char bus_config[] =
         "<allow send_destination='org.freedesktop.DBus' send_interface='org.freedesktop.DBus.Properties'/>\n"
         "</policy>\n"
         /* For the mock polkit and the scripted agent. */
-        "<policy user='root'><allow own='org.freedesktop.PolicyKit1'/></policy>\n"
+        "<policy user='root'><allow own='org.freedesktop.PolicyKit1'/>"
+        /* What the measurements compare with. */
+        "<allow own='org.pciresetd1.Echo'/><allow send_destination='org.pciresetd1.Echo'/></policy>\n"
         "<include>/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>\n"
         "<include>%s/dbus/org.pciresetd1.conf</include>\n"
         "</busconfig>\n";
