@@ -45,6 +45,7 @@ integration_programs = \
 	tests/integration/test-looks \
 	tests/integration/test-in-use \
 	tests/integration/test-owners \
+	tests/integration/test-tree \
 	tests/integration/test-when-idle
 
 # The worker's look, without a daemon.
@@ -283,6 +284,11 @@ tests_integration_test_in_use_SOURCES = tests/integration/test-in-use.c
 tests_integration_test_in_use_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_in_use_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_in_use_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_tree_SOURCES = tests/integration/test-tree.c
+tests_integration_test_tree_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_tree_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_tree_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_when_idle_SOURCES = tests/integration/test-when-idle.c
 tests_integration_test_when_idle_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

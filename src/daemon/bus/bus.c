@@ -107,6 +107,7 @@ Bus *bus_free(Bus *bus)
         if (!bus)
                 return NULL;
         pending_free_all(bus);
+        sd_event_source_disable_unref(bus->tree_turn);
         sd_bus_slot_unref(bus->vanished_match);
         sd_bus_flush_close_unref(bus->bus);
         sd_event_unref(bus->event);

@@ -14,10 +14,10 @@
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/system/attempt-log.h"
+#include "daemon/system/checkups.h"
 #include "daemon/system/lease-store.h"
 #include "daemon/system/names.h"
 #include "daemon/system/policy-store.h"
-#include "daemon/system/checkups.h"
 #include "daemon/system/quarantine-store.h"
 #include "daemon/system/survey.h"
 

@@ -22,7 +22,7 @@
 typedef struct Bus Bus;
 typedef struct PendingCall PendingCall;
 
-#define PENDING_ROOMS 4U
+#define PENDING_ROOMS 5U
 
 struct Bus {
         sd_event *event;
@@ -46,6 +46,7 @@ struct Bus {
         size_t n_calls[PENDING_ROOMS]; /* of those whose uid is known */
         Lobby *lobby; /* the others */
         sd_bus_slot *vanished_match;
+        sd_event_source *tree_turn; /* on while somebody waits for the tree; NULL: nobody has ever asked */
 
         /* Calls without reply that were dropped since the last journal entry about them, at this time. */
         unsigned n_noreply_suppressed;

@@ -15,6 +15,7 @@
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/path.h"
+#include "daemon/bus/tree.h"
 #include "daemon/domain/cleanliness.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
@@ -141,15 +142,19 @@ GETTER(get_address)
         return sd_bus_message_append(reply, "s", pci_address_format(&device->facts.address, address));
 }
 
-GETTER(get_name)
+static int append_name(sd_bus_message *reply, const Bus *bus, const char *property, const Device *device)
 {
-        const Device *device = userdata;
-        Bus *bus = sd_bus_slot_get_userdata(sd_bus_get_current_slot(connection));
         const char *name = property[0] == 'V'
                                    ? names_vendor(bus->names, device->facts.vendor)
                                    : names_device(bus->names, device->facts.vendor, device->facts.device);
 
-        return sd_bus_message_append(reply, "s", name);
+        return sd_bus_message_append_basic(reply, 's', name);
+}
+
+GETTER(get_name)
+{
+        return append_name(reply, sd_bus_slot_get_userdata(sd_bus_get_current_slot(connection)), property,
+                           userdata);
 }
 
 /* Text that lies in the Device itself, at the offset given in the vtable. */
@@ -289,6 +294,25 @@ static const sd_bus_vtable device_vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+/* What its getter finds through the slot, which there is only while libsystemd asks. */
+static int append_special(Bus *bus, const char *property, sd_bus_message *reply, void *object)
+{
+        int r;
+
+        if (strcmp(property, "VendorName") != 0 && strcmp(property, "DeviceName") != 0)
+                return 0;
+        r = append_name(reply, bus, property, object);
+        return r < 0 ? r : 1;
+}
+
+int device_append(Bus *bus, sd_bus_message *reply, Device *device)
+{
+        char path[OBJECT_PATH_MAX];
+
+        return tree_append_object(bus, reply, device_path(&device->facts.address, path), DEVICE_IFACE,
+                                  device_vtable, append_special, device);
+}
+
 int device_export(Bus *bus)
 {
         int r;
@@ -328,6 +352,7 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
         for (size_t i = 0; i < ELEMENTSOF(properties); i++)
                 if (changes & properties[i].change)
                         names[n++] = (char *) properties[i].property;
+        tree_note(bus, device);
         (void) sd_bus_emit_properties_changed_strv(bus->bus, device_path(&device->facts.address, path),
                                                    DEVICE_IFACE, names);
 }
@@ -337,6 +362,7 @@ static void on_added(void *userdata, Device *device)
         Bus *bus = userdata;
         char path[OBJECT_PATH_MAX];
 
+        tree_note(bus, device);
         (void) sd_bus_emit_interfaces_added(bus->bus, device_path(&device->facts.address, path),
                                             DEVICE_IFACE, NULL);
 }
@@ -346,6 +372,7 @@ static void on_removed(void *userdata, Device *device)
         Bus *bus = userdata;
         char path[OBJECT_PATH_MAX];
 
+        tree_note(bus, device);
         (void) sd_bus_emit_interfaces_removed(bus->bus, device_path(&device->facts.address, path),
                                               DEVICE_IFACE, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include "daemon/bus/guard.h"
 #include "daemon/bus/path.h"
+#include "daemon/bus/tree.h"
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
 
@@ -117,7 +118,7 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
                         interface ? interface : "(none)", member ? member : "(none)");
                 return 1;
         }
-        return 0;
+        return tree_take_call(bus, message, error);
 }
 
 int guard_install(Bus *bus)

@@ -9,6 +9,7 @@
 #include "daemon/bus/job-facts.h"
 #include "daemon/bus/objects.h"
 #include "daemon/bus/path.h"
+#include "daemon/bus/tree.h"
 
 static int find(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret,
                 sd_bus_error *error)
@@ -101,6 +102,13 @@ static const sd_bus_vtable job_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };
+
+int job_append(Bus *bus, sd_bus_message *reply, Job *job)
+{
+        char path[OBJECT_PATH_MAX];
+
+        return tree_append_object(bus, reply, job_path(job->id, path), JOB_IFACE, job_vtable, NULL, job);
+}
 
 int job_export(Bus *bus)
 {

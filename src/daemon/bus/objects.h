@@ -10,3 +10,7 @@
 int manager_export(Bus *bus);
 int device_export(Bus *bus);
 int job_export(Bus *bus);
+
+/* Each appends an entry of a{oa{sa{sv}}}. */
+int device_append(Bus *bus, sd_bus_message *reply, Device *device);
+int job_append(Bus *bus, sd_bus_message *reply, Job *job);

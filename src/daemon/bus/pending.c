@@ -23,6 +23,7 @@ static const struct {
         [PENDING_RESETS] = {JOBS_MAX + 256U, SIZE_MAX, JOBS_PER_UID_MAX},
         [PENDING_CHANGES] = {24, 8, 8},
         [PENDING_HISTORY] = {16, 4, 4},
+        [PENDING_TREES] = {64, 8, 8},
         [PENDING_LOOKS] = {64, 8, 8},
 };
 

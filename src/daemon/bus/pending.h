@@ -17,6 +17,7 @@ typedef enum PendingRoom {
         PENDING_RESETS, /* jobs have bounds per uid of their own */
         PENDING_CHANGES, /* ask polkit, nothing else */
         PENDING_HISTORY, /* read the history: each may hold megabytes */
+        PENDING_TREES, /* list all objects: each may come to megabytes */
         PENDING_LOOKS, /* start a worker that looks who uses devices */
 } PendingRoom;
 
