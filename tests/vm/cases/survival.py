@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon and its workers are killed at random instants, again and again, while resets go on."""
+"""What the daemon survives: the bus, the journal, the clock, a suspend; and being killed again and again."""
 
 import secrets
+from typing import Any
 
 from harness.bed import Bed
 from harness.cache import say
-from harness.caller import Caller
+from harness.caller import Caller, Pending
 from harness.guest import Process
 from harness.registry import case
-from harness.service import RUN, UNIT
+from harness.service import RUN, UNIT, held, main_pid
 from harness.trace import Event, KernelTrace
 
 GO_ON = "/run/bed-go-on"
@@ -53,6 +54,81 @@ def check_no_overlap(events: list[Event], devices: list[str]) -> None:
     assert all(ended is not None for _, ended, _ in spans), spans
     for before, after in zip(spans, spans[1:]):
         assert before[1] is not None and before[1] <= after[0], f"{before} and {after} overlap"
+
+
+def begin_slow(bed: Bed, trace: KernelTrace, seconds: float) -> tuple[str, Caller, Pending]:
+    """A reset inside the kernel."""
+    address, caller = bed.addr("slow2"), Caller(bed)
+    bed.defer(lambda: bed.set_slow_reset(0))
+    bed.set_slow_reset(seconds)
+    pending = caller.reset_start(address, "acpi")
+    bed.wait_until(lambda: bool(trace.resets(address)), 10, "the reset to begin")
+    return address, caller, pending
+
+
+def newest_row(caller: Caller, address: str) -> dict[str, Any]:
+    return caller.call("GetHistory", "a{sv}", [{"address": ["s", address], "limit": ["t", 1]}])[0]
+
+
+@case("the bus is killed during a reset: the daemon comes back with the bus, and knows the reset and how it ended", timeout=120)
+def bus_killed(bed: Bed) -> None:
+    trace, before = bed.trace(), main_pid(bed)
+    listed = bed.reset_methods(bed.addr("slow2"))
+    address, _, _ = begin_slow(bed, trace, 8)
+    bed.guest.run("systemctl kill -s KILL dbus.service", check=True)
+    bed.wait_until(lambda: main_pid(bed) not in (0, before), 40, "a new daemon")
+    bed.guest.run(f"systemctl start polkit {UNIT}", timeout=60, check=True)
+    caller = Caller(bed)
+    bed.wait_until(lambda: caller.jobs() == [], 40, "the job to end")
+    reset, = trace.resets(address)
+    assert reset.returned == 0, reset
+    row = newest_row(caller, address)
+    assert (row["method"], row["outcome"], row["verdict"], row["uid"]) == ("acpi", "done", "ok", 1001), row
+    assert bed.reset_methods(address) == listed
+    assert caller.reset(address, "pm")["verdict"] == "ok"
+
+
+@case("without a journal, and with one that is stopped, resets go on as before", timeout=120)
+def no_journal(bed: Bed) -> None:
+    caller, address = Caller(bed), bed.addr("slow2")
+    with held(bed, "systemd-journald.service"):
+        assert caller.reset(address, "pm")["verdict"] == "ok"
+    sockets = "systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket"
+    bed.defer(lambda: bed.guest.run(f"systemctl start {sockets} systemd-journald.service", timeout=40))
+    bed.guest.run(f"systemctl stop {sockets} systemd-journald.service", timeout=40)
+    assert caller.reset(address, "pm")["verdict"] == "ok"
+
+
+@case("the clock jumps by years during a reset, and back: only what tells the time shows it")
+def clock_jumps(bed: Bed) -> None:
+    trace = bed.trace()
+    address, caller, pending = begin_slow(bed, trace, 4)
+    bed.defer(bed.guest.set_clock)
+    bed.guest.run("date -s '+10 years'", check=True)
+    result = pending.result(40)
+    assert result["verdict"] == "ok" and 4e6 <= result["duration_usec"] < 60e6, result
+    later = newest_row(caller, address)
+    bed.guest.run("date -s '-20 years'", check=True)
+    result = caller.reset(address, "pm")
+    assert result["verdict"] == "ok", result
+    rows = caller.call("GetHistory", "a{sv}", [{"address": ["s", address]}])
+    assert {later["id"], result["history_id"]} <= {row["id"] for row in rows}, rows
+    assert caller.jobs() == [] and caller.property(address, "State") == "idle"
+
+
+@case("all processes are frozen for a suspend in the middle of a reset, and thawed: it ends as if nothing had been", timeout=120)
+def suspended(bed: Bed) -> None:
+    trace = bed.trace()
+    bed.defer(lambda: bed.guest.run("echo none >/sys/power/pm_test"))
+    bed.guest.run("echo freezer >/sys/power/pm_test", check=True)
+    address, caller, pending = begin_slow(bed, trace, 4)
+    mark = bed.mark()
+    bed.guest.run("echo freeze >/sys/power/state", timeout=60)
+    assert "Freezing user space processes" in bed.kernel_log_since(mark), bed.kernel_log_since(mark)
+    result = pending.result(60)
+    assert result["verdict"] == "ok", result
+    assert [e.returned for e in trace.resets(address)] == [0]
+    assert caller.jobs() == [] and caller.reset(address, "pm")["verdict"] == "ok"
 
 
 @case("killed 100 times while resets go on, with some of its workers: no two that conflict overlap, each is in the history, "
