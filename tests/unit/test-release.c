@@ -405,6 +405,31 @@ START_TEST(gone_and_back_under_its_lease)
 }
 END_TEST
 
+/* The first card is not back: what becomes of the second one's resets says nothing of it. */
+START_TEST(another_card_in_its_place)
+{
+        DeviceFacts facts = device_of(A)->facts;
+
+        lease("one", A);
+        unplug(A);
+        claims_remove(seen.claims, "one");
+        facts.device++;
+        facts.inode = ++seen.world.last_inode;
+        ck_assert_int_eq(registry_apply(seen.world.registry, &facts), 0);
+        ck_assert_int_eq(reset_method_list_parse("flr", &device_of(A)->live.methods), 0);
+        lease("two", A);
+        let_go_of("two");
+        for (unsigned i = 0; i < 4; i++) {
+                check_ran(i + 1, A " flr");
+                worker_refuses(i, "locked");
+                job_world_settle();
+        }
+        ck_assert_ptr_nonnull(device_of(A)->quarantine);
+        ck_assert_ptr_null(jobs_next(seen.jobs, NULL));
+        ck_assert_uint_eq(seen.n_stored, 1);
+}
+END_TEST
+
 START_TEST(gone_during_its_reset)
 {
         lease("one", A);
@@ -538,6 +563,7 @@ int main(void)
         tcase_add_test(tcase, gone_and_back);
         tcase_add_test(tcase, gone_and_back_without_a_rule);
         tcase_add_test(tcase, gone_and_back_under_its_lease);
+        tcase_add_test(tcase, another_card_in_its_place);
         tcase_add_test(tcase, gone_during_its_reset);
         tcase_add_test(tcase, moved_by_its_own_reset);
         tcase_add_test(tcase, the_daemon_is_another_one);
