@@ -502,7 +502,7 @@ static void bench_parallel(const char *method, uid_t uid, size_t n_rounds, char 
 
 #define ECHO "org.pciresetd1.Echo"
 
-static int on_echo(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static int on_echo_bytes(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
         _cleanup_message_ sd_bus_message *reply = NULL;
         const void *bytes;
@@ -517,11 +517,25 @@ static int on_echo(sd_bus_message *message, void *userdata, sd_bus_error *error)
         return r < 0 ? r : sd_bus_message_send(reply);
 }
 
+/* Sends back what has come. */
+static int on_echo_list(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r = sd_bus_message_new_method_return(message, &reply);
+
+        if (r >= 0)
+                r = sd_bus_message_copy(reply, message, true);
+        return r < 0 ? r : sd_bus_message_send(reply);
+}
+
 static void run_echo(void)
 {
         static const sd_bus_vtable vtable[] = {
                 SD_BUS_VTABLE_START(0),
-                SD_BUS_METHOD("Echo", "ay", "ay", on_echo, SD_BUS_VTABLE_UNPRIVILEGED), SD_BUS_VTABLE_END};
+                SD_BUS_METHOD("EchoList", "a(sossss)", "a(sossss)", on_echo_list,
+                              SD_BUS_VTABLE_UNPRIVILEGED),
+                SD_BUS_METHOD("EchoBytes", "ay", "ay", on_echo_bytes, SD_BUS_VTABLE_UNPRIVILEGED),
+                SD_BUS_VTABLE_END};
         _cleanup_bus_ sd_bus *bus = connect_as(0);
         int r = sd_bus_add_object_vtable(bus, NULL, "/", ECHO, vtable, NULL);
 
@@ -564,9 +578,19 @@ static void wait_for_echo(sd_bus *bus)
 
 /* ---- lists ---- */
 
-static sd_bus_message *echo_message(sd_bus *bus, const void *bytes, size_t size)
+/* The very body of a list, which must have been read to no place. */
+static sd_bus_message *echo_message(sd_bus *bus, sd_bus_message *list)
 {
-        sd_bus_message *message = call_message(bus, ECHO, "/", ECHO, "Echo", NULL);
+        sd_bus_message *message = call_message(bus, ECHO, "/", ECHO, "EchoList", NULL);
+
+        if (sd_bus_message_rewind(list, true) < 0 || sd_bus_message_copy(message, list, true) < 0)
+                fail("the list cannot be copied");
+        return message;
+}
+
+static sd_bus_message *bytes_message(sd_bus *bus, const void *bytes, size_t size)
+{
+        sd_bus_message *message = call_message(bus, ECHO, "/", ECHO, "EchoBytes", NULL);
 
         if (sd_bus_message_append_array(message, 'y', bytes, size) < 0)
                 fail("out of memory");
@@ -599,7 +623,7 @@ static sd_bus_message *list_message(sd_bus *bus)
 static void bench_list(size_t n_rounds)
 {
         Series series[] = {series_new("list", n_rounds + 1), series_new("echo", n_rounds + 1),
-                           series_new("bytes", 1)};
+                           series_new("bytes", n_rounds + 1), series_new("size", 1)};
         _cleanup_bus_ sd_bus *bus = connect_as(0);
         _cleanup_message_ sd_bus_message *first = NULL;
         _cleanup_free_ char *bytes = NULL;
@@ -613,12 +637,13 @@ static void bench_list(size_t n_rounds)
         bytes = calloc(1, size);
         if (!bytes)
                 fail("out of memory");
-        series[2].usec[series[2].n++] = (double) size;
+        series[3].usec[series[3].n++] = (double) size;
         for (size_t round = 0; round < n_rounds; round++) {
                 sd_bus_message_unref(timed_call(&series[0], bus, list_message(bus)));
-                sd_bus_message_unref(timed_call(&series[1], bus, echo_message(bus, bytes, size)));
+                sd_bus_message_unref(timed_call(&series[1], bus, echo_message(bus, first)));
+                sd_bus_message_unref(timed_call(&series[2], bus, bytes_message(bus, bytes, size)));
         }
-        series_print(series, 3);
+        series_print(series, 4);
         stop_child(echo);
 }
 

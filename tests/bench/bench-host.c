@@ -152,6 +152,15 @@ START_TEST(tree_fairness)
 }
 END_TEST
 
+START_TEST(tree_burst)
+{
+        _cleanup_free_ char *output = NULL;
+
+        output = tree_measure_burst();
+        write_result("tree-burst", output);
+}
+END_TEST
+
 START_TEST(tree_memory)
 {
         _cleanup_free_ char *output = NULL;
@@ -174,5 +183,6 @@ int main(void)
         program_add(&program, tree_memory);
         program_add(&program, tree_list);
         program_add(&program, tree_fairness);
+        program_add(&program, tree_burst);
         return program_run(&program);
 }

@@ -356,3 +356,78 @@ char *tree_measure_memory(void)
                      "\"kb_many_asked\":%lu}\n",
                      FUNCTIONS_FEW, FUNCTIONS_MANY, few_started, many_started, few_asked, many_asked);
 }
+
+/* ---- bursts ---- */
+
+#define BURST_FUNCTIONS (16U * GROUP)
+#define BURST_EVENTS    5000U
+#define BURST_DRIVER    "vfio-pci"
+/* How long it may take until all is as sysfs says; then what is wrong stays wrong. */
+#define BURST_MAX_USEC UINT64_C(60000000)
+
+/* Binds a function to the driver, or takes it off, and announces it. */
+static void change_function(const Function *f, bool bind)
+{
+        _cleanup_free_ char *link = textf("%s/driver", f->path);
+
+        ck_assert_int_eq(unlink(link), 0);
+        put_link(AT_FDCWD, link, bind ? "/sys/bus/pci/drivers/" BURST_DRIVER : "/sys/bus/pci/drivers/none");
+        uevent_at(bind ? "bind" : "change", f->path + strlen("/sys"), NULL);
+}
+
+/* How many functions the daemon tells another driver of than sysfs does, or does not know, or should not. */
+static unsigned count_differences(sd_bus *bus)
+{
+        sd_bus_message *reply = NULL;
+        const char *address, *path, *driver, *state, *owner, *description;
+        unsigned n_listed = 0, n_different = 0;
+
+        ck_assert_int_ge(sd_bus_call_method(bus, SERVICE, MANAGER_PATH, MANAGER_INTERFACE, "ListDevices",
+                                            NULL, &reply, NULL),
+                         0);
+        ck_assert_int_gt(sd_bus_message_enter_container(reply, 'a', "(sossss)"), 0);
+        while (sd_bus_message_read(reply, "(sossss)", &address, &path, &driver, &state, &owner,
+                                   &description) > 0) {
+                _cleanup_free_ char *link = textf("/sys/bus/pci/devices/%s/driver", address);
+                char target[128] = "";
+                ssize_t n = readlink(link, target, sizeof(target) - 1);
+
+                n_listed++;
+                n_different += n < 0 || strcmp(strrchr(target, '/') + 1, driver) != 0;
+        }
+        sd_bus_message_unref(reply);
+        return n_different +
+               (n_listed > BURST_FUNCTIONS ? n_listed - BURST_FUNCTIONS : BURST_FUNCTIONS - n_listed);
+}
+
+char *tree_measure_burst(void)
+{
+        uint64_t owned_at = 0, started, settled;
+        _cleanup_(cleanup_sd_bus_flush_close_unref) sd_bus *bus = watch_name(&owned_at);
+        unsigned n_different = 0;
+        pid_t pid;
+
+        tree_grow(BURST_FUNCTIONS);
+        directory_make("/sys/bus/pci/drivers/" BURST_DRIVER);
+        directory_make("/sys/bus/pci/drivers/none");
+        pid = start_daemon(bus, &owned_at, NULL);
+        wait_for_quiet(pid);
+        started = now_usec();
+        for (unsigned i = 0; i < BURST_EVENTS; i++) {
+                /* Each of them several times, in an order that is none. */
+                Function function = function_at(i * 389 % BURST_FUNCTIONS);
+
+                change_function(&function, i / BURST_FUNCTIONS % 2 == 0);
+        }
+        do {
+                n_different = count_differences(bus);
+                settled = now_usec();
+        } while (n_different > 0 && settled - started < BURST_MAX_USEC);
+        /* And it stays so. */
+        wait_for_quiet(pid);
+        n_different = count_differences(bus);
+        tree_daemon_stop(pid);
+        return textf("{\"functions\":%u,\"events\":%u,\"different\":%u,\"usec\":%lu,\"dropped\":%s}\n",
+                     BURST_FUNCTIONS, BURST_EVENTS, n_different, (unsigned long) (settled - started),
+                     uevents_were_dropped() ? "true" : "false");
+}

@@ -18,3 +18,4 @@ void tree_daemon_stop(pid_t pid);
 /* Each returns a JSON object, which the caller frees. */
 char *tree_measure_start(void);
 char *tree_measure_memory(void);
+char *tree_measure_burst(void);

@@ -16,6 +16,7 @@ DEFINE_CLEANUP(sd_bus_message *, sd_bus_message_unref);
 
 static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
+        static const char row[] = "sossss";
         _cleanup_(cleanup_sd_bus_message_unref) sd_bus_message *reply = NULL;
         Bus *bus = userdata;
         int r;
@@ -27,11 +28,20 @@ static int list_devices(sd_bus_message *message, void *userdata, sd_bus_error *e
              d = registry_next(bus->registry, d)) {
                 char address[PCI_ADDRESS_STRING_MAX], path[OBJECT_PATH_MAX], owner[OWNER_TEXT_MAX];
 
-                r = sd_bus_message_append(
-                        reply, "(sossss)", pci_address_format(&d->facts.address, address),
-                        device_path(&d->facts.address, path), d->facts.driver,
-                        device_state_to_string(device_state(d)), device_owner(d, owner),
-                        names_description(bus->names, d->facts.vendor, d->facts.device, d->facts.class));
+                const char *const texts[] = {
+                        pci_address_format(&d->facts.address, address),
+                        device_path(&d->facts.address, path),
+                        d->facts.driver,
+                        device_state_to_string(device_state(d)),
+                        device_owner(d, owner),
+                        names_description(bus->names, d->facts.vendor, d->facts.device, d->facts.class),
+                };
+
+                r = sd_bus_message_open_container(reply, 'r', row);
+                for (size_t i = 0; row[i] && r >= 0; i++)
+                        r = sd_bus_message_append_basic(reply, row[i], texts[i]);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(reply);
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
