@@ -80,7 +80,8 @@ def put_right(bed: Bed, before: dict[str, tuple[str, str, str | None]]) -> None:
     for name in bed.guest.list(DEVICES):
         try:
             if root.property(name, "State") == "quarantined":
-                root.call("ReleaseQuarantine", "a{sv}", [{}], path=bed.device_path(name), interface=DEVICE)
+                root.call("ReleaseQuarantine", "a{sv}", [{"reason": ["s", "the storm is over"]}], path=bed.device_path(name),
+                          interface=DEVICE)
         except DBusError as error:
             print(f"# {name}: {error}", flush=True)
     for role in ROLES:
@@ -90,6 +91,20 @@ def put_right(bed: Bed, before: dict[str, tuple[str, str, str | None]]) -> None:
         elif bed.driver(address) != driver:
             bed.bind(address, driver)
     root.leave()
+
+
+def changed(bed: Bed, before: dict[str, tuple[str, str, str | None]]) -> dict[str, tuple[object, object]]:
+    after = settings(bed)
+    return {role: (before[role], after[role]) for role in ROLES if before[role] != after[role]}
+
+
+def is_right(bed: Bed, before: dict[str, tuple[str, str, str | None]]) -> bool:
+    put_right(bed, before)
+    try:
+        bed.wait_until(lambda: not changed(bed, before), 10, "all settings to be as they were")
+    except GuestError:
+        return False
+    return True
 
 
 def is_over(process: Process, seconds: float) -> bool:
@@ -166,7 +181,6 @@ def everything(bed: Bed) -> None:
     record = storm.read(collect(bed))
     assert result.rc == 0, result
     check_rest(bed)
-    put_right(bed, before)
 
     lost = bed.guest.run(f"cat {TRACEFS}/per_cpu/cpu*/stats | grep -c '^overrun: [1-9]'").stdout.strip()
     assert lost == "0", "the kernel's trace did not hold all of it"
@@ -176,12 +190,8 @@ def everything(bed: Bed) -> None:
                   storm.answers(record), storm.done(record, resets)):
         assert not check, f"SEED={seed}: " + "\n".join(check[:20])
     assert len(record.killed("daemon")) >= KILLS and len(resets) >= 3, storm.summary(record, resets)
-    try:
-        bed.wait_until(lambda: settings(bed) == before, 30, "all settings to be as they were")
-    except GuestError as error:
-        after = settings(bed)
-        changed = {role: (before[role], after[role]) for role in ROLES if before[role] != after[role]}
-        raise AssertionError(f"SEED={seed}: {changed}") from error
+    # What leaves quarantine, or its last user, is seen to by the daemon meanwhile.
+    assert any(is_right(bed, before) for _ in range(3)), f"SEED={seed}: {changed(bed, before)}"
     bed.wait_until(lambda: all(n <= known[kind] for kind, n in descriptors(bed).items()), 20,
                    f"descriptors to be closed: {descriptors(bed)}, and {known} at first")
 

@@ -148,7 +148,7 @@ class Client:
             self.call("SetPolicy", "sa{sv}a{sv}", [address, {"forbid": ["as", ["slot", self.random.choice(("pm", "acpi", "bus"))]]},
                                                    {"runtime": ["b", True]}])
         elif self.uid == 0:
-            self.call("ReleaseQuarantine", "a{sv}", [{}], **on_device)
+            self.call("ReleaseQuarantine", "a{sv}", [{"reason": ["s", "to go on"]}], **on_device)
         else:
             self.call("ListDevices", "", [])
 
