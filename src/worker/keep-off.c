@@ -2,7 +2,8 @@
 
 /*
  * An administrator may write something else there at any time, which then stays. That it was not us the
- * file in WORKER_KEPT_OFF_DIR tells, which is there before the override is.
+ * file in WORKER_KEPT_OFF_DIR tells: it is there before the override is, so that the next daemon finds what
+ * is to be put back, and has the device's inode number once that is written.
  */
 
 #include "worker/keep-off.h"
@@ -84,7 +85,8 @@ static bool was_done(int directory_fd, const Device *device)
                inode == device->expected->inode;
 }
 
-static int note_done(int directory_fd, const Device *device)
+/* 0: it is about to be. */
+static int note_done(int directory_fd, const Device *device, uint64_t inode)
 {
         _cleanup_close_ int fd = -EBADF;
         char text[32];
@@ -93,7 +95,7 @@ static int note_done(int directory_fd, const Device *device)
         fd = openat(directory_fd, device->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        (void) snprintf(text, sizeof(text), "%" PRIu64 "\n", device->expected->inode);
+        (void) snprintf(text, sizeof(text), "%" PRIu64 "\n", inode);
         return write_all(fd, text, strlen(text));
 }
 
@@ -139,6 +141,7 @@ static bool is_another_card(const Hold *hold)
 
 static void keep(const Hold *hold)
 {
+        const uint64_t inode = hold->device.expected->inode;
         char now[WORKER_DRIVER_MAX], driver[WORKER_DRIVER_MAX], next[2 * WORKER_DRIVER_MAX];
         int r = device_read_driver(&hold->device, driver, sizeof(driver));
 
@@ -150,16 +153,18 @@ static void keep(const Hold *hold)
         }
         /* Put back by a worker after the device had gone and come. */
         if (is_ours(now) && !was_done(hold->directory_fd, &hold->device))
-                (void) note_done(hold->directory_fd, &hold->device);
+                (void) note_done(hold->directory_fd, &hold->device, inode);
         if (driver[0] != '\0' || is_ours(now) || is_another_card(hold) ||
             was_done(hold->directory_fd, &hold->device))
                 return;
         (void) snprintf(next, sizeof(next), PREFIX "%s", now);
         r = strlen(next) < WORKER_DRIVER_MAX ? 0 : -EMSGSIZE;
         if (r >= 0)
-                r = note_done(hold->directory_fd, &hold->device);
+                r = note_done(hold->directory_fd, &hold->device, 0);
         if (r >= 0)
                 r = write_override(&hold->device, next);
+        if (r >= 0)
+                r = note_done(hold->directory_fd, &hold->device, inode);
         if (r < 0)
                 end(hold, -r, "drivers cannot be kept off it");
         else

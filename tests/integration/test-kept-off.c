@@ -216,7 +216,7 @@ static void die_without_driver(void)
         ck_assert_uint_eq(model_count("unbind", CARD), 1);
         ck_assert_uint_eq(model_count("bind", CARD), 0);
         expect_override(KEPT);
-        /* By hand neither. */
+        /* Nothing is bound. */
         ck_assert_ptr_null(sysfs_get(CARD, "driver/bind"));
 }
 

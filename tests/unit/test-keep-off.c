@@ -164,6 +164,26 @@ static const struct {
         bool kept;
 } cards[] = {{"", true}, {SERIAL, true}, {OTHER, false}};
 
+/* A worker was killed right before it wrote the override, or right after it. */
+START_TEST(killed_in_the_middle)
+{
+        char path[160];
+
+        hold(HOLD_KEEP);
+        if (_i == 0)
+                set_override("(null)\n");
+        (void) snprintf(path, sizeof(path), "%s/" CARD, directory);
+        ck_assert_int_eq(access(path, F_OK), 0);
+        ck_assert_int_eq(truncate(path, 0), 0);
+        hold(HOLD_KEEP);
+        ck_assert_int_eq(held->written, _i == 0);
+        ck_assert_str_eq(override(), "pciresetd-quarantine:");
+        set_override("vfio-pci\n");
+        hold(HOLD_KEEP);
+        ck_assert_str_eq(override(), "vfio-pci\n");
+}
+END_TEST
+
 START_TEST(only_the_card_that_is_meant)
 {
         set_serial(0x44556677);
@@ -390,6 +410,7 @@ int main(void)
         tcase_add_test(cases, a_bound_driver_stays);
         tcase_add_test(cases, what_an_administrator_writes_stays);
         tcase_add_test(cases, once_more_when_it_is_back);
+        tcase_add_loop_test(cases, killed_in_the_middle, 0, 2);
         tcase_add_loop_test(cases, only_the_card_that_is_meant, 0, ELEMENTSOF(cards));
         tcase_add_test(cases, a_dead_card);
         tcase_add_test(cases, failures);

@@ -194,6 +194,27 @@ START_TEST(released_meanwhile)
 }
 END_TEST
 
+/* Of a worker that died nobody knows what it has done; one more is sent. */
+START_TEST(workers_that_die)
+{
+        put_in(QUARANTINE_DEAD);
+        jobs_keep_off(seen.jobs, card());
+        for (unsigned i = 1; i <= 2; i++) {
+                ck_assert_uint_eq(seen.n_orders, i);
+                jobs_keep_off_done(seen.jobs, seen.order.job, NULL);
+        }
+        ck_assert_uint_eq(seen.n_orders, 2);
+        ck_assert_int_eq(quarantines_end(seen.quarantines, card(), QUARANTINE_RELEASED), 0);
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_int_eq(seen.order.action, HOLD_RELEASE);
+        for (unsigned i = 3; i <= 4; i++) {
+                ck_assert_uint_eq(seen.n_orders, i);
+                jobs_keep_off_done(seen.jobs, seen.order.job, NULL);
+        }
+        ck_assert_uint_eq(seen.n_orders, 4);
+}
+END_TEST
+
 /* Somebody wants it otherwise: that is not fought over. */
 START_TEST(left_as_it_is)
 {
@@ -232,6 +253,7 @@ int main(void)
         tcase_add_loop_test(cases, two_files_of_one_card, 0, 2);
         tcase_add_loop_test(cases, what_workers_are_sent_for, 0, ELEMENTSOF(holds));
         tcase_add_loop_test(cases, released_meanwhile, 0, 2);
+        tcase_add_test(cases, workers_that_die);
         tcase_add_test(cases, left_as_it_is);
         tcase_add_test(cases, one_after_the_other);
         suite_add_tcase(suite, cases);

@@ -80,6 +80,7 @@ typedef struct DeviceHold {
         bool looked; /* since it went in, or since the last reset */
         bool kept; /* drivers are kept off it */
         bool left; /* they were to be, and somebody wants it otherwise */
+        bool again; /* the last worker died, and this is the second one */
 } DeviceHold;
 
 typedef enum DeviceState {

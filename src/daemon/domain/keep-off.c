@@ -156,7 +156,9 @@ static void note(const KeepOff *keep_off, Device *device, const WorkerResult *re
         bool is_kept = result && strncmp(result->override, WORKER_OVERRIDE_PREFIX,
                                          strlen(WORKER_OVERRIDE_PREFIX)) == 0;
 
-        hold->looked = true;
+        /* A second one may live longer. */
+        hold->again = !result && !hold->again;
+        hold->looked = !hold->again;
         switch (keep_off->action) {
         case HOLD_LOOK:
                 break;
@@ -165,7 +167,8 @@ static void note(const KeepOff *keep_off, Device *device, const WorkerResult *re
                 hold->left = !hold->kept;
                 break;
         case HOLD_RELEASE:
-                hold->kept = hold->left = false;
+                hold->kept = hold->again;
+                hold->left = false;
                 break;
         }
         if (device->quarantine && hold->kept != was_kept)
