@@ -285,6 +285,21 @@ START_TEST(result_without_a_daemon)
 }
 END_TEST
 
+/* What a kill in the middle of writing or removing leaves. */
+static const char *const remains[] = {"7.lock", "7.tmp"};
+
+START_TEST(remains_are_removed)
+{
+        _cleanup_free_ char *path = textf("/run/pciresetd/jobs/%s", remains[_i]);
+
+        fixture_devices();
+        directory_make("/run/pciresetd/jobs");
+        file_print(path, "%s", "");
+        fixture_start();
+        ck_assert_uint_eq(count_records(), 0);
+}
+END_TEST
+
 /* The device did not survive it: that is found, and it is kept away from everybody. */
 START_TEST(device_that_died_with_the_worker)
 {
@@ -640,6 +655,7 @@ int main(void)
         program_add(&program, mender_is_killed_with_the_daemon);
         program_add(&program, menders_are_killed);
         program_add(&program, result_without_a_daemon);
+        program_add_table(&program, remains_are_removed, remains);
         program_add(&program, device_that_died_with_the_worker);
         program_add_table(&program, killed_again_and_again, quarters);
         program_add_table(&program, machine_goes_down, outcomes_of_boot);

@@ -17,6 +17,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "daemon/system/journal.h"
 #include "shared/cleanup.h"
@@ -57,6 +58,8 @@ void records_remove(Records *records, uint32_t job)
         char name[32];
 
         record_name(job, ".json", name);
+        (void) unlinkat(records->dirfd, name, 0);
+        record_name(job, ".tmp", name);
         (void) unlinkat(records->dirfd, name, 0);
         record_name(job, ".lock", name);
         (void) unlinkat(records->dirfd, name, 0);
@@ -231,6 +234,18 @@ uint32_t records_new_job_id(Records *records)
         return records->next_id++;
 }
 
+/* A daemon that was killed while it removed a record may have left the lock, and a worker that was killed
+ * while it wrote its first one the beginning. */
+static void remove_remains(Records *records, uint32_t id)
+{
+        char name[32];
+
+        record_name(id, ".json", name);
+        if (faccessat(records->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
+            is_locked(records, id) == 0)
+                records_remove(records, id);
+}
+
 static int scan(Records *records)
 {
         int fd = openat(records->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -246,7 +261,11 @@ static int scan(Records *records)
 
                 errno = 0;
                 id = strtoul(entry->d_name, &end, 10);
-                if (errno != 0 || id > UINT32_MAX || strcmp(end, ".json") != 0)
+                if (errno != 0 || id > UINT32_MAX || end == entry->d_name)
+                        continue;
+                if (strcmp(end, ".lock") == 0 || strcmp(end, ".tmp") == 0)
+                        remove_remains(records, (uint32_t) id);
+                if (strcmp(end, ".json") != 0)
                         continue;
                 r = take_up(records, (uint32_t) id);
                 if (r < 0)

@@ -36,18 +36,31 @@ def kill(pids: list[int]) -> int:
     return done
 
 
+def wait_for_reset(seconds: float) -> None:
+    """Until there is a worker's record."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if any(name.endswith(".json") for name in os.listdir("/run/pciresetd/jobs")):
+            return
+        time.sleep(0.01)
+
+
 def main() -> None:
     times, seed, one_in = (int(word) for word in sys.argv[1:])
     dice = random.Random(seed)
     killed, workers, last = 0, 0, 0
-    deadline = time.monotonic() + 330
+    deadline = time.monotonic() + 380
     while killed < times and time.monotonic() < deadline:
         running = [pid for pid in processes("pciresetd") if pid != last]
         if not running:
             time.sleep(0.02)
             continue
-        # Often when it works, sometimes when it has just been started.
-        time.sleep(dice.uniform(0.3, 1.2) if dice.random() < 0.7 else dice.uniform(0, 0.3))
+        # Mostly in the middle of a reset, sometimes at any other time, also when it has just been started.
+        if dice.random() < 0.7:
+            wait_for_reset(4)
+            time.sleep(dice.uniform(0, 0.2))
+        else:
+            time.sleep(dice.uniform(0, 1))
         first = one_in and dice.randrange(one_in) == 0
         if first and dice.random() < 0.5:
             workers += kill(processes("pcireset-worker"))
