@@ -3,7 +3,10 @@
 
 from harness.bed import Bed
 from harness.caller import Caller
+from harness.guest import Process
 from harness.registry import case
+from harness.topology import DEVICES
+from harness.trace import TRACEFS
 
 CARD = ("multi0", "multi1")
 
@@ -139,6 +142,51 @@ def slot_without_power(bed: Bed) -> None:
     error = caller.reset_refused(address, "slot")
     assert error.name == "org.pciresetd1.Error.NotUsable" and "no power controller" in error.text, error
     assert trace.writes() == [] and trace.removed() == [], trace.events()
+
+
+def during_reset(bed: Bed, role: str, commands: str) -> Process:
+    """Does this while the link below the role's port is down, in its slot's folder. The kernel lets it wait until the reset is over,
+    as it does its own driver for hotplug when that takes the reset for an unplugging, which QEMU cannot show."""
+    device = DEVICES[DEVICES[role].bus]
+    return bed.guest.start(f"until grep -q ' subordinate: ' {TRACEFS}/trace; do :; done; sleep 0.02; "
+                           f"cd /sys/bus/pci/slots/{device.options['slot']}; {commands}")
+
+
+@case("a hotplug port that takes subordinate for an unplugging: the device is followed, and is the same, with its driver and lease")
+def unplugging(bed: Bed) -> None:
+    (address,) = vfio(bed, "nic")
+    caller = Caller(bed)
+    wait_known(bed, caller, address, "vfio-pci")
+    descriptor, lease = caller.acquire(address)
+    trace, generation, poison = bed.trace(), caller.property(address, "Generation"), bed.poison(address)
+    flap = during_reset(bed, "nic", "echo 0 >power; echo 1 >power")
+    result = caller.reset(address, "subordinate")
+    assert flap.wait(30).rc == 0
+    assert result["method"] == "subordinate" and result["verdict"] == "ok", result
+    assert trace.removed() == [address] and not bed.poisoned(poison), trace.events()
+    assert bed.driver(address) == "vfio-pci"
+    assert bed.guest.read_text(f"/sys/bus/pci/devices/{address}/driver_override") == "vfio-pci"
+    assert caller.property(address, "Generation") != generation, "it is a new one for the kernel"
+    assert caller.property(address, "Lease") == lease
+    assert caller.property(address, "LastReset")["method"] == "subordinate"
+    caller.close(descriptor)
+    bed.wait_until(lambda: lease not in caller.leases(), 10, "the lease to end")
+
+
+@case("a device that is pulled during its reset: DeviceDead, and not as late as one that is slow to come back", timeout=90)
+def pulled(bed: Bed) -> None:
+    (address,) = bare(bed, "nic2")
+    caller, trace = Caller(bed), bed.trace()
+    wait_known(bed, caller, address, "")
+    pull = during_reset(bed, "nic2", "echo 0 >power")
+    error = caller.reset_refused(address, "subordinate")
+    assert error.name == "org.pciresetd1.Error.DeviceDead", error
+    assert pull.wait(30).rc == 0 and trace.removed() == [address], trace.events()
+    assert not bed.present("nic2")
+    bed.machine.put_in_again("nic2", 30)
+    bed.wait_device("nic2")
+    bed.wait_until(lambda: address in [row[0] for row in caller.call("ListDevices")], 10, "the device on the bus")
+    assert caller.reset(address, "subordinate")["verdict"] == "ok"
 
 
 @case("rescan takes a card away and finds it again")
