@@ -152,7 +152,8 @@ def during_reset(bed: Bed, role: str, commands: str) -> Process:
                            f"cd /sys/bus/pci/slots/{device.options['slot']}; {commands}")
 
 
-@case("a hotplug port that takes subordinate for an unplugging: the device is followed, and is the same, with its driver and lease")
+@case("a hotplug port that takes subordinate for an unplugging: the device is followed, and is the same, with its driver and lease",
+      kernel=False)
 def unplugging(bed: Bed) -> None:
     (address,) = vfio(bed, "nic")
     caller = Caller(bed)
@@ -173,7 +174,7 @@ def unplugging(bed: Bed) -> None:
     bed.wait_until(lambda: lease not in caller.leases(), 10, "the lease to end")
 
 
-@case("a device that is pulled during its reset: DeviceDead, and not as late as one that is slow to come back", timeout=90)
+@case("a device that is pulled during its reset: DeviceDead, and not as late as one that is slow to come back", timeout=90, kernel=False)
 def pulled(bed: Bed) -> None:
     (address,) = bare(bed, "nic2")
     caller, trace = Caller(bed), bed.trace()
