@@ -40,7 +40,7 @@ def kill_many(bed: Bed, times: int, one_in: int, devices: dict[str, str]) -> Ker
     trace = bed.trace()
     loops = [reset_on_and_on(bed, bed.addr(role), method) for role, method in devices.items()]
     assassin = bed.guest.start(["python3", "/run/bed-assassin.py", str(times), str(seed), str(one_in)])
-    words = assassin.wait_output(" .\n", 420).split("killed")[-1].split()
+    words = assassin.wait_output(" .\n", 470).split("killed")[-1].split()
     bed.guest.run(f"rm -f {GO_ON}", check=True)
     for loop in loops:
         loop.wait_output("over .\n", 60)
@@ -132,7 +132,7 @@ def suspended(bed: Bed) -> None:
 
 
 @case("killed 100 times while resets go on, with some of its workers: no two that conflict overlap, each is in the history, "
-      "and nothing is left", fresh=True, timeout=520)
+      "and nothing is left", fresh=True, timeout=600)
 def killed_many_times(bed: Bed) -> None:
     devices = {"slow0": "acpi", "slow1": "pm"}
     one, two = (bed.addr(role) for role in devices)

@@ -49,7 +49,7 @@ def main() -> None:
     times, seed, one_in = (int(word) for word in sys.argv[1:])
     dice = random.Random(seed)
     killed, workers, last = 0, 0, 0
-    deadline = time.monotonic() + 380
+    deadline = time.monotonic() + 450
     while killed < times and time.monotonic() < deadline:
         running = [pid for pid in processes("pciresetd") if pid != last]
         if not running:
@@ -57,7 +57,7 @@ def main() -> None:
             continue
         # Mostly in the middle of a reset, sometimes at any other time, also when it has just been started.
         if dice.random() < 0.7:
-            wait_for_reset(4)
+            wait_for_reset(2)
             time.sleep(dice.uniform(0, 0.2))
         else:
             time.sleep(dice.uniform(0, 1))
