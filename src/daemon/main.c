@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -589,6 +590,9 @@ int main(int argc, char **argv)
         const char *worker_program = WORKER_PROGRAM;
         int r;
 
+        /* An answer of megabytes goes back to the system, however many there have been: by itself the bound
+         * grows with what is freed. */
+        (void) mallopt(M_MMAP_THRESHOLD, 256 * 1024);
         r = parse_arguments(argc, argv, &worker_program);
         if (r > 0)
                 r = run(worker_program);
