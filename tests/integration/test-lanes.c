@@ -72,6 +72,7 @@ START_TEST(first_come_first_served)
                 calls[i] = reset_start(alice, i % 2 == 0 ? CARD : FUNCTION1, "flr", NULL);
                 wait_until(signal_count("JobNew", MANAGER_PATH, NULL) == (size_t) i + 1);
         }
+        (void) model_wait("begin", CARD, 0);
         ck_assert_uint_eq(model_count("begin", NULL), 1);
         model_release(&hold);
         for (int i = 0; i < N; i++) {
