@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
+/*
+ * How a rung is judged: what the tree says about its method, then who uses the members of its reset set
+ * (reset-set.c) and who has a say in them, then the rules (plan-policy.c). Each of them only adds reasons,
+ * so that a client sees all that stands in the way and not just the first.
+ */
+
 #include "daemon/domain/plan.h"
 
 #include <errno.h>
@@ -9,6 +15,7 @@
 #include "daemon/domain/plan-policy.h"
 #include "daemon/domain/quarantine.h"
 #include "daemon/domain/registry.h"
+#include "daemon/domain/reset-set.h"
 #include "shared/cleanup.h"
 
 static const char *const WHY_NAMES[] = {
@@ -50,120 +57,14 @@ const char *action_next(unsigned actions, unsigned *cursor)
         return next_name(ACTION_NAMES, ELEMENTSOF(ACTION_NAMES), actions, cursor);
 }
 
-/* Walks a subtree without its root, in the manner of a book: a device, then all below it. */
-static Device *next_below(const Device *top, Device *device)
-{
-        if (device->first_child)
-                return device->first_child;
-        while (device != top) {
-                if (device->next_sibling)
-                        return device->next_sibling;
-                device = device->parent;
-        }
-        return NULL;
-}
-
-typedef struct Set {
-        Device **devices;
-        size_t n, n_allocated;
-} Set;
-
-static bool set_contains(const Set *set, const Device *device)
-{
-        for (size_t i = 0; i < set->n; i++)
-                if (set->devices[i] == device)
-                        return true;
-        return false;
-}
-
-static int set_add(Set *set, Device *device)
-{
-        if (set_contains(set, device))
-                return 0;
-        if (set->n == set->n_allocated) {
-                size_t n = set->n_allocated ? set->n_allocated * 2 : 4;
-                Device **devices = reallocarray(set->devices, n, sizeof(Device *));
-
-                if (!devices)
-                        return -ENOMEM;
-                set->devices = devices;
-                set->n_allocated = n;
-        }
-        set->devices[set->n++] = device;
-        return 0;
-}
-
-/* A function takes its virtual functions along: an FLR of the physical function clears VF Enable. */
-static int set_add_function(Set *set, Device *device)
-{
-        int r = set_add(set, device);
-
-        for (Device *vf = device->first_vf; vf && r >= 0; vf = vf->next_vf)
-                r = set_add(set, vf);
-        return r;
-}
-
-static int set_add_below(Set *set, Device *top)
-{
-        int r = 0;
-
-        for (Device *d = next_below(top, top); d && r >= 0; d = next_below(top, d))
-                r = set_add_function(set, d);
-        return r;
-}
-
-/* What administrators have declared to go along with a member, and what goes along with that. */
-static int set_close_over_edges(Set *set)
-{
-        int r = 0;
-
-        for (size_t i = 0; i < set->n && r >= 0; i++) {
-                const Device *member = set->devices[i];
-                size_t cursor = 0;
-                Device *other;
-
-                while (r >= 0 && (other = registry_next_edge(member->registry, member, &cursor))) {
-                        r = set_add_function(set, other);
-                        if (r >= 0)
-                                r = set_add_below(set, other);
-                }
-        }
-        return r;
-}
-
-/* The reset set: for a function what goes along with it, for a link or a slot everything below the bridge.
- */
-/* What EEH thaws together. */
-static int set_add_endpoint(Set *set, Device *target)
-{
-        int r = 0;
-
-        for (Device *d = registry_next(target->registry, NULL); d && r >= 0;
-             d = registry_next(target->registry, d))
-                if (device_shares_endpoint(d, target))
-                        r = set_add_function(set, d);
-        return r;
-}
-
-static int fill_set(Set *set, Device *target, ResetScope scope, bool whole_endpoint)
-{
-        int r = set_add_function(set, target);
-
-        if (r >= 0 && whole_endpoint && target->facts.has_endpoint)
-                r = set_add_endpoint(set, target);
-        if (r >= 0 && (scope == RESET_SCOPE_LINK || scope == RESET_SCOPE_POWER) && target->parent)
-                r = set_add_below(set, target->parent);
-        return r < 0 ? r : set_close_over_edges(set);
-}
-
 int plan_concerned(Device *target, Device ***ret, size_t *ret_n)
 {
-        Set set = {};
-        int r = fill_set(&set, target, RESET_SCOPE_LINK, true);
+        ResetSet set = {};
+        int r = reset_set_fill(&set, target, RESET_SCOPE_LINK, true);
 
         /* Of the bridge its live facts. */
         if (r >= 0 && target->parent)
-                r = set_add(&set, target->parent);
+                r = reset_set_add(&set, target->parent);
         if (r < 0) {
                 free(set.devices);
                 return r;
@@ -531,7 +432,7 @@ static void judge(Rung *rung, const Device *target, const PlanOptions *options)
 static int add_rung(Plan *plan, Device *target, const char *method, const PlanOptions *options)
 {
         Rung *rung = &plan->rungs[plan->n_rungs++];
-        Set set = {};
+        ResetSet set = {};
         int r;
 
         (void) snprintf(rung->method, sizeof(rung->method), "%s", method);
@@ -539,7 +440,7 @@ static int add_rung(Plan *plan, Device *target, const char *method, const PlanOp
         rung->bridge = target->parent;
         rung->expected_usec = reset_method_expected_usec(method);
 
-        r = fill_set(&set, target, rung->scope, is_thaw(method));
+        r = reset_set_fill(&set, target, rung->scope, is_thaw(method));
         rung->set = set.devices;
         rung->n_set = set.n;
         if (r < 0)
