@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
 /*
+ * What a worker answers: its events, the last of them the result. Requests are in worker-request.c.
+ *
  * Each kind of object has one function that writes it and one that reads it, side by side. Readers fill
  * zeroed structs and let the JsonReader collect what was wrong, so a message is judged in one place: where
  * json_reader_finish() returns.
@@ -9,7 +11,6 @@
 #include "shared/worker-protocol.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
 #include "shared/cleanup.h"
@@ -17,7 +18,6 @@
 #include "shared/worker-wire.h"
 
 #define ERRNO_MAX 4095U
-#define CLASS_MAX 0xffffffU
 
 static const char *const outcome_names[] = {
         [WORKER_DONE] = "done",
@@ -42,21 +42,6 @@ const char *const check_result_names[CHECK_RESULTS] = {
 static const char *const list_restored_names[] = {
         [LIST_UNTOUCHED] = "untouched", [LIST_EXACT] = "exact", [LIST_REDUCED] = "reduced",
         [LIST_DEFAULT] = "default",     [LIST_LOST] = "lost",
-};
-
-static const char *const operation_names[] = {
-        [WORKER_RESET] = "reset",   [WORKER_SCAN] = "scan", [WORKER_ORDER] = "order",
-        [WORKER_HEALTH] = "health", [WORKER_MEND] = "mend", [WORKER_HOLD] = "hold"};
-
-static const char *const action_names[] = {
-        [HOLD_LOOK] = "look",
-        [HOLD_KEEP] = "keep",
-        [HOLD_RELEASE] = "release",
-};
-
-static const char *const driver_names[] = {
-        [WORKER_DRIVER_KEEP] = "keep",
-        [WORKER_DRIVER_REBIND] = "rebind",
 };
 
 /* Of the events that say no more than that a phase begins. */
@@ -85,15 +70,6 @@ const char *list_restored_to_string(ListRestored restored)
         return list_restored_names[restored];
 }
 
-WorkerRequest *worker_request_free(WorkerRequest *request)
-{
-        if (!request)
-                return NULL;
-        free(request->members);
-        free(request);
-        return NULL;
-}
-
 WorkerResult *worker_result_free(WorkerResult *result)
 {
         if (!result)
@@ -105,16 +81,16 @@ WorkerResult *worker_result_free(WorkerResult *result)
         return NULL;
 }
 
-DEFINE_CLEANUP(WorkerRequest *, worker_request_free);
 DEFINE_CLEANUP(WorkerResult *, worker_result_free);
-static void write_address(JsonWriter *writer, const char *key, const PciAddress *address)
+
+void worker_address_write(JsonWriter *writer, const char *key, const PciAddress *address)
 {
         char text[PCI_ADDRESS_STRING_MAX];
 
         json_write_text(writer, key, pci_address_format(address, text));
 }
 
-static void read_address(JsonReader *reader, const char *key, PciAddress *ret)
+void worker_address_read(JsonReader *reader, const char *key, PciAddress *ret)
 {
         const char *text = json_read_text(reader, key, PCI_ADDRESS_STRING_MAX);
 
@@ -122,64 +98,7 @@ static void read_address(JsonReader *reader, const char *key, PciAddress *ret)
                 json_reader_fail(reader, key);
 }
 
-/* The name of a driver is also the name of its directory in sysfs. */
-static bool driver_name_is_valid(const char *name)
-{
-        return !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
-static int write_member(const void *element, json_object **ret)
-{
-        const WorkerMember *member = element;
-        _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
-
-        write_address(&writer, "address", &member->address);
-        json_write_unsigned(&writer, "inode", member->inode);
-        json_write_unsigned(&writer, "vendor", member->vendor);
-        json_write_unsigned(&writer, "device", member->device);
-        json_write_unsigned(&writer, "class", member->class);
-        json_write_text(&writer, "driver", member->driver);
-        json_write_boolean(&writer, "must_be_disabled", member->must_be_disabled);
-        if (member->may_hand_back)
-                json_write_text(&writer, "hand_back", member->hand_back);
-
-        return json_writer_finish(&writer, ret);
-}
-
-static int read_member(json_object *object, void *element)
-{
-        WorkerMember *ret = element;
-        JsonReader reader = json_reader_begin(object);
-
-        read_address(&reader, "address", &ret->address);
-        ret->inode = json_read_unsigned(&reader, "inode", 1, UINT64_MAX - 1);
-        ret->vendor = (uint16_t) json_read_unsigned(&reader, "vendor", 0, UINT16_MAX);
-        ret->device = (uint16_t) json_read_unsigned(&reader, "device", 0, UINT16_MAX);
-        ret->class = (uint32_t) json_read_unsigned(&reader, "class", 0, CLASS_MAX);
-        json_read_text_to(&reader, "driver", ret->driver, sizeof(ret->driver));
-        if (!driver_name_is_valid(ret->driver))
-                json_reader_fail(&reader, "driver");
-        ret->must_be_disabled = json_read_boolean(&reader, "must_be_disabled");
-        ret->may_hand_back = json_reader_has(&reader, "hand_back");
-        if (ret->may_hand_back) {
-                json_read_text_to(&reader, "hand_back", ret->hand_back, sizeof(ret->hand_back));
-                if (!driver_name_is_valid(ret->hand_back))
-                        json_reader_fail(&reader, "hand_back");
-        }
-
-        return json_reader_finish(&reader);
-}
-
-static bool address_is_new(const WorkerRequest *request, size_t n, const PciAddress *address)
-{
-        for (size_t i = 0; i < n; i++)
-                if (pci_address_equal(&request->members[i].address, address))
-                        return false;
-        return true;
-}
-
-/* Empty, or as lspci writes it. */
-static bool serial_is_valid(const char *serial)
+bool worker_serial_is_valid(const char *serial)
 {
         size_t length = strlen(serial);
 
@@ -189,174 +108,12 @@ static bool serial_is_valid(const char *serial)
         return length == 0 || length == WORKER_SERIAL_MAX - 1;
 }
 
-/* What no single member shows, nor any single field. */
-static bool method_is_valid(const WorkerRequest *request)
-{
-        bool is_slot = strcmp(request->method, "slot") == 0;
-
-        if (request->operation == WORKER_SCAN)
-                return strcmp(request->method, WORKER_SCAN_METHOD) == 0 && request->slot[0] == '\0' &&
-                       request->n_fds == 0;
-        if (request->operation == WORKER_HEALTH)
-                return strcmp(request->method, WORKER_HEALTH_METHOD) == 0 && request->slot[0] == '\0' &&
-                       request->n_fds == 0 && request->list.n == 0;
-        if (request->operation == WORKER_HOLD)
-                return strcmp(request->method, WORKER_HOLD_METHOD) == 0 && request->slot[0] == '\0' &&
-                       request->n_fds == 0 && request->list.n == 0 && request->n_members == 1 &&
-                       !request->has_bridge && serial_is_valid(request->serial);
-        if (request->operation == WORKER_ORDER)
-                return strcmp(request->method, WORKER_ORDER_METHOD) == 0 && request->slot[0] == '\0' &&
-                       request->n_fds == 0 && request->n_members == 1 && !request->has_bridge;
-        if (request->list.n > 0)
-                return false;
-        if (!reset_method_name_is_valid(request->method) ||
-            reset_method_scope(request->method) == RESET_SCOPE_UNKNOWN)
-                return false;
-        /* The name of a slot is also the name of its directory. */
-        if (is_slot != (request->slot[0] != '\0') || !driver_name_is_valid(request->slot))
-                return false;
-        return request->n_fds == 0 || strcmp(request->method, "vfio_hot") == 0;
-}
-
-static bool request_is_valid(const WorkerRequest *request)
-{
-        if (!method_is_valid(request))
-                return false;
-        if (request->settle_usec > WORKER_SETTLE_MAX_USEC || request->retry_usec > WORKER_RETRY_MAX_USEC ||
-            request->n_fds > WORKER_FDS_MAX)
-                return false;
-        if (request->n_members == 0 || request->n_members > WORKER_MEMBERS_MAX)
-                return false;
-
-        for (size_t i = 0; i < request->n_members; i++)
-                if (!address_is_new(request, i, &request->members[i].address))
-                        return false;
-        return !request->has_bridge || address_is_new(request, request->n_members, &request->bridge.address);
-}
-
-int worker_request_write(const WorkerRequest *request, json_object **ret)
-{
-        _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
-        char list[RESET_METHOD_LIST_STRING_MAX];
-        json_object *object;
-        int r;
-
-        if (!request_is_valid(request))
-                return -EINVAL;
-
-        json_write_unsigned(&writer, "version", WORKER_PROTOCOL_VERSION);
-        json_write_text(&writer, "operation", operation_names[request->operation]);
-        json_write_unsigned(&writer, "job", request->job);
-        json_write_unsigned(&writer, "uid", request->uid);
-        json_write_text(&writer, "method", request->method);
-        json_write_unsigned(&writer, "settle_usec", request->settle_usec);
-        json_write_unsigned(&writer, "retry_usec", request->retry_usec);
-        json_write_boolean(&writer, "allow_held", request->allow_held);
-        json_write_text(&writer, "driver", driver_names[request->driver]);
-        json_write_text(&writer, "slot", request->slot);
-        json_write_unsigned(&writer, "n_fds", request->n_fds);
-        json_write_boolean(&writer, "owners", request->owners);
-        if (request->operation == WORKER_ORDER)
-                json_write_text(&writer, "list", reset_method_list_format(&request->list, list));
-        if (request->operation == WORKER_HOLD) {
-                json_write_text(&writer, "action", action_names[request->action]);
-                json_write_text(&writer, "serial", request->serial);
-        }
-
-        r = json_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
-                             &object);
-        if (r < 0)
-                return r;
-        json_write_value(&writer, "members", object);
-        if (request->has_bridge) {
-                r = write_member(&request->bridge, &object);
-                if (r < 0)
-                        return r;
-                json_write_value(&writer, "bridge", object);
-        }
-
-        return json_writer_finish(&writer, ret);
-}
-
-static void read_list(JsonReader *reader, ResetMethodList *ret)
-{
-        char text[RESET_METHOD_LIST_STRING_MAX], again[RESET_METHOD_LIST_STRING_MAX];
-
-        json_read_text_to(reader, "list", text, sizeof(text));
-        /* As it is written, and no other way. */
-        if (reset_method_list_parse(text, ret) < 0 ||
-            strcmp(reset_method_list_format(ret, again), text) != 0)
-                json_reader_fail(reader, "list");
-}
-
-/* Its members and its bridge are left to the caller. */
-static int read_request_fields(json_object *object, WorkerRequest *request, json_object **ret_members,
-                               json_object **ret_bridge)
-{
-        JsonReader reader = json_reader_begin(object);
-
-        (void) json_read_unsigned(&reader, "version", WORKER_PROTOCOL_VERSION, WORKER_PROTOCOL_VERSION);
-        request->operation = (WorkerOperation) json_read_choice(&reader, "operation", operation_names,
-                                                                ELEMENTSOF(operation_names));
-        request->job = (uint32_t) json_read_unsigned(&reader, "job", 0, UINT32_MAX);
-        request->uid = (uint32_t) json_read_unsigned(&reader, "uid", 0, UINT32_MAX);
-        json_read_text_to(&reader, "method", request->method, sizeof(request->method));
-        request->settle_usec = json_read_unsigned(&reader, "settle_usec", 0, WORKER_SETTLE_MAX_USEC);
-        request->retry_usec = json_read_unsigned(&reader, "retry_usec", 0, WORKER_RETRY_MAX_USEC);
-        request->allow_held = json_read_boolean(&reader, "allow_held");
-        request->driver = (WorkerDriver) json_read_choice(&reader, "driver", driver_names,
-                                                          ELEMENTSOF(driver_names));
-        json_read_text_to(&reader, "slot", request->slot, sizeof(request->slot));
-        request->n_fds = (unsigned) json_read_unsigned(&reader, "n_fds", 0, WORKER_FDS_MAX);
-        request->owners = json_read_boolean(&reader, "owners");
-        if (request->operation == WORKER_ORDER)
-                read_list(&reader, &request->list);
-        if (request->operation == WORKER_HOLD) {
-                request->action = (WorkerHold) json_read_choice(&reader, "action", action_names,
-                                                                ELEMENTSOF(action_names));
-                json_read_text_to(&reader, "serial", request->serial, sizeof(request->serial));
-        }
-        *ret_members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
-        request->has_bridge = json_reader_has(&reader, "bridge");
-        *ret_bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;
-
-        return json_reader_finish(&reader);
-}
-
-int worker_request_read(json_object *object, WorkerRequest **ret)
-{
-        _cleanup_(cleanup_worker_request_free) WorkerRequest *request = calloc(1, sizeof(*request));
-        json_object *members, *bridge;
-        void *array;
-        int r;
-
-        if (!request)
-                return -ENOMEM;
-        r = read_request_fields(object, request, &members, &bridge);
-        if (r < 0)
-                return r;
-        r = json_array_read(members, sizeof(WorkerMember), read_member, &array, &request->n_members);
-        request->members = array;
-        if (r < 0)
-                return r;
-        if (bridge) {
-                r = read_member(bridge, &request->bridge);
-                if (r < 0)
-                        return r;
-        }
-        if (!request_is_valid(request))
-                return -EBADMSG;
-
-        *ret = steal_pointer(request);
-        return 0;
-}
-
 int worker_check_write(const void *element, json_object **ret)
 {
         const WorkerCheck *check = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
 
-        write_address(&writer, "device", &check->device);
+        worker_address_write(&writer, "device", &check->device);
         json_write_text(&writer, "check", check->check);
         json_write_text(&writer, "result", check_result_to_string(check->result));
         json_write_text(&writer, "before", check->before);
@@ -370,7 +127,7 @@ int worker_check_read(json_object *object, void *element)
         WorkerCheck *ret = element;
         JsonReader reader = json_reader_begin(object);
 
-        read_address(&reader, "device", &ret->device);
+        worker_address_read(&reader, "device", &ret->device);
         json_read_text_to(&reader, "check", ret->check, sizeof(ret->check));
         if (!reset_method_name_is_valid(ret->check))
                 json_reader_fail(&reader, "check");
@@ -396,7 +153,7 @@ static int write_serial(const void *element, json_object **ret)
         const WorkerSerial *serial = element;
         _cleanup_json_writer_ JsonWriter writer = json_writer_begin();
 
-        write_address(&writer, "device", &serial->device);
+        worker_address_write(&writer, "device", &serial->device);
         json_write_text(&writer, "serial", serial->serial);
         return json_writer_finish(&writer, ret);
 }
@@ -406,9 +163,9 @@ static int read_serial(json_object *object, void *element)
         WorkerSerial *ret = element;
         JsonReader reader = json_reader_begin(object);
 
-        read_address(&reader, "device", &ret->device);
+        worker_address_read(&reader, "device", &ret->device);
         json_read_text_to(&reader, "serial", ret->serial, sizeof(ret->serial));
-        if (ret->serial[0] == '\0' || !serial_is_valid(ret->serial))
+        if (ret->serial[0] == '\0' || !worker_serial_is_valid(ret->serial))
                 json_reader_fail(&reader, "serial");
         return json_reader_finish(&reader);
 }
@@ -544,31 +301,6 @@ static int write_phase(WorkerEventType type, json_object **ret)
         json_write_text(&writer, "phase", phase_names[type]);
 
         return json_writer_finish(&writer, ret);
-}
-
-int worker_request_parse(const char *line, size_t length, WorkerRequest **ret)
-{
-        _cleanup_json_ json_object *object = NULL;
-        int r;
-
-        if (length >= WORKER_REQUEST_MAX)
-                return -EBADMSG;
-
-        r = json_text_parse(line, length, WORKER_DEPTH_MAX, NULL, &object);
-        if (r < 0)
-                return r;
-        return worker_request_read(object, ret);
-}
-
-int worker_request_format(const WorkerRequest *request, char **ret)
-{
-        _cleanup_json_ json_object *object = NULL;
-        int r;
-
-        r = worker_request_write(request, &object);
-        if (r < 0)
-                return r;
-        return json_text_format(object, WORKER_REQUEST_MAX, ret);
 }
 
 int worker_event_parse(const char *line, size_t length, WorkerEvent *ret)

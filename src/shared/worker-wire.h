@@ -20,6 +20,13 @@ int worker_result_read(json_object *object, WorkerResult **ret);
 #define CHECK_RESULTS 3U
 extern const char *const check_result_names[CHECK_RESULTS];
 
+/* Of a PciAddress, as text. */
+void worker_address_write(JsonWriter *writer, const char *key, const PciAddress *address);
+void worker_address_read(JsonReader *reader, const char *key, PciAddress *ret);
+
+/* True for a serial number as lspci writes it, and for none (""). */
+bool worker_serial_is_valid(const char *serial);
+
 /* One WorkerCheck, as json_array_write() and json_array_read() want them. */
 int worker_check_write(const void *element, json_object **ret);
 int worker_check_read(json_object *object, void *element);
