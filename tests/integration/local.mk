@@ -23,6 +23,7 @@ integration_programs = \
 	tests/integration/test-jobs \
 	tests/integration/test-restart \
 	tests/integration/test-survival \
+	tests/integration/test-next-boot \
 	tests/integration/test-hotplug \
 	tests/integration/test-abuse \
 	tests/integration/test-leases \
@@ -82,6 +83,7 @@ libharness_a_SOURCES = \
 	tests/integration/harness/holders.c tests/integration/harness/holders.h \
 	tests/integration/harness/introspection.c tests/integration/harness/introspection.h \
 	tests/integration/harness/journal.c tests/integration/harness/journal.h \
+	tests/integration/harness/kills.c tests/integration/harness/kills.h \
 	tests/integration/harness/loop.c tests/integration/harness/loop.h \
 	tests/integration/harness/model.c tests/integration/harness/model.h \
 	tests/integration/harness/nodes.c tests/integration/harness/nodes.h \
@@ -149,6 +151,11 @@ tests_integration_test_survival_SOURCES = tests/integration/test-survival.c
 tests_integration_test_survival_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_survival_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_survival_LDADD = $(INTEGRATION_LIBS)
+
+tests_integration_test_next_boot_SOURCES = tests/integration/test-next-boot.c
+tests_integration_test_next_boot_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_next_boot_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_next_boot_LDADD = $(INTEGRATION_LIBS)
 
 tests_integration_test_hotplug_SOURCES = tests/integration/test-hotplug.c
 tests_integration_test_hotplug_CPPFLAGS = $(INTEGRATION_CPPFLAGS)

@@ -2,11 +2,11 @@
 
 /*
  * Workers that are killed, alone or together with the daemon: what they have changed is put back, somebody
- * looks at the devices, the job ends and is told, and nothing that conflicts begins before that.
+ * looks at the devices, the job ends and is told, and nothing that conflicts begins before that. What the
+ * command line says to it, and that a journal that hangs is in nobody's way. When the whole machine goes
+ * down: test-next-boot.
  */
 
-#include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,95 +15,11 @@
 #include <unistd.h>
 
 #include "harness/fixture.h"
-
-#define FUNCTION1 "0000:01:00.1"
-#define METHODS   "flr pm bus"
+#include "harness/kills.h"
 
 #define MESSAGE_ID_NOT_MENDED "63b1d5b0a0f64f0fa6c4b0c14c2d7e95"
 
-static size_t count_records(void)
-{
-        DIR *directory = opendir("/run/pciresetd/jobs");
-        size_t n = 0;
-
-        if (!directory)
-                return 0;
-        for (struct dirent *entry; (entry = readdir(directory));)
-                n += strcmp(entry->d_name, "next-id") != 0 && entry->d_name[0] != '.';
-        (void) closedir(directory);
-        return n;
-}
-
-/* The worker is nobody's child by now: as the first process of the sandbox the test inherits it. */
-static void wait_until_gone(int pid)
-{
-        wait_until(kill(pid, 0) < 0 && errno == ESRCH);
-}
-
-static void begin(void)
-{
-        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
-
-        fixture_devices();
-        sysfs_add(&second);
-        fixture_start();
-        signals_watch(observer);
-}
-
-/* The instants at which a worker can be told to stay. */
-typedef enum Instant {
-        BEFORE_THE_FIRST_LIST,
-        IN_THE_RESET,
-        BEFORE_THE_LAST_LIST,
-} Instant;
-
 static const Instant instants[] = {BEFORE_THE_FIRST_LIST, IN_THE_RESET, BEFORE_THE_LAST_LIST};
-
-/* Has a reset of the card come so far; the caller releases what is held once the worker is dead. */
-static int come_to(Instant instant, Call **ret_running, int *ret_worker)
-{
-        ModelEvent event;
-        int hold = instant == BEFORE_THE_FIRST_LIST ? model_hold_list(CARD) : model_hold(CARD), reset;
-
-        *ret_running = reset_start(alice, CARD, "flr", NULL);
-        event = instant == BEFORE_THE_FIRST_LIST ? model_wait("listing", CARD, 0)
-                                                 : model_wait("begin", CARD, 0);
-        if (instant == BEFORE_THE_LAST_LIST) {
-                reset = hold;
-                hold = model_hold_list(CARD);
-                model_release(&reset);
-                event = model_wait("listing", CARD, 0);
-        }
-        *ret_worker = event.pid;
-        return hold;
-}
-
-/* Nothing is left behind, and the world knows what became of it. */
-static void expect_mended(void)
-{
-        _cleanup_reply_ Reply *rows = NULL, *last = NULL, *reply = NULL;
-        _cleanup_free_ char *list = sysfs_get(CARD, "reset_method"), *state = device_state(bob, CARD);
-
-        ck_assert_str_eq(list, METHODS);
-        ck_assert_str_eq(state, "idle");
-        wait_until(count_records() == 0);
-        ck_assert_uint_le(model_count("begin", CARD), 1);
-
-        rows = manager_call(bob, "GetHistory", "a{sv}", 0);
-        ck_assert_uint_eq(reply_length(rows, "0"), 1);
-        ck_assert_str_eq(reply_string(rows, "0.0.address"), CARD);
-        ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
-        ck_assert_str_eq(reply_string(rows, "0.0.outcome"), "failed");
-        ck_assert_str_eq(reply_string(rows, "0.0.why"), "worker-died");
-        ck_assert_str_eq(reply_string(rows, "0.0.verdict"), "unverified");
-        ck_assert_str_eq(reply_string(rows, "0.0.checks.0.check"), "answers");
-        ck_assert_str_eq(reply_string(rows, "0.0.checks.0.result"), "ok");
-        last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
-        ck_assert_str_eq(reply_string(last, "0.verdict"), "unverified");
-
-        reply = reset(alice, CARD, "flr", NULL);
-        expect_success(reply);
-}
 
 START_TEST(worker_is_killed)
 {
@@ -111,7 +27,7 @@ START_TEST(worker_is_killed)
         Call *running;
         int worker, hold;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(instants[_i], &running, &worker);
         ck_assert_int_eq(kill(worker, SIGKILL), 0);
         wait_until_gone(worker);
@@ -130,7 +46,7 @@ START_TEST(both_are_killed)
         Call *running;
         int worker, hold;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(instants[_i], &running, &worker);
         daemon_kill();
         signals_forget();
@@ -150,7 +66,7 @@ START_TEST(adopted_worker_is_killed)
         Call *running;
         int worker, hold;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(instants[_i], &running, &worker);
         daemon_kill();
         signals_forget();
@@ -173,7 +89,7 @@ START_TEST(nothing_begins_before)
         ModelEvent begin_event, listed;
         int worker, hold, hold_list;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         hold_list = model_hold_list(CARD);
         daemon_kill();
@@ -212,7 +128,7 @@ START_TEST(mender_is_killed_with_the_daemon)
         ModelEvent mender;
         int worker, hold, hold_list;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         hold_list = model_hold_list(CARD);
         ck_assert_int_eq(kill(worker, SIGKILL), 0);
@@ -239,7 +155,7 @@ START_TEST(menders_are_killed)
         Call *running;
         int worker, hold, hold_list;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         hold_list = model_hold_list(CARD);
         ck_assert_int_eq(kill(worker, SIGKILL), 0);
@@ -266,7 +182,7 @@ START_TEST(result_without_a_daemon)
         Call *running;
         int worker, hold;
 
-        begin();
+        start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         daemon_kill();
         signals_forget();
@@ -309,7 +225,7 @@ START_TEST(device_that_died_with_the_worker)
         static uint8_t ones[CONFIG_SIZE];
 
         memset(ones, 0xff, sizeof(ones));
-        begin();
+        start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         daemon_kill();
         signals_forget();
@@ -405,7 +321,7 @@ START_TEST(killed_again_and_again)
 
         (void) fprintf(stderr, "seed %u\n", seed);
         srandom(seed);
-        begin();
+        start_with_two_functions();
         for (int i = 0; i < 25; i++)
                 kill_once();
         wait_until(count_records() == 0);
@@ -415,118 +331,6 @@ START_TEST(killed_again_and_again)
         ck_assert_str_eq(list, METHODS);
         ck_assert_uint_gt(model_count("begin", CARD), 5);
         expect_no_overlap();
-}
-END_TEST
-
-/* ---- the machine goes down ---- */
-
-#define UNDER_WAY "/var/lib/pciresetd/under-way.json"
-
-static bool file_exists(const char *path)
-{
-        return access(path, F_OK) == 0;
-}
-
-/* The file as another boot has left it; and what only this one knows is gone. */
-static void boot_anew(void)
-{
-        static char text[65536];
-        FILE *file = fopen(UNDER_WAY, "r+e");
-        const char *const argv[] = {"rm", "-rf", "/run/pciresetd/jobs", NULL};
-        char *id;
-        size_t n;
-
-        ck_assert_ptr_nonnull(file);
-        n = fread(text, 1, sizeof(text) - 1, file);
-        text[n] = '\0';
-        id = strstr(text, "\"boot_id\":\"");
-        ck_assert_msg(id, "no boot: %s", text);
-        id[strlen("\"boot_id\":\"")] ^= 1;
-        rewind(file);
-        ck_assert_uint_eq(fwrite(text, 1, n, file), n);
-        ck_assert_int_eq(fclose(file), 0);
-        ck_assert_int_eq(process_run(0, argv, NULL), 0);
-}
-
-static const char *const outcomes_of_boot[] = {"there", "gone", "dead"};
-
-START_TEST(machine_goes_down)
-{
-        const char *how = outcomes_of_boot[_i];
-        static uint8_t ones[CONFIG_SIZE];
-        Call *running;
-        int worker, hold;
-
-        memset(ones, 0xff, sizeof(ones));
-        begin();
-        hold = come_to(IN_THE_RESET, &running, &worker);
-        wait_until(file_exists(UNDER_WAY));
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
-        boot_anew();
-        sysfs_set(CARD, "reset_method", "%s\n", METHODS);
-        if (strcmp(how, "gone") == 0)
-                sysfs_remove(CARD);
-        if (strcmp(how, "dead") == 0)
-                sysfs_config_write(CARD, 0, ones, sizeof(ones));
-        daemon_start();
-        wait_until(journal_find("MESSAGE_ID", "a7e0c1be5d0c4f83a6c13a1c31f7b6d4", "PCIRESETD_DEVICE", CARD,
-                                "PCIRESETD_METHOD", "flr", "PCIRESETD_UID", "1001", NULL));
-        wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
-        if (strcmp(how, "there") == 0) {
-                expect_mended();
-        } else if (strcmp(how, "dead") == 0) {
-                _cleanup_free_ char *state = device_state(bob, CARD);
-
-                ck_assert_str_eq(state, "quarantined");
-        }
-}
-END_TEST
-
-/* What is under way in this boot is known better from elsewhere; and what is over is in no list. */
-START_TEST(nothing_is_said_without_need)
-{
-        _cleanup_reply_ Reply *reply = NULL;
-        Call *running;
-        int worker, hold;
-
-        begin();
-        reply = reset(alice, CARD, "flr", NULL);
-        expect_success(reply);
-        wait_until(!file_exists(UNDER_WAY));
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        worker = model_wait("begin", CARD, 1).pid;
-        wait_until(file_exists(UNDER_WAY));
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
-        daemon_start();
-        model_release(&hold);
-        wait_until_gone(worker);
-        wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
-        ck_assert_uint_eq(journal_count("MESSAGE_ID", "a7e0c1be5d0c4f83a6c13a1c31f7b6d4", NULL), 0);
-}
-END_TEST
-
-static const char *const odd_files[] = {"", "{}", "nonsense",
-                                        "{\"version\":1,\"boot_id\":\"x\",\"requests\":[{}]}"};
-
-START_TEST(list_that_is_damaged)
-{
-        _cleanup_reply_ Reply *reply = NULL;
-
-        fixture_devices();
-        directory_make("/var/lib/pciresetd");
-        file_print(UNDER_WAY, "%s", odd_files[_i]);
-        fixture_start();
-        reply = reset(alice, CARD, "flr", NULL);
-        expect_success(reply);
-        wait_until(!file_exists(UNDER_WAY));
 }
 END_TEST
 
@@ -566,7 +370,7 @@ START_TEST(client_finds_its_job_again)
         Process *client;
         int hold;
 
-        begin();
+        start_with_two_functions();
         hold = model_hold(CARD);
         client = start_client("flr");
         (void) model_wait("begin", CARD, 0);
@@ -596,7 +400,7 @@ START_TEST(client_learns_of_a_failure)
         ModelEvent event;
         int hold;
 
-        begin();
+        start_with_two_functions();
         hold = model_hold(CARD);
         client = start_client("flr");
         /* It may not even know its job yet. */
@@ -621,7 +425,7 @@ START_TEST(journal_that_hangs)
 {
         _cleanup_reply_ Reply *reply = NULL, *rows = NULL;
 
-        begin();
+        start_with_two_functions();
         journal_hang(true);
         for (int i = 0; i < 400; i++) {
                 _cleanup_reply_ Reply *refused = reset(bob, CARD, "hammer", NULL);
@@ -658,9 +462,6 @@ int main(void)
         program_add_table(&program, remains_are_removed, remains);
         program_add(&program, device_that_died_with_the_worker);
         program_add_table(&program, killed_again_and_again, quarters);
-        program_add_table(&program, machine_goes_down, outcomes_of_boot);
-        program_add(&program, nothing_is_said_without_need);
-        program_add_table(&program, list_that_is_damaged, odd_files);
         program_add_table(&program, client_finds_its_job_again, early_or_late);
         program_add(&program, client_learns_of_a_failure);
         program_add(&program, journal_that_hangs);

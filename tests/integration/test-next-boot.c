@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/*
+ * The machine goes down in the middle of a reset: what was set is gone with the kernel, and so are the
+ * records in /run. The next boot looks at the devices that the list in /var names, and says what has become
+ * of each; what this boot knows better from elsewhere it does not say.
+ */
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/fixture.h"
+#include "harness/kills.h"
+
+/* ---- the machine goes down ---- */
+
+#define UNDER_WAY "/var/lib/pciresetd/under-way.json"
+
+static bool file_exists(const char *path)
+{
+        return access(path, F_OK) == 0;
+}
+
+/* The file as another boot has left it; and what only this one knows is gone. */
+static void boot_anew(void)
+{
+        static char text[65536];
+        FILE *file = fopen(UNDER_WAY, "r+e");
+        const char *const argv[] = {"rm", "-rf", "/run/pciresetd/jobs", NULL};
+        char *id;
+        size_t n;
+
+        ck_assert_ptr_nonnull(file);
+        n = fread(text, 1, sizeof(text) - 1, file);
+        text[n] = '\0';
+        id = strstr(text, "\"boot_id\":\"");
+        ck_assert_msg(id, "no boot: %s", text);
+        id[strlen("\"boot_id\":\"")] ^= 1;
+        rewind(file);
+        ck_assert_uint_eq(fwrite(text, 1, n, file), n);
+        ck_assert_int_eq(fclose(file), 0);
+        ck_assert_int_eq(process_run(0, argv, NULL), 0);
+}
+
+static const char *const outcomes_of_boot[] = {"there", "gone", "dead"};
+
+START_TEST(machine_goes_down)
+{
+        const char *how = outcomes_of_boot[_i];
+        static uint8_t ones[CONFIG_SIZE];
+        Call *running;
+        int worker, hold;
+
+        memset(ones, 0xff, sizeof(ones));
+        start_with_two_functions();
+        hold = come_to(IN_THE_RESET, &running, &worker);
+        wait_until(file_exists(UNDER_WAY));
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(&hold);
+        boot_anew();
+        sysfs_set(CARD, "reset_method", "%s\n", METHODS);
+        if (strcmp(how, "gone") == 0)
+                sysfs_remove(CARD);
+        if (strcmp(how, "dead") == 0)
+                sysfs_config_write(CARD, 0, ones, sizeof(ones));
+        daemon_start();
+        wait_until(journal_find("MESSAGE_ID", "a7e0c1be5d0c4f83a6c13a1c31f7b6d4", "PCIRESETD_DEVICE", CARD,
+                                "PCIRESETD_METHOD", "flr", "PCIRESETD_UID", "1001", NULL));
+        wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
+        if (strcmp(how, "there") == 0) {
+                expect_mended();
+        } else if (strcmp(how, "dead") == 0) {
+                _cleanup_free_ char *state = device_state(bob, CARD);
+
+                ck_assert_str_eq(state, "quarantined");
+        }
+}
+END_TEST
+
+/* What is under way in this boot is known better from elsewhere; and what is over is in no list. */
+START_TEST(nothing_is_said_without_need)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *running;
+        int worker, hold;
+
+        start_with_two_functions();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        wait_until(!file_exists(UNDER_WAY));
+        hold = model_hold(CARD);
+        running = reset_start(alice, CARD, "flr", NULL);
+        worker = model_wait("begin", CARD, 1).pid;
+        wait_until(file_exists(UNDER_WAY));
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+        daemon_start();
+        model_release(&hold);
+        wait_until_gone(worker);
+        wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
+        ck_assert_uint_eq(journal_count("MESSAGE_ID", "a7e0c1be5d0c4f83a6c13a1c31f7b6d4", NULL), 0);
+}
+END_TEST
+
+static const char *const odd_files[] = {"", "{}", "nonsense",
+                                        "{\"version\":1,\"boot_id\":\"x\",\"requests\":[{}]}"};
+
+START_TEST(list_that_is_damaged)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        fixture_devices();
+        directory_make("/var/lib/pciresetd");
+        file_print(UNDER_WAY, "%s", odd_files[_i]);
+        fixture_start();
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_success(reply);
+        wait_until(!file_exists(UNDER_WAY));
+}
+END_TEST
+
+int main(void)
+{
+        TestProgram program = program_new("next-boot");
+
+        program_add_table(&program, machine_goes_down, outcomes_of_boot);
+        program_add(&program, nothing_is_said_without_need);
+        program_add_table(&program, list_that_is_damaged, odd_files);
+        return program_run(&program);
+}
