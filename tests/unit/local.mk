@@ -424,7 +424,9 @@ tests_unit_test_jobs_silent_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_silent_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_jobs_random_SOURCES = tests/unit/test-jobs-random.c \
-	tests/unit/random-oracle.c tests/unit/random-oracle.h tests/unit/random-tree.c tests/unit/random-tree.h
+	tests/unit/random-oracle.c tests/unit/random-oracle.h \
+	tests/unit/random-track.c tests/unit/random-track.h \
+	tests/unit/random-tree.c tests/unit/random-tree.h
 tests_unit_test_jobs_random_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_jobs_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_jobs_random_LDADD = libdomain.a $(UNIT_LIBS)

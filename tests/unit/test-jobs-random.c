@@ -6,7 +6,8 @@
  * it is; whoever asked to be told is told; and no request is lost.
  *
  * Each machine is another one (random-tree.h), and while several users ask for resets everything in it
- * changes. Every reset that begins is judged by an oracle that knows nothing of plans.
+ * changes. Every reset that begins is judged by an oracle that knows nothing of plans (random-oracle.h), and
+ * held against what was granted (random-track.h).
  *
  * PCIRESETD_TEST_TREES says how many machines, PCIRESETD_TEST_SEED which is the first.
  */
@@ -18,6 +19,7 @@
 
 #include "daemon/domain/jobs.h"
 #include "random-oracle.h"
+#include "random-track.h"
 #include "random-tree.h"
 #include "unit.h"
 
@@ -26,21 +28,6 @@
 #define JOB_IDS_MAX 2048U
 #define RUNS_MAX    64U
 #define CLIENT      (&stats)
-
-/* A request, from the test's side. */
-typedef struct Track {
-        bool finished, prepared, delay_is_over, asks, scans, waits;
-        size_t target;
-        PlanAsker asker;
-        bool in_use;
-        char requested[RESET_METHOD_NAME_MAX];
-        unsigned granted; /* of Action */
-        unsigned last_claim; /* when it was granted */
-        unsigned queued_at; /* the step */
-        char method[RESET_METHOD_NAME_MAX];
-        uint64_t inodes[NODES_MAX]; /* what it was granted for */
-        size_t n_inodes;
-} Track;
 
 typedef struct Run {
         uint32_t job;
@@ -147,71 +134,6 @@ static void forget_authorization(void *userdata, Job *job)
         tracks[job->id].asks = false;
 }
 
-static void grant(Job *job)
-{
-        Track *track = &tracks[job->id];
-
-        track->granted = job->actions;
-        track->last_claim = tree.last_claim;
-        track->delay_is_over = false;
-        memcpy(track->method, job->method, sizeof(track->method));
-        track->n_inodes = job->n_members;
-        for (size_t i = 0; i < job->n_members; i++)
-                track->inodes[i] = job->members[i].inode;
-}
-
-static bool was_granted_for(const Track *track, uint64_t inode)
-{
-        for (size_t i = 0; i < track->n_inodes; i++)
-                if (track->inodes[i] == inode)
-                        return true;
-        return false;
-}
-
-/* The members that the worker is told of are the set, and are what was granted. */
-static void check_members(const Job *job, const WorkerRequest *request, const bool set[static NODES_MAX])
-{
-        const Track *track = &tracks[job->id];
-        size_t n = 0;
-
-        for (size_t i = 0; i < tree.n; i++) {
-                n += set[i];
-                if (set[i] && !was_granted_for(track, tree.nodes[i].inode))
-                        wrong(job, "a member of the set was not granted");
-        }
-        if (n != request->n_members || n != track->n_inodes || strcmp(track->method, request->method) != 0)
-                wrong(job, "what runs is not what was granted");
-        for (size_t i = 0; i < n; i++) {
-                const Node *node = tree_node(&tree, &request->members[i].address);
-
-                if (!set[node - tree.nodes])
-                        wrong(job, "the worker is told of a device that is not in the set");
-                if (node->inode != request->members[i].inode)
-                        wrong(job, "the worker is told of another device");
-                if (strcmp(node->driver, request->members[i].driver) != 0)
-                        wrong(job, "the worker is told of another driver");
-        }
-}
-
-static void check_request(const Job *job, const WorkerRequest *request, const bool set[static NODES_MAX])
-{
-        const Track *track = &tracks[job->id];
-        int bridge = tree.nodes[track->target].parent;
-
-        if (request->allow_held != !!(track->granted & ACTION_RESET_IN_USE))
-                wrong(job, "the worker may do other than what was granted");
-        if ((request->driver == WORKER_DRIVER_REBIND) !=
-            oracle_rebinds(&tree, request->method, track->in_use, set))
-                wrong(job, "drivers are handled otherwise than they must be");
-        if (request->has_bridge != (bridge >= 0) ||
-            (bridge >= 0 && request->bridge.inode != tree.nodes[bridge].inode))
-                wrong(job, "the worker is told of another bridge");
-        if (!track->prepared)
-                wrong(job, "nobody was told");
-        if (oracle_delays(&tree, set, track->last_claim) && !track->delay_is_over)
-                wrong(job, "who asked to be told had no time");
-}
-
 static void count(const Job *job, const bool set[static NODES_MAX], size_t n)
 {
         const Track *track = &tracks[job->id];
@@ -249,8 +171,9 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
         why = oracle_judge(&tree, &reset, set);
         if (why)
                 wrong(job, why);
-        check_members(job, request, set);
-        check_request(job, request, set);
+        why = track_judge(track, &tree, request, set);
+        if (why)
+                wrong(job, why);
 
         *run = (Run){.job = job->id, .footprint = oracle_footprint(&tree, track->target, set)};
         for (size_t i = 0; i < n_runs; i++)
@@ -395,7 +318,7 @@ static bool push(Job *job)
         } else if (track->asks) {
                 track->asks = false;
                 if (yes)
-                        grant(job);
+                        track_grant(track, &tree, job);
                 job_authorized(job, yes ? GRANT_YES : (Grant) (1 + pick(&tree, 4)));
         } else if (track->waits && job->phase == JOB_INHIBITED) {
                 track->waits = false;
