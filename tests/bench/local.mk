@@ -4,7 +4,11 @@
 
 EXTRA_PROGRAMS = tests/bench/bench-client tests/bench/bench-host tests/bench/bench-lanes
 
-tests_bench_bench_client_SOURCES = tests/bench/bench-client.c
+tests_bench_bench_client_SOURCES = \
+	tests/bench/bench-calls.c tests/bench/bench-calls.h \
+	tests/bench/bench-client.c \
+	tests/bench/bench-lists.c tests/bench/bench-lists.h \
+	tests/bench/bench-resets.c tests/bench/bench-resets.h
 tests_bench_bench_client_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_bench_bench_client_LDADD = $(SYSTEMD_LIBS)
 
