@@ -166,12 +166,14 @@ void history_work_add(HistoryWork *work, HistoryCall *const *calls, size_t n)
                 } else {
                         calls[i]->id = ids[i];
                 }
-                history_thread_push(work->thread, calls[i]);
         }
-        if (r < 0)
-                return;
-        history_thread_rows_done(work->thread, n);
-        note_end(work);
+        /* Whoever hears of it may add the next one at once. */
+        if (r >= 0)
+                history_thread_rows_done(work->thread, n);
+        for (size_t i = 0; i < n; i++)
+                history_thread_push(work->thread, calls[i]);
+        if (r >= 0)
+                note_end(work);
 }
 
 void history_work_retry(HistoryWork *work)
