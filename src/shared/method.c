@@ -71,6 +71,11 @@ bool reset_method_is_doubtful(const char *name)
         return strcmp(name, "pm") == 0;
 }
 
+bool reset_method_resets(const char *name)
+{
+        return strcmp(name, RESET_METHOD_RESCAN) != 0 && strcmp(name, RESET_METHOD_THAW) != 0;
+}
+
 const char *reset_scope_to_string(ResetScope scope)
 {
         return scope_names[scope];

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* The kernel knows seven methods and its array holds eight; the room beyond that is for newer kernels. */
-#define RESET_METHODS_MAX     16U
+#define RESET_METHODS_MAX 16U
 /* With the terminating NUL. The longest of the kernel has 15 letters; each device has room for a list. */
 #define RESET_METHOD_NAME_MAX 24U
 
@@ -73,6 +73,10 @@ bool reset_method_is_pciback(const char *name);
  * left behind is then there for the next one. That is `pm`: a device may keep its registers in D3hot and
  * declare that it does not, and nothing in configuration space tells. */
 bool reset_method_is_doubtful(const char *name);
+
+/* False for a method that brings a device back as it is, so that its success says nothing of what was left
+ * in it: `rescan` and `thaw`. */
+bool reset_method_resets(const char *name);
 
 /* `function`, `link`, `power` or `unknown`. */
 const char *reset_scope_to_string(ResetScope scope);

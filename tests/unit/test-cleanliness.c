@@ -42,6 +42,22 @@ static void reset_well(const char *address, const char *method)
         ck_assert_int_eq(seen.error, RESET_OK);
 }
 
+static const PolicySettings want_clean = {.set = 1U << POLICY_REQUIRE_CLEAN, .require_clean = true};
+
+static Admission judge(ClaimKind kind, const char *address)
+{
+        const DeviceFacts *facts = &device_of(address)->facts;
+        ClaimDevice named = {.address = facts->address,
+                             .vendor = facts->vendor,
+                             .device = facts->device,
+                             .subsystem_vendor = facts->subsystem_vendor,
+                             .subsystem_device = facts->subsystem_device};
+        ClaimRecord record = {.kind = kind, .uid = 1001, .devices = &named, .n_devices = 1};
+
+        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record,
+                               &device_of(address)->generation);
+}
+
 START_TEST(unknown_at_first)
 {
         check_is(A, "unknown");
@@ -188,6 +204,33 @@ START_TEST(proof)
 }
 END_TEST
 
+static const struct {
+        const char *method, *before, *after;
+} no_resets[] = {
+        {"rescan", "dirty", "dirty"}, {"rescan", "clean", "unknown"}, {"thaw", "dirty", "dirty"},
+        {"thaw", "clean", "unknown"}, {"pm", "dirty", "dirty"},       {"pm", "clean", "unknown"},
+        {"slot", "dirty", "clean"},
+};
+
+/* All is well after it, and what was left in the device may still be there. */
+START_TEST(no_proof)
+{
+        Device *device = device_of(A);
+
+        world_offer_all(&seen.world, A, "14");
+        device->facts.has_endpoint = true;
+        device->frozen = strcmp(no_resets[_i].method, "thaw") == 0;
+        ck_assert_int_eq(reset_method_list_parse("flr pm", &device->live.methods), 0);
+        cleanliness_set(device,
+                        strcmp(no_resets[_i].before, "clean") == 0 ? CLEANLINESS_CLEAN : CLEANLINESS_DIRTY);
+        reset_well(A, no_resets[_i].method);
+        check_is(A, no_resets[_i].after);
+        job_world_rule(A, &want_clean);
+        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle,
+                         strcmp(no_resets[_i].after, "clean") == 0 ? ADMISSION_FREE : ADMISSION_NOT_CLEAN);
+}
+END_TEST
+
 /* The worker was killed: what it had done is not known. */
 START_TEST(no_result)
 {
@@ -235,22 +278,6 @@ END_TEST
 
 /* ---- require_clean ---- */
 
-static const PolicySettings want_clean = {.set = 1U << POLICY_REQUIRE_CLEAN, .require_clean = true};
-
-static Admission judge(ClaimKind kind, const char *address)
-{
-        const DeviceFacts *facts = &device_of(address)->facts;
-        ClaimDevice named = {.address = facts->address,
-                             .vendor = facts->vendor,
-                             .device = facts->device,
-                             .subsystem_vendor = facts->subsystem_vendor,
-                             .subsystem_device = facts->subsystem_device};
-        ClaimRecord record = {.kind = kind, .uid = 1001, .devices = &named, .n_devices = 1};
-
-        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record,
-                               &device_of(address)->generation);
-}
-
 START_TEST(none_that_is_not_clean)
 {
         Admission found;
@@ -295,6 +322,7 @@ int main(void)
         tcase_add_test(tcase, a_target_that_does_not_come_back);
         tcase_add_test(tcase, a_moment_is_enough);
         tcase_add_loop_test(tcase, proof, 0, (int) ELEMENTSOF(results));
+        tcase_add_loop_test(tcase, no_proof, 0, (int) ELEMENTSOF(no_resets));
         tcase_add_test(tcase, no_result);
         tcase_add_test(tcase, not_while_it_is_open);
         tcase_add_test(tcase, of_the_whole_set);

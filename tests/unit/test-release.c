@@ -69,6 +69,81 @@ START_TEST(not_what_is_clean)
 }
 END_TEST
 
+static const char *const no_resets[] = {"rescan", "pm"};
+
+/* What he has done himself has left all as it was. */
+START_TEST(also_after_no_reset_of_his)
+{
+        lease("one", A);
+        device_of(A)->facts.can_be_removed = true;
+        ck_assert_int_eq(reset_method_list_parse("flr pm", &device_of(A)->live.methods), 0);
+        submit_as(ALICE, A, no_resets[_i], false, false);
+        answer(GRANT_YES);
+        last_is_well();
+        ck_assert_int_eq(seen.error, RESET_OK);
+        let_go_of("one");
+        check_taken(A);
+        check_ran(2, A " flr");
+        last_is_well();
+        check_free(A, true);
+}
+END_TEST
+
+START_TEST(also_after_a_rescan_that_replaced_it)
+{
+        lease("one", A);
+        device_of(A)->facts.can_be_removed = true;
+        submit_as(ALICE, A, "rescan", false, false);
+        answer(GRANT_YES);
+        unplug(A);
+        claims_remove(seen.claims, "one");
+        world_add(&seen.world, A, PORT, "", "flr");
+        last_is_well();
+        ck_assert_int_eq(seen.error, RESET_OK);
+        check_taken(A);
+        ck_assert_int_eq(device_of(A)->cleanliness, CLEANLINESS_DIRTY);
+        check_ran(2, A " flr");
+        last_is_well();
+        check_free(A, true);
+}
+END_TEST
+
+/* An order may name it; what comes after a user is a reset all the same. */
+START_TEST(a_rescan_in_order_does_not_end_it)
+{
+        PolicySettings settings = reset_on_release;
+
+        settings.set |= 1U << POLICY_METHODS;
+        ck_assert_int_eq(reset_method_list_parse("rescan flr", &settings.methods), 0);
+        job_world_rule(A, &settings);
+        device_of(A)->facts.can_be_removed = true;
+        for (unsigned i = 0; i < 2; i++) {
+                lease("one", A);
+                let_go_of("one");
+                check_ran(2 * i + 1, A " rescan");
+                last_is_well();
+                check_taken(A);
+                check_ran(2 * i + 2, A " flr");
+                if (i == 0) {
+                        last_is_well();
+                        check_free(A, true);
+                } else {
+                        last_is(WORKER_FAILED, 25, VERDICT_UNVERIFIED);
+                        check_put_away(A, "rescan: doubtful; flr: failed");
+                }
+        }
+        /* Nor does it let it out again. */
+        submit_as(0, A, "rescan", false, false);
+        answer(GRANT_YES);
+        last_is_well();
+        ck_assert_ptr_nonnull(device_of(A)->quarantine);
+        submit_as(0, A, "flr", false, false);
+        answer(GRANT_YES);
+        last_is_well();
+        check_free(A, true);
+}
+END_TEST
+
 START_TEST(not_bridges)
 {
         lease("one", PORT);
@@ -542,6 +617,9 @@ int main(void)
         tcase_add_test(tcase, reset_after_the_last_lease);
         tcase_add_test(tcase, not_without_a_rule);
         tcase_add_test(tcase, not_what_is_clean);
+        tcase_add_loop_test(tcase, also_after_no_reset_of_his, 0, (int) ELEMENTSOF(no_resets));
+        tcase_add_test(tcase, also_after_a_rescan_that_replaced_it);
+        tcase_add_test(tcase, a_rescan_in_order_does_not_end_it);
         tcase_add_test(tcase, not_bridges);
         tcase_add_test(tcase, after_vfio);
         tcase_add_test(tcase, after_a_moment_of_vfio);

@@ -31,7 +31,8 @@ void cleanliness_touched(Device *device, bool is_vfio);
 /* Sets it; tells the registry's listener if that is news. */
 void cleanliness_set(Device *device, Cleanliness cleanliness);
 
-/* A reset of `target` by `method` has written, and `is_proved` says that all is well after it. What it has
- * reset of `member`, which is one of its set, is clean then, unless somebody has it open at this moment.
- * After one without proof nothing is known any more of what was clean. */
+/* A reset of `target` by `method` has written, and `is_proved` says that all is well after it and that the
+ * method leaves nothing behind. What it has reset of `member`, which is one of its set, is clean then,
+ * unless somebody has it open at this moment. After one without proof nothing is known any more of what was
+ * clean. */
 void cleanliness_after_reset(const Device *target, const char *method, Device *member, bool is_proved);

@@ -90,14 +90,29 @@ bool job_is_doubtful(const Job *job)
 {
         const Device *device = job_target_device(job);
 
+        /* What comes after a user is to be a reset. */
+        if (job->request.plan.release && !reset_method_resets(job->method))
+                return true;
         return device && reset_alias_from_string(job->request.method) != RESET_ALIAS_NONE &&
                plan_is_doubtful(device, job->method);
 }
 
+/* True if nothing that a user has left is there any more once all is well. A release takes what may leave it
+ * only after all else. */
+static bool cleans(const Job *job, const char *method)
+{
+        return reset_method_resets(method) &&
+               (job->request.plan.release || !reset_method_is_doubtful(method));
+}
+
 bool job_may_lift(const Job *job, const Device *device)
 {
-        return device->quarantine &&
-               (job->actions & ACTION_QUARANTINE || device->quarantine->job == job->id);
+        const Quarantine *quarantine = device->quarantine;
+
+        if (!quarantine ||
+            (quarantine->record.cause == QUARANTINE_UNCLEAN && !reset_method_resets(job->method)))
+                return false;
+        return job->actions & ACTION_QUARANTINE || quarantine->job == job->id;
 }
 
 static bool is_another_card(const WorkerResult *result, const PciAddress *member)
@@ -170,7 +185,8 @@ static void judge_members(Job *job, const Attempt *attempt)
 /* The verdict is about all members. */
 static void note_cleanliness(Job *job, const Attempt *attempt)
 {
-        bool is_proved = attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK;
+        bool is_proved = attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK &&
+                         cleans(job, attempt->method);
         const Device *target = job_target_device(job);
 
         for (size_t i = 0; attempt->written && i < job->n_members; i++) {
