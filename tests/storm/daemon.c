@@ -299,6 +299,8 @@ static void note_own(Track *track, const Job *job)
                 .delay_at = NEVER,
                 .deadline = NEVER,
         };
+        /* Nobody's lease is its own. */
+        track->asker.uid = UINT32_MAX;
         memcpy(track->requested, job->request.method, sizeof(track->requested));
         storm_note("job %u: the daemon itself wants %s of %s", job->id, job->request.method,
                    name_of(track->target));

@@ -353,6 +353,31 @@ START_TEST(users_are_waited_for)
 }
 END_TEST
 
+/* Nor are those with a lease, root among them: a rule has no leases. */
+START_TEST(leases_are_waited_for)
+{
+        static const struct {
+                uint32_t uid;
+                const char *leased;
+        } table[] = {{0, A}, {1001, A}, {0, A1}, {1001, A1}};
+        bool is_own = strcmp(table[_i].leased, A) == 0;
+
+        world_add(&seen.world, A1, "0000:00:01.0", "", "flr");
+        ck_assert_int_eq(
+                world_claim(&seen.world, seen.claims, "L", CLAIM_LEASE, table[_i].uid, table[_i].leased), 0);
+        recover_by_rule();
+        for (unsigned i = 0; !is_own && i < 2; i++)
+                find_dead();
+        /* What disturbs nobody else was tried. */
+        ck_assert_str_eq(rungs_taken(), is_own ? "" : "acpi flr");
+        ck_assert_int_eq(only_job()->phase, JOB_WAITING_IDLE);
+        claims_remove(seen.claims, "L");
+        ck_assert_str_eq(rungs_taken(), is_own ? "acpi" : "acpi flr subordinate");
+        finds(WORKER_DONE, VERDICT_OK);
+        check_error(RESET_OK);
+}
+END_TEST
+
 /* What somebody has put aside is not for rules: neither the target, nor what would go along with it. */
 START_TEST(what_was_put_aside_by_hand)
 {
@@ -406,6 +431,7 @@ int main(void)
         tcase_add_loop_test(tcase, it_does_not_come_back, 0, 2);
         tcase_add_test(tcase, nobody_is_asked);
         tcase_add_test(tcase, users_are_waited_for);
+        tcase_add_loop_test(tcase, leases_are_waited_for, 0, 4);
         tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 2);
         tcase_add_test(tcase, others_do_not_keep_it_from_beginning);
         suite_add_tcase(suite, tcase);

@@ -146,7 +146,8 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request)
                 return r;
         job->request.plan.job = job->id;
         job->request.plan.proven = jobs->proven;
-        job->request.plan.asker.known = true;
+        /* What nobody has called for has nothing of its own, whoever it is done after. */
+        job->request.plan.asker.known = !request->by_policy;
         job->request.plan.asker.uid = request->uid;
         job->request.plan.aliased = reset_alias_from_string(request->method) != RESET_ALIAS_NONE;
         job->request.plan.recovers = reset_alias_from_string(request->method) == RESET_ALIAS_RECOVER;

@@ -80,7 +80,8 @@ typedef enum Action {
 
 /* Who asks, and what he shows to prove that devices are his. */
 typedef struct PlanAsker {
-        bool known; /* the uid is; GetMethods asks for it only where it matters */
+        bool known; /* the uid is; GetMethods asks for it only where it matters, and nobody asks for what
+                     * the daemon does by itself */
         uint32_t uid;
         char lease[CLAIM_ID_MAX]; /* the lease that the request relies on, empty: none */
         char presented[CLAIM_ID_MAX]; /* the lease of which a descriptor was presented, empty: none */
