@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/domain/admission.h"
 #include "job-world.h"
 #include "unit.h"
 
@@ -398,6 +399,38 @@ START_TEST(what_was_put_aside_by_hand)
 }
 END_TEST
 
+static AdmissionObstacle obstacle_for(uint32_t uid)
+{
+        const Device *device = world_find(&seen.world, A);
+        ClaimDevice named = {.address = device->facts.address,
+                             .vendor = device->facts.vendor,
+                             .device = device->facts.device,
+                             .subsystem_vendor = device->facts.subsystem_vendor,
+                             .subsystem_device = device->facts.subsystem_device};
+        ClaimRecord record = {.kind = CLAIM_LEASE, .uid = uid, .devices = &named, .n_devices = 1};
+
+        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record, &device->generation)
+                .obstacle;
+}
+
+/* Not to root either, who has not asked for the reset. */
+START_TEST(nobody_is_given_it_in_between)
+{
+        recover_by_rule();
+        ck_assert_uint_eq(seen.n_ran, 1);
+        ck_assert_int_eq(obstacle_for(0), ADMISSION_RESETTING);
+        ck_assert_int_eq(obstacle_for(1001), ADMISSION_RESETTING);
+        finds(WORKER_DONE, VERDICT_OK);
+        ck_assert_int_eq(obstacle_for(0), ADMISSION_FREE);
+        /* Whoever has asked knows. */
+        submit_as(1001, A, "flr", false, false);
+        answer(GRANT_YES);
+        ck_assert_int_eq(obstacle_for(1001), ADMISSION_FREE);
+        ck_assert_int_eq(obstacle_for(0), ADMISSION_RESETTING);
+        finds(WORKER_DONE, VERDICT_OK);
+}
+END_TEST
+
 /* However many are asking: nobody is asked for this one. */
 START_TEST(others_do_not_keep_it_from_beginning)
 {
@@ -432,6 +465,7 @@ int main(void)
         tcase_add_test(tcase, nobody_is_asked);
         tcase_add_test(tcase, users_are_waited_for);
         tcase_add_loop_test(tcase, leases_are_waited_for, 0, 4);
+        tcase_add_test(tcase, nobody_is_given_it_in_between);
         tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 2);
         tcase_add_test(tcase, others_do_not_keep_it_from_beginning);
         suite_add_tcase(suite, tcase);

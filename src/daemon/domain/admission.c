@@ -22,15 +22,21 @@ static bool is_about(const ClaimRecord *record, const Job *job)
         return record->n_devices == 0;
 }
 
-/* Those who only want to be told before a reset are told before the next one. And who resets what he has a
- * lease on knows about it. */
+/* Who resets what he has a lease on knows about it; of what the daemon does by itself its uid's owner does
+ * not. */
+static bool is_asked_for_by(const Job *job, uint32_t uid)
+{
+        return !job->request.by_policy && job->request.uid == uid;
+}
+
+/* Those who only want to be told before a reset are told before the next one. */
 static const Job *find_running(const Jobs *jobs, const ClaimRecord *record)
 {
         if (record->kind == CLAIM_INHIBIT_DELAY)
                 return NULL;
         for (const Job *job = jobs_next(jobs, NULL); job; job = jobs_next(jobs, job))
                 if (job_has_begun(job) && is_about(record, job) &&
-                    (record->kind != CLAIM_LEASE || job->request.uid != record->uid))
+                    (record->kind != CLAIM_LEASE || !is_asked_for_by(job, record->uid)))
                         return job;
         return NULL;
 }
