@@ -431,6 +431,57 @@ START_TEST(nobody_is_given_it_in_between)
 }
 END_TEST
 
+static void put_in(const QuarantineRecord *record)
+{
+        Device *device = world_find(&seen.world, A);
+
+        if (device->quarantine)
+                ck_assert_int_eq(quarantines_end(seen.quarantines, device, QUARANTINE_RELEASED), 0);
+        ck_assert_int_eq(quarantines_begin(seen.quarantines, device, record, 0), 0);
+}
+
+static const QuarantineRecord first_one = {.cause = QUARANTINE_ERROR, .since = 1, .reason = "an error"};
+
+/* A job waits, and while it does so the device comes out and goes in again: nobody has granted that one. */
+START_TEST(a_rule_is_not_about_the_next_quarantine)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        hold(A, HOLDER_VFIO);
+        put_in(&first_one);
+        recover_by_rule();
+        check_phase(JOB_WAITING_IDLE);
+        put_in(&(QuarantineRecord){.cause = QUARANTINE_REQUESTED, .since = 1, .reason = "evidence"});
+        let_go(A);
+        ck_assert_uint_eq(seen.n_ran, 0);
+        ck_assert_uint_eq(seen.finished, 1);
+        ck_assert_str_eq(reason_of(A), "evidence");
+}
+END_TEST
+
+START_TEST(who_was_allowed_is_asked_about_the_next_quarantine)
+{
+        static const QuarantineRecord next[] = {
+                {.cause = QUARANTINE_REQUESTED, .since = 1, .reason = "evidence"},
+                {.cause = QUARANTINE_ERROR, .since = 2, .reason = "an error"},
+        };
+
+        world_bind(&seen.world, A, "vfio-pci");
+        hold(A, HOLDER_VFIO);
+        put_in(&first_one);
+        submit_patient(A, "flr");
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.n_asked, 1);
+        put_in(&next[_i]);
+        let_go(A);
+        ck_assert_uint_eq(seen.n_ran, 0);
+        ck_assert_uint_eq(seen.n_asked, 2);
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.n_ran, 1);
+        finds(WORKER_DONE, VERDICT_OK);
+        ck_assert_str_eq(reason_of(A), "");
+}
+END_TEST
+
 /* However many are asking: nobody is asked for this one. */
 START_TEST(others_do_not_keep_it_from_beginning)
 {
@@ -466,6 +517,8 @@ int main(void)
         tcase_add_test(tcase, users_are_waited_for);
         tcase_add_loop_test(tcase, leases_are_waited_for, 0, 4);
         tcase_add_test(tcase, nobody_is_given_it_in_between);
+        tcase_add_test(tcase, a_rule_is_not_about_the_next_quarantine);
+        tcase_add_loop_test(tcase, who_was_allowed_is_asked_about_the_next_quarantine, 0, 2);
         tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 2);
         tcase_add_test(tcase, others_do_not_keep_it_from_beginning);
         suite_add_tcase(suite, tcase);

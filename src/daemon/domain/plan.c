@@ -519,9 +519,16 @@ char *rung_fingerprint(const Rung *rung)
         /* polkit was told of him. Of a guest it was, too, but with one there is no reset. */
         if (rung->n_set > 0 && plan_vfio_user(rung->set[0], &uid))
                 fprintf(f, " of %u", uid);
-        for (size_t i = 0; i < rung->n_set; i++)
+        for (size_t i = 0; i < rung->n_set; i++) {
+                const Quarantine *quarantine = rung->set[i]->quarantine;
+
                 fprintf(f, " %llx=%s", (unsigned long long) rung->set[i]->generation,
                         rung->set[i]->facts.driver);
+                /* Its proof would lift this one, and no other. */
+                if (quarantine)
+                        fprintf(f, " in %s since %llu", quarantine_cause_to_string(quarantine->record.cause),
+                                (unsigned long long) quarantine->record.since);
+        }
         if (rung->bridge)
                 fprintf(f, " below %llx", (unsigned long long) rung->bridge->generation);
         /* fclose() reports what open_memstream() could not allocate. */
