@@ -76,13 +76,19 @@ static int plan_rung(Job *job, Plan **ret)
         return 1;
 }
 
+/* Somebody may have said so: of a record that cannot be read nobody knows. */
+static bool is_somebodys(const QuarantineRecord *record)
+{
+        return record->cause == QUARANTINE_REQUESTED || record->cause == QUARANTINE_UNREADABLE;
+}
+
 /* A rule speaks for the devices that it is about, and against nobody who has put one of them aside. */
 static Grant policy_grant(const Job *job)
 {
         for (size_t i = 0; i < job->n_members; i++) {
                 const Device *device = job_member_device(job, &job->members[i]);
 
-                if (device && device->quarantine && device->quarantine->record.cause == QUARANTINE_REQUESTED)
+                if (device && device->quarantine && is_somebodys(&device->quarantine->record))
                         return GRANT_NO;
         }
         return GRANT_YES;
