@@ -316,8 +316,18 @@ END_TEST
 
 /* ---- since a rule wants it ---- */
 
+static const PolicySettings wanted = {.set = 1U << POLICY_ON_ERROR, .on_error = POLICY_ON_ERROR_RECOVER};
+
+/* Of the others no rule says so. */
+static void recover_one(void)
+{
+        job_world_rule(A, &wanted);
+        ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, A), "r0 (/etc/50.json)"), 0);
+}
+
 static void recover_by_rule(void)
 {
+        job_world_rule(NULL, &wanted);
         ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, A), "r0 (/etc/50.json)"), 0);
 }
 
@@ -481,6 +491,75 @@ START_TEST(who_was_allowed_is_asked_about_the_next_quarantine)
 }
 END_TEST
 
+static void check_attempt(size_t i, const char *method, const char *expected)
+{
+        const Attempt *attempt = &seen.last.attempts[i];
+        char why[96];
+
+        attempt_why(attempt, why, sizeof(why));
+        ck_assert_str_eq(attempt->method, method);
+        ck_assert_str_eq(attempt_outcome_to_string(attempt->outcome), expected ? "denied" : "refused");
+        if (expected)
+                ck_assert_str_eq(why, expected);
+}
+
+/* Of the sibling the rule says nothing, so nothing is done that would reset it as well; and nobody can say
+ * then that nothing else helps. */
+START_TEST(no_further_than_the_rule)
+{
+        world_add(&seen.world, A1, "0000:00:01.0", "", "flr");
+        recover_one();
+        while (!seen.finished)
+                find_dead();
+        ck_assert_str_eq(rungs_taken(), "acpi flr");
+        check_attempt(0, "acpi", NULL);
+        check_attempt(1, "flr", NULL);
+        check_attempt(seen.last.n_attempts - 1, "rescan", "no-rule");
+        ck_assert_uint_eq(seen.n_asked, 0);
+        check_error(RESET_DEVICE_DEAD);
+        ck_assert(!seen.last.needs_power_cycle);
+        ck_assert_ptr_null(strstr(reason_of(A), QUARANTINE_NEEDS_POWER_CYCLE));
+}
+END_TEST
+
+/* One that is below the same port alone has no others. */
+START_TEST(to_the_end_where_nobody_else_is)
+{
+        recover_one();
+        while (!seen.finished)
+                find_dead();
+        ck_assert_str_eq(rungs_taken(), "acpi flr bus subordinate slot rescan");
+        ck_assert(seen.last.needs_power_cycle);
+}
+END_TEST
+
+/* The virtual functions go with theirs. */
+START_TEST(virtual_functions_need_no_rule)
+{
+        world_add_vf(&seen.world, A1, "0000:00:01.0", A, "");
+        recover_one();
+        ck_assert_uint_eq(only_job()->n_members, 2);
+        ck_assert_str_eq(rungs_taken(), "acpi");
+        finds(WORKER_DONE, VERDICT_OK);
+        check_error(RESET_OK);
+}
+END_TEST
+
+/* While it waits the rule is taken back. */
+START_TEST(the_rule_is_no_more)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        hold(A, HOLDER_VFIO);
+        recover_by_rule();
+        check_phase(JOB_WAITING_IDLE);
+        job_world_rule(B, &wanted);
+        let_go(A);
+        ck_assert_uint_eq(seen.n_ran, 0);
+        ck_assert_uint_eq(seen.finished, 1);
+        check_attempt(0, "acpi", "no-rule");
+}
+END_TEST
+
 /* However many are asking: nobody is asked for this one. */
 START_TEST(others_do_not_keep_it_from_beginning)
 {
@@ -518,6 +597,10 @@ int main(void)
         tcase_add_test(tcase, nobody_is_given_it_in_between);
         tcase_add_test(tcase, a_rule_is_not_about_the_next_quarantine);
         tcase_add_loop_test(tcase, who_was_allowed_is_asked_about_the_next_quarantine, 0, 2);
+        tcase_add_test(tcase, no_further_than_the_rule);
+        tcase_add_test(tcase, to_the_end_where_nobody_else_is);
+        tcase_add_test(tcase, virtual_functions_need_no_rule);
+        tcase_add_test(tcase, the_rule_is_no_more);
         tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 4);
         tcase_add_test(tcase, others_do_not_keep_it_from_beginning);
         suite_add_tcase(suite, tcase);

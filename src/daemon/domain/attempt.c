@@ -30,7 +30,8 @@ void attempt_why(const Attempt *attempt, char *buffer, size_t size)
 
         buffer[0] = '\0';
         if (attempt->outcome == ATTEMPT_DENIED) {
-                (void) snprintf(buffer, size, "%s", denial_code(attempt->grant));
+                (void) snprintf(buffer, size, "%s",
+                                attempt->why[0] ? attempt->why : denial_code(attempt->grant));
                 return;
         }
         if (attempt->outcome != ATTEMPT_UNUSABLE) {

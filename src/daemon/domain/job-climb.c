@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/domain/job-steps.h"
@@ -82,16 +83,36 @@ static bool is_somebodys(const QuarantineRecord *record)
         return record->cause == QUARANTINE_REQUESTED || record->cause == QUARANTINE_UNREADABLE;
 }
 
-/* A rule speaks for the devices that it is about, and against nobody who has put one of them aside. */
-static Grant policy_grant(const Job *job)
+/* A rule speaks for the device that it is about. The virtual functions go with theirs, as in any reset; of
+ * the members of a release's set the plan has seen to it that all were let go (WHY_NOT_RELEASED). */
+static bool is_spoken_for(const Job *job, Device *member)
+{
+        const EffectivePolicy *policy;
+
+        if (member->facts.is_bridge || job->request.plan.release)
+                return true;
+        if (member->physfn && member->physfn == job_target_device(job))
+                return true;
+        policy = registry_policy_of(member);
+        return policy && policy->settings.set & 1U << POLICY_ON_ERROR &&
+               policy->settings.on_error == POLICY_ON_ERROR_RECOVER;
+}
+
+/* Nobody is asked about a job of the policy's, so each member needs a rule, and a rule is against nobody who
+ * has put one of them aside. NULL: granted. */
+static const char *policy_refusal(const Job *job)
 {
         for (size_t i = 0; i < job->n_members; i++) {
-                const Device *device = job_member_device(job, &job->members[i]);
+                Device *device = job_member_device(job, &job->members[i]);
 
-                if (device && device->quarantine && is_somebodys(&device->quarantine->record))
-                        return GRANT_NO;
+                if (!device)
+                        continue;
+                if (device->quarantine && is_somebodys(&device->quarantine->record))
+                        return "put-aside";
+                if (!is_spoken_for(job, device))
+                        return "no-rule";
         }
-        return GRANT_YES;
+        return NULL;
 }
 
 /* Makes a planned rung the one at hand, relaxes those who were told of the last one, pins its devices, and
@@ -119,7 +140,7 @@ static void ask(Job *job, const Rung *rung)
                 job_tell(job, JOB_EVENT_CHANGED);
 
         if (job->request.by_policy) {
-                job_authorized(job, policy_grant(job));
+                job_authorized(job, policy_refusal(job) ? GRANT_NO : GRANT_YES);
                 return;
         }
         r = ports->authorize(ports->userdata, job);
@@ -209,6 +230,12 @@ static bool use_is_known(const Job *job)
         return true;
 }
 
+/* Rules may change while a job waits. */
+static bool is_still_ruled(const Job *job)
+{
+        return !job->request.by_policy || !policy_refusal(job);
+}
+
 bool job_still_holds(Job *job)
 {
         _cleanup_(cleanup_plan_free) Plan *plan = NULL;
@@ -227,7 +254,7 @@ bool job_still_holds(Job *job)
                 if (!fingerprint)
                         r = -ENOMEM;
         }
-        if (r > 0 && strcmp(fingerprint, job->fingerprint) == 0) {
+        if (r > 0 && strcmp(fingerprint, job->fingerprint) == 0 && is_still_ruled(job)) {
                 job->busy = plan->rungs[0].busy;
                 job->delayed = plan->rungs[0].delayed;
                 return true;
@@ -262,6 +289,13 @@ void job_scanned(Job *job, int error)
                 job_proceed(job);
 }
 
+static void note_refusal(const Job *job, Attempt *attempt)
+{
+        const char *why = policy_refusal(job);
+
+        (void) snprintf(attempt->why, sizeof(attempt->why), "%s", why ? why : "");
+}
+
 void job_authorized(Job *job, Grant grant)
 {
         Attempt *attempt;
@@ -276,6 +310,8 @@ void job_authorized(Job *job, Grant grant)
         attempt = job_add_attempt(job, ATTEMPT_DENIED);
         attempt->grant = grant;
         attempt->actions = job->actions;
+        if (job->request.by_policy)
+                note_refusal(job, attempt);
         job_tell(job, JOB_EVENT_ATTEMPT);
         /* Somebody who has just declined does not want the same dialog for the next method; and a polkit
          * that cannot be reached has no other answer for it. */

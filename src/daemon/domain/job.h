@@ -80,7 +80,7 @@ typedef enum AttemptOutcome {
         ATTEMPT_FAILED,
         ATTEMPT_REFUSED, /* by the worker's last look */
         ATTEMPT_GONE,
-        ATTEMPT_DENIED, /* by polkit */
+        ATTEMPT_DENIED, /* by polkit, or a job of the policy's since no rule speaks for a member */
         ATTEMPT_UNUSABLE,
 } AttemptOutcome;
 
@@ -93,7 +93,7 @@ typedef struct Attempt {
         AttemptOutcome outcome;
         unsigned unusable; /* of Why */
         char rule[POLICY_RULE_TEXT_MAX]; /* that is behind a reason of the policy's, empty: none */
-        char why[RESET_METHOD_NAME_MAX]; /* the worker's reason, or polkit's */
+        char why[RESET_METHOD_NAME_MAX]; /* the worker's reason, or the policy's */
         Grant grant;
         unsigned actions; /* of Action: those that were asked for, if it was denied */
         int error; /* positive errno */
