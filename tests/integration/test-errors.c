@@ -5,6 +5,7 @@
  * device, that its word for a success is not taken, and what the policy wants done.
  */
 
+#include <errno.h>
 #include <string.h>
 
 #include "harness/claims.h"
@@ -336,6 +337,41 @@ START_TEST(it_is_recovered)
 }
 END_TEST
 
+/* What the device can do by itself has failed, and what is left would reset the one beside it: only if a
+ * rule is about that one, too. */
+START_TEST(no_further_than_the_rules)
+{
+        static const char one[] = "{\"rules\": [{\"id\": \"one\", \"match\": {\"address\": \"" CARD
+                                  "\"}, \"settings\": {\"on_error\": \"recover\"}}]}\n";
+        const MockDevice port = {
+                .address = PORT, .is_bridge = true, .driver = "pcieport", .subordinate = true};
+        const MockDevice card = {.address = CARD, .parent = PORT, .methods = "flr"};
+        const MockDevice sibling = {.address = SIBLING, .parent = PORT, .methods = "flr"};
+        _cleanup_reply_ Reply *rows = NULL;
+
+        if (_i == 0) {
+                directory_make("%s", POLICY_ADMIN_DIR);
+                file_write(POLICY_ADMIN_DIR "/50-test.json", one, strlen(one));
+        } else {
+                put_policy("recover");
+        }
+        polkit_start(polkit_rules_everybody);
+        sysfs_add(&port);
+        sysfs_add(&card);
+        sysfs_add(&sibling);
+        fixture_start();
+        signals_watch(observer);
+        model_fail(CARD, "flr", ENOTTY);
+        announce(CARD, FAILURE);
+        (void) signal_wait("JobRemoved", NULL, CARD);
+        ck_assert_uint_eq(model_count("method", PORT), (size_t) _i);
+        rows = manager_call(observer, "GetHistory", "a{sv}", 2, "address", "s", CARD, "event", "s", "reset");
+        ck_assert_str_eq(reply_string(rows, "0.0.method"), "subordinate");
+        ck_assert_str_eq(reply_string(rows, "0.0.why"), _i == 0 ? "no-rule" : "");
+        expect_state(SIBLING, "idle");
+}
+END_TEST
+
 /* The kernel has put it right itself, and nothing is left to do. */
 START_TEST(nothing_to_recover)
 {
@@ -474,6 +510,7 @@ int main(void)
         program_add(&program, a_success_of_a_dead_one);
         program_add(&program, quarantine_at_the_first_word);
         program_add(&program, it_is_recovered);
+        program_add_table(&program, no_further_than_the_rules, ((const bool[2]){}));
         program_add(&program, nothing_to_recover);
         program_add(&program, it_is_in_the_history);
         program_add(&program, a_proof_ends_the_error);
