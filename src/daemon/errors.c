@@ -83,7 +83,7 @@ static void port_note(void *userdata, const Device *device, const ErrorNote *not
                                                       });
 }
 
-static void port_recover(void *userdata, Device *device, const PolicyRule *rule)
+static int port_recover(void *userdata, Device *device, const PolicyRule *rule)
 {
         char text[POLICY_RULE_TEXT_MAX] = "";
         int r;
@@ -91,8 +91,11 @@ static void port_recover(void *userdata, Device *device, const PolicyRule *rule)
         if (rule)
                 (void) policy_rule_text(rule, text);
         r = jobs_recover(((Daemon *) userdata)->jobs, device, text);
-        if (r < 0 && r != -EALREADY)
+        if (r == -EALREADY)
+                return 0;
+        if (r < 0)
                 journal_worker_failed(0, "could not be asked to recover a device after an error", r);
+        return r;
 }
 
 static int on_time_over(sd_event_source *source, uint64_t usec, void *userdata)

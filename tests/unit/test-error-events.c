@@ -32,6 +32,7 @@ static struct {
         ErrorNote note; /* the last one, */
         char event[WORKER_VALUE_MAX]; /* and its text */
         PciAddress recovered;
+        int recover_result;
         int look_result;
 } seen;
 
@@ -58,11 +59,12 @@ static void wait_for(void *userdata, uint64_t usec)
         seen.wait = usec;
 }
 
-static void recover(void *userdata, Device *device, const PolicyRule *rule)
+static int recover(void *userdata, Device *device, const PolicyRule *rule)
 {
         ck_assert_ptr_nonnull(rule);
         seen.n_recovered++;
         seen.recovered = device->facts.address;
+        return seen.recover_result;
 }
 
 static uint64_t now(void *userdata)
@@ -431,6 +433,29 @@ START_TEST(a_rule_is_followed)
 }
 END_TEST
 
+/* What nobody brings back is given to nobody, well or not. */
+START_TEST(a_recovery_cannot_begin)
+{
+        const Verdict verdicts[] = {VERDICT_OK, VERDICT_DEAD};
+        const QuarantineRecord *record;
+
+        hold_to(POLICY_ON_ERROR_RECOVER);
+        seen.recover_result = -EBUSY;
+        announce(CARD, ERROR_EVENT_FAILURE);
+        found(0, verdicts[_i]);
+        ck_assert_uint_eq(seen.n_recovered, 1);
+        ck_assert_ptr_nonnull(device(CARD)->quarantine);
+        record = &device(CARD)->quarantine->record;
+        ck_assert_int_eq(record->cause, QUARANTINE_ERROR);
+        ck_assert_ptr_nonnull(strstr(record->reason, "; " NOT_RECOVERED));
+        /* The next word is the next chance. */
+        seen.recover_result = 0;
+        announce(CARD, ERROR_EVENT_FAILURE);
+        found(1, verdicts[_i]);
+        ck_assert_uint_eq(seen.n_recovered, 2);
+}
+END_TEST
+
 /* The first word is what it is in for, until it is found to be broken. */
 START_TEST(the_evidence_is_what_was_worst)
 {
@@ -491,6 +516,7 @@ int main(void)
         add(suite, few_looks_at_a_time);
         add(suite, a_storm_is_cut);
         add_table(suite, a_rule_is_followed, rules);
+        add_table(suite, a_recovery_cannot_begin, ((const int[2]){}));
         add(suite, the_evidence_is_what_was_worst);
         return unit_run(suite);
 }

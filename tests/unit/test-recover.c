@@ -575,6 +575,43 @@ START_TEST(others_do_not_keep_it_from_beginning)
 }
 END_TEST
 
+/* Below a port with room for all of them. */
+static const char *wide(unsigned i)
+{
+        static char address[PCI_ADDRESS_STRING_MAX];
+
+        (void) snprintf(address, sizeof(address), "0000:09:%02x.%x", i / 8, i % 8);
+        return address;
+}
+
+/* There is room for clients beside them, and each of them is woken. */
+START_TEST(so_many_at_a_time)
+{
+        job_world_rule(NULL, &wanted);
+        world_add_bridge(&seen.world, "0000:00:09.0", NULL);
+        for (unsigned i = 0; i <= RECOVERIES_MAX; i++) {
+                Device *device = world_add(&seen.world, wide(i), "0000:00:09.0", "", "flr");
+
+                if (i > 0)
+                        hold(wide(i), HOLDER_PROCESS);
+                if (i < RECOVERIES_MAX)
+                        ck_assert_int_eq(jobs_recover(seen.jobs, device, "r0"), 0);
+                else
+                        ck_assert_int_eq(jobs_recover(seen.jobs, device, "r0"), -EBUSY);
+        }
+        ck_assert_uint_eq(seen.finished, 0);
+        submit(B, "flr");
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.n_ran, 2);
+        for (unsigned i = 0; i < 2; i++)
+                worker_says(i, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_uint_eq(seen.finished, 2);
+        /* One has ended: there is room for the next. */
+        ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, wide(RECOVERIES_MAX)), "r0"), 0);
+        ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, wide(0)), "r0"), -EBUSY);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("recover");
@@ -603,6 +640,7 @@ int main(void)
         tcase_add_test(tcase, the_rule_is_no_more);
         tcase_add_loop_test(tcase, what_was_put_aside_by_hand, 0, 4);
         tcase_add_test(tcase, others_do_not_keep_it_from_beginning);
+        tcase_add_test(tcase, so_many_at_a_time);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);
 }

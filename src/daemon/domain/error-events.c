@@ -254,6 +254,14 @@ typedef struct Finding {
         size_t n_checks;
 } Finding;
 
+/* Nobody brings it back, so nobody gets it. */
+static void leave(ErrorEvents *events, Device *device, const Finding *finding)
+{
+        if (!device->quarantine)
+                put_aside(events, device, finding->reason, finding->checks, finding->n_checks);
+        (void) quarantines_add_reason(events->quarantines, device, NOT_RECOVERED);
+}
+
 static void act(ErrorEvents *events, Device *device, const Finding *finding)
 {
         const EffectivePolicy *policy = registry_policy_of(device);
@@ -266,8 +274,9 @@ static void act(ErrorEvents *events, Device *device, const Finding *finding)
         if ((on_error == POLICY_ON_ERROR_QUARANTINE && !device->quarantine) ||
             (finding->is_broken && (!has_rule || on_error != POLICY_ON_ERROR_NOTIFY)))
                 put_aside(events, device, finding->reason, finding->checks, finding->n_checks);
-        if (has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help)
-                events->ports.recover(events->ports.userdata, device, policy->origin[POLICY_ON_ERROR]);
+        if (has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help &&
+            events->ports.recover(events->ports.userdata, device, policy->origin[POLICY_ON_ERROR]) < 0)
+                leave(events, device, finding);
 }
 
 /* The event itself as evidence, before the counters. */

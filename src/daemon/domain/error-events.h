@@ -19,7 +19,7 @@
  *   notify      nothing but telling: a signal, the journal, the history
  *   quarantine  the device goes into quarantine with the first word of an error
  *   recover     the daemon recovers it once the kernel has failed to, or has not succeeded although it says
- * so; until then what was seen to be broken is in quarantine
+ * so; until then what was seen to be broken is in quarantine, and so is a device whose recovery cannot begin
  *
  * Without a rule what was seen to be dead or changed goes into quarantine, as after a reset.
  *
@@ -70,6 +70,9 @@ typedef struct ErrorNote {
         unsigned n_left_out; /* events before this one, of which there were too many to tell */
 } ErrorNote;
 
+/* Added to the reason of its quarantine. */
+#define NOT_RECOVERED "its recovery could not begin"
+
 typedef struct ErrorPorts {
         /* Sends a request of the operation `health` to a new worker; error_events_looked() hears of its end.
          */
@@ -78,8 +81,9 @@ typedef struct ErrorPorts {
         void (*note)(void *userdata, const Device *device, const ErrorNote *note);
         /* error_events_time_over() in so many microseconds, in place of an earlier wish; 0: never. */
         void (*wait)(void *userdata, uint64_t usec);
-        /* Has the daemon recover the device, since this rule says so. */
-        void (*recover)(void *userdata, Device *device, const PolicyRule *rule);
+        /* Has the daemon recover the device, since this rule says so. 0, also if it does so already, or
+         * negative errno: it does not. */
+        int (*recover)(void *userdata, Device *device, const PolicyRule *rule);
         uint64_t (*now_realtime)(void *userdata);
         uint64_t (*now_boottime)(void *userdata);
         uint32_t (*new_id)(void *userdata);

@@ -9,6 +9,8 @@
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/jobs.h"
+#include "daemon/domain/release.h"
+#include "shared/cleanup.h"
 
 static bool waits_in_silence(const Job *job)
 {
@@ -136,11 +138,12 @@ static void wake(Job *job)
 
 void jobs_wake(Jobs *jobs, const Device *device)
 {
-        uint32_t ids[JOBS_MAX * 2]; /* the daemon's own are beside the limit */
+        /* The daemon's own are beside the limit. */
+        uint32_t ids[JOBS_MAX + RECOVERIES_MAX + RELEASE_JOBS_MAX];
         size_t n = 0;
 
         /* A job that wakes may end, and others with it. */
-        for (const Job *job = jobs->jobs; job && n < JOBS_MAX * 2; job = job->hh.next)
+        for (const Job *job = jobs->jobs; job && n < ELEMENTSOF(ids); job = job->hh.next)
                 if (waits_for(job, device))
                         ids[n++] = job->id;
         for (size_t i = 0; i < n; i++) {

@@ -17,6 +17,8 @@
 /* Everything a client can make the daemon keep is bounded. */
 #define JOBS_MAX         1024U
 #define JOBS_PER_UID_MAX 128U
+/* Recoveries that rules want. */
+#define RECOVERIES_MAX 128U
 /* The bus lets one connection wait for 128 replies (max_replies_per_connection), and a question over that is
  * no question but a refusal. These and those about cancelling (bus/cancel.c) stay below it together. */
 #define AUTHORIZATIONS_MAX         96U

@@ -66,7 +66,7 @@ static bool is_within_limits(const Jobs *jobs, const JobRequest *request)
 {
         size_t n_uid = 0, n_asking = 0, n_asking_uid = 0;
 
-        /* Those of the policy's are bounded by the number of devices, and ask nobody. */
+        /* Those of the policy's have bounds of their own, and ask nobody. */
         if (request->by_policy)
                 return true;
         for (const Job *job = jobs->jobs; job; job = job->hh.next) {
@@ -177,6 +177,15 @@ static bool is_being_recovered(const Jobs *jobs, const Device *device)
         return false;
 }
 
+static size_t count_recoveries(const Jobs *jobs)
+{
+        size_t n = 0;
+
+        for (const Job *job = jobs->jobs; job; job = job->hh.next)
+                n += job->request.by_policy && !job->request.plan.release;
+        return n;
+}
+
 int jobs_recover(Jobs *jobs, Device *device, const char *rule)
 {
         JobRequest request = {
@@ -188,6 +197,8 @@ int jobs_recover(Jobs *jobs, Device *device, const char *rule)
 
         if (is_being_recovered(jobs, device))
                 return -EALREADY;
+        if (count_recoveries(jobs) >= RECOVERIES_MAX)
+                return -EBUSY;
         (void) snprintf(request.rule, sizeof(request.rule), "%s", rule);
         return jobs_submit(jobs, device, &request);
 }

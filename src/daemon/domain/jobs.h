@@ -44,7 +44,7 @@ int jobs_submit(Jobs *jobs, Device *target, const JobRequest *request);
 /* Brings the device back, since a rule wants that: the ladder of `recover`, as a job of the daemon's own,
  * which waits until whoever uses the device has let go. `rule`: for the journal and the history
  * (policy_rule_text()). Its end is told by JOB_EVENT_FINISHED, as that of any other. 0, -EALREADY if there
- * is a job that does so already, or -ENOMEM. */
+ * is a job that does so already, -EBUSY if too many devices are being brought back, or -ENOMEM. */
 int jobs_recover(Jobs *jobs, Device *device, const char *rule);
 
 /* Takes on a reset that a worker is running for an earlier daemon: it holds its lane until
