@@ -70,7 +70,7 @@ typedef struct Run {
         size_t target;
         uint32_t uid;
         PlanAsker asker;
-        bool is_aliased;
+        bool is_aliased, is_release;
         unsigned granted;
         WorkerRequest request; /* with members of its own */
         Footprint footprint;

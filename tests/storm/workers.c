@@ -39,6 +39,7 @@ void run_start(const Job *job, const Track *track, const WorkerRequest *request,
                 .uid = track->asker.uid,
                 .asker = track->asker,
                 .is_aliased = strcmp(track->requested, request->method) != 0,
+                .is_release = job->request.plan.release,
                 .granted = track->granted,
                 .request = *request,
                 .footprint = *footprint,
@@ -217,9 +218,17 @@ static void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead)
                 *quarantine = (NodeQuarantine){.in = true, .job = job, .is_dead = is_dead};
         } else if (is_dead && !quarantine->is_dead && !quarantine->is_requested) {
                 quarantine->is_dead = true;
+                quarantine->is_unclean = false;
                 if (quarantine->job != job)
                         quarantine->job = 0;
         }
+}
+
+/* Some methods only bring a device back, with all that was in it. */
+static bool run_resets(const Run *run)
+{
+        return strcmp(run->request.method, RESET_METHOD_RESCAN) != 0 &&
+               strcmp(run->request.method, RESET_METHOD_THAW) != 0;
 }
 
 /* Who goes into quarantine by this result, and who comes out. */
@@ -234,7 +243,7 @@ static void expect_quarantines(const Run *run, const WorkerResult *result, bool 
                         continue;
                 if (has_failed(result, &node->address, &is_dead)) {
                         put_in(quarantine, job, is_dead);
-                } else if (is_well && quarantine->in &&
+                } else if (is_well && quarantine->in && (run_resets(run) || !quarantine->is_unclean) &&
                            (run->granted & ACTION_QUARANTINE || quarantine->job == job)) {
                         quarantine->in = false;
                         stats.lifted++;
@@ -246,8 +255,16 @@ static bool is_doubtful(const Run *run)
 {
         const Node *target = &storm.tree.nodes[run->target];
 
+        if (run->is_release && !run_resets(run))
+                return true;
         return run->is_aliased && target->present && target->inode == run->members[0].inode &&
                strcmp(target->driver, "pciback") == 0 && strcmp(run->request.method, "pm") == 0;
+}
+
+/* `pm` leaves much on many devices: between two users it is the last that is tried. */
+static bool leaves_nothing(const Run *run)
+{
+        return run_resets(run) && (run->is_release || strcmp(run->request.method, "pm") != 0);
 }
 
 /* The worker's socket is closed, so its slot is free before anybody hears of it. */
@@ -277,7 +294,7 @@ static void end(Run *gone, WorkerResult *result)
                 if (result)
                         expect_quarantines(&run, result, is_well, run.job);
                 if (run.written)
-                        clean_after(&run, is_well);
+                        clean_after(&run, is_well && leaves_nothing(&run));
                 job_worker_done(job, result);
                 if (is_well && (!track->finished || track->error != RESET_OK))
                         storm_wrong("job %u was well, and nobody was told", run.job);
@@ -462,7 +479,7 @@ void run_take_over(Run *run)
         };
         ck_assert_int_eq(jobs_adopt(storm.jobs, &run->request, &job), 0);
         run->is_known = true;
-        run->is_aliased = false;
+        run->is_aliased = run->is_release = false;
         run->granted = 0;
         for (size_t i = 0; i < run->n_members; i++)
                 run->members[i].inode = run->request.members[i].inode;

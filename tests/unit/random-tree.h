@@ -29,6 +29,7 @@ typedef struct NodePolicy {
 /* Of one of these cards. */
 typedef struct NodeQuarantine {
         bool in, is_dead, is_requested;
+        bool is_unclean; /* its user has left something in it */
         uint32_t job; /* that it is from, 0: none of this daemon's */
 } NodeQuarantine;
 
