@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
 
 #include "config.h"
 #include "daemon/daemon.h"
@@ -280,11 +281,12 @@ static void on_quarantine(void *userdata, const QuarantineRecord *record, Quaran
         Daemon *daemon = userdata;
 
         /* Whoever releases one by hand says why. */
-        if (event != QUARANTINE_RELEASED && event != QUARANTINE_IDENTIFIED) {
+        if (event != QUARANTINE_RELEASED && event != QUARANTINE_IDENTIFIED && event != QUARANTINE_PINNED) {
                 journal_quarantine(record, event);
                 quarantine_log_event(daemon->log, daemon->registry, record, event);
         }
-        if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED || event == QUARANTINE_IDENTIFIED)
+        if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED || event == QUARANTINE_IDENTIFIED ||
+            event == QUARANTINE_PINNED)
                 quarantine_store_write(daemon->quarantine_store, record);
         else
                 quarantine_store_remove(daemon->quarantine_store, record);
@@ -303,6 +305,8 @@ static int on_quarantine_found(void *userdata, const QuarantineRecord *record)
 static int take_over_quarantines(Daemon *daemon)
 {
         const QuarantineListener listener = {.event = on_quarantine, .userdata = daemon};
+        char boot_id[SD_ID128_STRING_MAX];
+        sd_id128_t boot;
         int r = quarantine_store_new(daemon->event, QUARANTINE_STORE_DIR, &daemon->quarantine_store);
 
         if (r >= 0)
@@ -312,7 +316,10 @@ static int take_over_quarantines(Daemon *daemon)
                 return r;
         }
         quarantines_set_listener(daemon->quarantines, &listener);
-        return 0;
+        r = sd_id128_get_boot(&boot);
+        if (r >= 0)
+                quarantines_pin(daemon->quarantines, sd_id128_to_string(boot, boot_id));
+        return r;
 }
 
 /* Whether the device is in quarantine still, or was let out when nobody was there to let drivers at it. */

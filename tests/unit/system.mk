@@ -91,7 +91,8 @@ tests_unit_test_quarantine_store_SOURCES = tests/unit/test-quarantine-store.c
 tests_unit_test_quarantine_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_quarantine_store_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_quarantine_store_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat -Wl,--wrap=journal_quarantine_unstored
+	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat \
+	-Wl,--wrap=journal_quarantine_unstored -Wl,--wrap=pthread_cond_timedwait
 tests_unit_test_quarantine_store_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_scans_SOURCES = tests/unit/test-scans.c $(worker_script_sources)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/domain/job-steps.h"
 #include "daemon/domain/keep-off.h"
 #include "job-world.h"
 #include "unit.h"
@@ -125,6 +126,175 @@ START_TEST(two_files_of_one_card)
 }
 END_TEST
 
+/* ---- whoever has not left ---- */
+
+#define BOOT  "0123456789abcdef0123456789abcdef"
+#define LATER "0123456789abcdef0123456789abcde0"
+
+static void check_stays(void)
+{
+        ck_assert_ptr_nonnull(card()->quarantine);
+        ck_assert_ptr_nonnull(strstr(card()->quarantine->record.reason, QUARANTINE_OTHER_SERIAL));
+        ck_assert_str_eq(card()->quarantine->record.serial, ONE);
+}
+
+START_TEST(a_number_lets_nobody_out)
+{
+        is_numbered(ONE);
+        put_in(_i == 0 ? QUARANTINE_REQUESTED : QUARANTINE_UNREADABLE);
+        for (int i = 0; i < 2; i++) {
+                is_numbered(OTHER);
+                check_stays();
+        }
+        ck_assert_uint_eq(n_told[QUARANTINE_CHANGED], 1);
+        is_numbered(ONE);
+        ck_assert_ptr_nonnull(card()->quarantine);
+        is_numbered(OTHER);
+        plug_anew();
+        is_numbered(OTHER);
+        ck_assert_ptr_null(card()->quarantine);
+}
+END_TEST
+
+START_TEST(drivers_stay_off_whatever_the_number)
+{
+        is_numbered(ONE);
+        put_in(QUARANTINE_DEGRADED);
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_int_eq(seen.order.action, HOLD_KEEP);
+        ck_assert_str_eq(seen.order.serial, "");
+        worker_ends(WORKER_OVERRIDE_PREFIX, OTHER);
+        check_stays();
+        ck_assert(card()->hold.kept);
+        ck_assert_uint_eq(seen.n_orders, 1);
+        /* What comes to its place may be another one. */
+        plug_anew();
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_str_eq(seen.order.serial, ONE);
+        worker_ends("", OTHER);
+        ck_assert_ptr_null(card()->quarantine);
+}
+END_TEST
+
+START_TEST(it_has_come_back)
+{
+        is_numbered(ONE);
+        put_in(QUARANTINE_DEGRADED);
+        plug_anew();
+        is_numbered(ONE);
+        ck_assert_uint_eq(n_told[QUARANTINE_PINNED], 1);
+        is_numbered(OTHER);
+        check_stays();
+}
+END_TEST
+
+/* Whatever is in its place has done something itself. */
+START_TEST(once_more_in_its_place)
+{
+        const QuarantineRecord again = {.cause = _i == 0 ? QUARANTINE_DEGRADED : QUARANTINE_DEAD};
+
+        is_numbered(ONE);
+        put_in(QUARANTINE_DEGRADED);
+        plug_anew();
+        ck_assert_int_eq(quarantines_begin(seen.quarantines, card(), &again, 0), _i == 0 ? -EEXIST : 0);
+        ck_assert_uint_eq(card()->quarantine->record.inode, card()->facts.inode);
+        ck_assert_uint_eq(n_told[_i == 0 ? QUARANTINE_PINNED : QUARANTINE_CHANGED], 1);
+        is_numbered(OTHER);
+        check_stays();
+}
+END_TEST
+
+/* The daemon ends, and what happens then is seen by nobody; the next one has what was stored. */
+static void restart(bool is_plugged, const char *boot)
+{
+        QuarantineRecord record = quarantines_next(seen.quarantines, NULL)->record;
+
+        if (card() && card()->quarantine)
+                ck_assert_int_eq(quarantines_end(seen.quarantines, card(), QUARANTINE_RELEASED), 0);
+        seen.quarantines = seen.jobs->quarantines = quarantines_free(seen.quarantines);
+        unplug(A);
+        ck_assert_int_eq(quarantines_new(seen.world.registry, &seen.quarantines), 0);
+        seen.jobs->quarantines = seen.quarantines;
+        if (is_plugged)
+                world_add(&seen.world, A, PORT, "", "flr");
+        ck_assert_int_eq(quarantines_restore(seen.quarantines, &record), 0);
+        quarantines_set_listener(seen.quarantines, &(QuarantineListener){.event = on_event});
+        quarantines_pin(seen.quarantines, boot);
+}
+
+/* It has never left: the next directory here is the one it has. */
+static void same_directory(void)
+{
+        card()->quarantine->record.inode = seen.world.last_inode + 1;
+}
+
+static const struct {
+        bool same, is_absent, is_old; /* the directory; no device is there; a record of earlier versions */
+        const char *boots[2];
+        bool stays;
+} restarts[] = {
+        {.same = true, .boots = {BOOT}, .stays = true},
+        {.boots = {BOOT}},
+        {.boots = {LATER}, .stays = true},
+        {.same = true, .boots = {LATER}, .stays = true},
+        {.is_old = true, .boots = {BOOT}, .stays = true},
+        /* Seen at the start of that boot, and another one later. */
+        {.boots = {LATER, LATER}},
+        {.boots = {LATER, BOOT}, .stays = true},
+        /* It came while the daemon was there to see it. */
+        {.is_absent = true, .boots = {BOOT}},
+        {.is_absent = true, .boots = {LATER}},
+        {.is_absent = true, .is_old = true, .boots = {LATER}},
+};
+
+START_TEST(over_restarts)
+{
+        quarantines_pin(seen.quarantines, BOOT);
+        is_numbered(ONE);
+        put_in(QUARANTINE_DEGRADED);
+        ck_assert_str_eq(card()->quarantine->record.boot_id, BOOT);
+        if (restarts[_i].same)
+                same_directory();
+        if (restarts[_i].is_old)
+                card()->quarantine->record.boot_id[0] = '\0';
+        for (size_t i = 0; i < 2 && restarts[_i].boots[i]; i++)
+                restart(!restarts[_i].is_absent, restarts[_i].boots[i]);
+        if (restarts[_i].is_absent) {
+                world_add(&seen.world, A, PORT, "", "flr");
+                quarantines_device_added(seen.quarantines, card());
+        }
+        ck_assert_ptr_nonnull(card()->quarantine);
+        is_numbered(OTHER);
+        if (restarts[_i].stays)
+                check_stays();
+        else
+                ck_assert_ptr_null(card()->quarantine);
+        /* And so it is for the next daemon. */
+        if (!restarts[_i].stays && restarts[_i].is_absent) {
+                restart(true, restarts[_i].boots[0]);
+                is_numbered(OTHER);
+                ck_assert_ptr_null(card()->quarantine);
+        }
+}
+END_TEST
+
+/* That it may be another one by its number does not make it one that is not there. */
+START_TEST(it_takes_no_room)
+{
+        QuarantineRecord record = {.device = {.vendor = 1}};
+
+        is_numbered(ONE);
+        put_in(QUARANTINE_DEGRADED);
+        is_numbered(OTHER);
+        for (unsigned i = 0; i < QUARANTINES_ABSENT_MAX + 1; i++) {
+                record.device.device = (uint16_t) i;
+                ck_assert_int_eq(quarantines_restore(seen.quarantines, &record), 0);
+        }
+        check_stays();
+        ck_assert_str_eq(quarantines_next(seen.quarantines, NULL)->record.serial, ONE);
+}
+END_TEST
+
 /* ---- drivers ---- */
 
 static const struct {
@@ -155,7 +325,8 @@ START_TEST(what_workers_are_sent_for)
         if (holds[_i].none)
                 return;
         ck_assert_int_eq(seen.order.action, holds[_i].action);
-        ck_assert_str_eq(seen.order.serial, holds[_i].serial ?: "");
+        /* It is the one that is meant, whatever it reads. */
+        ck_assert_str_eq(seen.order.serial, "");
         /* One is enough. */
         jobs_keep_off_all(seen.jobs);
         worker_ends(holds[_i].action == HOLD_KEEP ? WORKER_OVERRIDE_PREFIX : "", ONE);
@@ -251,6 +422,12 @@ int main(void)
         tcase_add_test(cases, cards_are_told_apart);
         tcase_add_loop_test(cases, a_number_is_learnt_from_the_card_itself, 0, 2);
         tcase_add_loop_test(cases, two_files_of_one_card, 0, 2);
+        tcase_add_loop_test(cases, a_number_lets_nobody_out, 0, 2);
+        tcase_add_test(cases, drivers_stay_off_whatever_the_number);
+        tcase_add_test(cases, it_has_come_back);
+        tcase_add_loop_test(cases, once_more_in_its_place, 0, 2);
+        tcase_add_loop_test(cases, over_restarts, 0, ELEMENTSOF(restarts));
+        tcase_add_test(cases, it_takes_no_room);
         tcase_add_loop_test(cases, what_workers_are_sent_for, 0, ELEMENTSOF(holds));
         tcase_add_loop_test(cases, released_meanwhile, 0, 2);
         tcase_add_test(cases, workers_that_die);

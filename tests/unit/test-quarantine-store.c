@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/system/journal.h"
@@ -36,6 +38,8 @@ static int found_returns;
 static int
         steps_left; /* until the machine loses power: from then on nothing has any effect; negative: never */
 static int full; /* errno of writes, 0: none */
+static int hang_fd = -1; /* there is something to read from it when the disk answers again; -1: it does */
+static volatile bool has_hung;
 
 static bool is_powered(void)
 {
@@ -53,6 +57,13 @@ ssize_t __real_write(int fd, const void *data, size_t size);
 ssize_t __wrap_write(int fd, const void *data, size_t size);
 ssize_t __wrap_write(int fd, const void *data, size_t size)
 {
+        char byte;
+
+        if (hang_fd >= 0) {
+                has_hung = true;
+                while (read(hang_fd, &byte, 1) < 0)
+                        ;
+        }
         if (full) {
                 errno = full;
                 return -1;
@@ -86,6 +97,20 @@ int __wrap_unlinkat(int fd, const char *name, int flags);
 int __wrap_unlinkat(int fd, const char *name, int flags)
 {
         return is_powered() ? __real_unlinkat(fd, name, flags) : -1;
+}
+
+/* Nobody has that much time. */
+int __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                                  const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+        struct timespec now;
+
+        ck_assert_int_eq(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+        ck_assert_int_le(until->tv_sec - now.tv_sec, QUARANTINE_FLUSH_USEC / 1000000);
+        return hang_fd >= 0 ? ETIMEDOUT : __real_pthread_cond_timedwait(cond, mutex, until);
 }
 
 void __wrap_journal_quarantine_unstored(const char *name, int error);
@@ -240,6 +265,8 @@ START_TEST(with_a_serial_number)
 
         (void) snprintf(record.serial, sizeof(record.serial), "00-11-22-33-44-55-66-77");
         (void) snprintf(record.driver, sizeof(record.driver), "igb");
+        (void) snprintf(record.boot_id, sizeof(record.boot_id), "0123456789abcdef0123456789abcdef");
+        record.inode = UINT64_MAX - 1;
         twin = record;
         twin.serial[22] = '8';
         quarantine_store_write(store, &record);
@@ -252,6 +279,8 @@ START_TEST(with_a_serial_number)
         check_same(&found[0], &record);
         ck_assert_str_eq(found[0].serial, record.serial);
         ck_assert_str_eq(found[0].driver, "igb");
+        ck_assert_str_eq(found[0].boot_id, record.boot_id);
+        ck_assert_uint_eq(found[0].inode, record.inode);
 }
 END_TEST
 
@@ -318,6 +347,48 @@ START_TEST(nobody_is_told_who_has_gone)
         ck_assert(!is_stored);
         ck_assert_uint_eq(n_found, 1);
         ck_assert_ptr_null(quarantine_store_forget(NULL));
+}
+END_TEST
+
+/* What an earlier version has written. */
+START_TEST(without_a_boot)
+{
+        put_file(NAME, "{\"version\":1,\"address\":\"0000:03:00.0\",\"cause\":\"dead\",\"reason\":\"x\","
+                       "\"method\":\"flr\",\"uid\":1,\"since\":2,\"checks\":[]}");
+        restart();
+        ck_assert_uint_eq(n_found, 1);
+        ck_assert_int_eq(found[0].cause, QUARANTINE_DEAD);
+        ck_assert_str_eq(found[0].boot_id, "");
+        ck_assert_uint_eq(found[0].inode, 0);
+}
+END_TEST
+
+/* The daemon ends all the same, and says what is not on the disk. */
+START_TEST(the_disk_hangs)
+{
+        const QuarantineRecord first = some_record("x");
+        QuarantineRecord record = first;
+        char path[512];
+        int fds[2];
+
+        ck_assert_int_eq(pipe(fds), 0);
+        hang_fd = fds[0];
+        quarantine_store_write(store, &record);
+        while (!has_hung)
+                (void) usleep(1000);
+        record.device.vendor++;
+        quarantine_store_write(store, &record);
+        store = quarantine_store_free(store);
+        ck_assert_uint_eq(n_unstored, 2);
+        /* The thread still has what it needs. */
+        ck_assert_int_eq(close(fds[1]), 0);
+        (void) snprintf(path, sizeof(path), "%s/" NAME, directory);
+        while (access(path, F_OK) < 0)
+                (void) usleep(1000);
+        ck_assert_uint_eq(n_unstored, 2);
+        start();
+        ck_assert_uint_eq(n_found, 1);
+        check_same(&found[0], &first);
 }
 END_TEST
 
@@ -556,6 +627,8 @@ int main(void)
         tcase_add_test(tcase, with_a_serial_number);
         tcase_add_test(tcase, in_order);
         tcase_add_test(tcase, nobody_is_told_who_has_gone);
+        tcase_add_test(tcase, without_a_boot);
+        tcase_add_test(tcase, the_disk_hangs);
         tcase_add_test(tcase, without_a_known_port);
         tcase_add_test(tcase, the_longest_texts_fit);
         tcase_add_loop_test(tcase, a_damaged_record_keeps_its_device_away, 0, (int) ELEMENTSOF(bad_texts));

@@ -96,7 +96,8 @@ static int start_worker(KeepOff *keep_off, const Device *device)
                 .n_members = 1,
         };
 
-        if (device->quarantine)
+        /* What is pinned is the card that is meant, whatever it reads. */
+        if (device->quarantine && !quarantine_is_pinned(device))
                 memcpy(request.serial, device->quarantine->record.serial, sizeof(request.serial));
         return ports->start_order(ports->userdata, &request);
 }

@@ -18,6 +18,7 @@
 struct Quarantines {
         Registry *registry;
         QuarantineListener listener;
+        char boot_id[QUARANTINE_BOOT_MAX];
         Quarantine *list;
 };
 
@@ -147,6 +148,16 @@ static Device *find_device(const Quarantines *quarantines, const QuarantineRecor
         return NULL;
 }
 
+/* By whatever it was that it came in. */
+static Device *find_inmate(const Quarantines *quarantines, const Quarantine *quarantine)
+{
+        for (Device *d = registry_next(quarantines->registry, NULL); d;
+             d = registry_next(quarantines->registry, d))
+                if (d->quarantine == quarantine)
+                        return d;
+        return NULL;
+}
+
 static bool is_same(const QuarantineRecord *a, const QuarantineRecord *b)
 {
         return strcmp(a->port, b->port) == 0 &&
@@ -189,7 +200,7 @@ static void make_room(Quarantines *quarantines)
         size_t n_absent = 0;
 
         DL_FOREACH (quarantines->list, quarantine) {
-                if (find_device(quarantines, &quarantine->record))
+                if (find_inmate(quarantines, quarantine) || find_device(quarantines, &quarantine->record))
                         continue;
                 n_absent++;
                 if (!oldest)
@@ -237,6 +248,48 @@ int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record
         return 0;
 }
 
+/* ---- pinned ---- */
+
+bool quarantine_is_pinned(const Device *device)
+{
+        return device->quarantine && device->quarantine->pinned == device->generation;
+}
+
+/* Returns false if that is as it was. */
+static bool pin(const Quarantines *quarantines, Quarantine *quarantine, const Device *device)
+{
+        if (quarantine->pinned == device->generation)
+                return false;
+        quarantine->pinned = device->generation;
+        quarantine->record.inode = device->facts.inode;
+        memcpy(quarantine->record.boot_id, quarantines->boot_id, sizeof(quarantines->boot_id));
+        return true;
+}
+
+void quarantines_pin(Quarantines *quarantines, const char *boot_id)
+{
+        Quarantine *quarantine;
+
+        (void) snprintf(quarantines->boot_id, sizeof(quarantines->boot_id), "%s", boot_id);
+        DL_FOREACH (quarantines->list, quarantine) {
+                const Device *device = find_inmate(quarantines, quarantine);
+                QuarantineRecord *record = &quarantine->record;
+
+                if (strcmp(record->boot_id, boot_id) == 0) {
+                        if (device && device->facts.inode == record->inode)
+                                quarantine->pinned = device->generation;
+                        continue;
+                }
+                memcpy(record->boot_id, quarantines->boot_id, sizeof(record->boot_id));
+                record->inode = 0;
+                if (device)
+                        (void) pin(quarantines, quarantine, device);
+                /* A damaged file stays as it is, for whoever looks at it. */
+                if (record->cause != QUARANTINE_UNREADABLE)
+                        tell(quarantines, record, QUARANTINE_PINNED);
+        }
+}
+
 static bool is_worse(const QuarantineRecord *old, const QuarantineRecord *new)
 {
         if (new->cause == QUARANTINE_ERROR)
@@ -248,15 +301,22 @@ static bool is_worse(const QuarantineRecord *old, const QuarantineRecord *new)
 static int make_worse(Quarantines *quarantines, Device *device, const QuarantineRecord *record, uint32_t job)
 {
         Quarantine *quarantine = device->quarantine;
+        /* There is something against this very device, whatever the first one was. */
+        bool is_new = pin(quarantines, quarantine, device);
         const QuarantineRecord old = quarantine->record;
 
-        if (!is_worse(&quarantine->record, record))
+        if (!is_worse(&old, record)) {
+                if (is_new)
+                        tell(quarantines, &quarantine->record, QUARANTINE_PINNED);
                 return -EEXIST;
+        }
         quarantine->record = *record;
         quarantine->record.since = old.since;
         name_device(device, &quarantine->record);
         /* Under this name it is kept. */
         memcpy(quarantine->record.serial, old.serial, sizeof(old.serial));
+        memcpy(quarantine->record.boot_id, old.boot_id, sizeof(old.boot_id));
+        quarantine->record.inode = old.inode;
         if (quarantine->record.driver[0] == '\0')
                 memcpy(quarantine->record.driver, old.driver, sizeof(old.driver));
         /* Whoever was authorised for the first job was not for what this one has found. */
@@ -282,6 +342,7 @@ int quarantines_begin(Quarantines *quarantines, Device *device, const Quarantine
                 return r;
         quarantine->job = job;
         quarantine->generation = device->generation;
+        (void) pin(quarantines, quarantine, device);
         device->quarantine = quarantine;
         device->hold.looked = false;
         tell(quarantines, &quarantine->record, QUARANTINE_BEGUN);
@@ -289,18 +350,13 @@ int quarantines_begin(Quarantines *quarantines, Device *device, const Quarantine
         return 0;
 }
 
-int quarantines_add_reason(Quarantines *quarantines, Device *device, const char *reason)
+static void add_reason(Quarantines *quarantines, Device *device, const char *reason)
 {
-        Quarantine *quarantine = device->quarantine;
-        QuarantineRecord *record;
+        QuarantineRecord *record = &device->quarantine->record;
         size_t used, added = strlen("; ") + strlen(reason);
 
-        if (!quarantine || quarantine->record.cause == QUARANTINE_REQUESTED ||
-            quarantine->record.cause == QUARANTINE_UNREADABLE)
-                return -ENOENT;
-        record = &quarantine->record;
         if (strstr(record->reason, reason))
-                return 0;
+                return;
         /* What was said before makes room. */
         used = strlen(record->reason);
         if (used + added >= sizeof(record->reason))
@@ -308,6 +364,16 @@ int quarantines_add_reason(Quarantines *quarantines, Device *device, const char 
         (void) snprintf(record->reason + used, sizeof(record->reason) - used, "; %s", reason);
         tell(quarantines, record, QUARANTINE_CHANGED);
         notify(quarantines, device);
+}
+
+int quarantines_add_reason(Quarantines *quarantines, Device *device, const char *reason)
+{
+        const Quarantine *quarantine = device->quarantine;
+
+        if (!quarantine || quarantine->record.cause == QUARANTINE_REQUESTED ||
+            quarantine->record.cause == QUARANTINE_UNREADABLE)
+                return -ENOENT;
+        add_reason(quarantines, device, reason);
         return 0;
 }
 
@@ -362,12 +428,21 @@ void quarantines_identify(Quarantines *quarantines, Device *device)
                 notify(quarantines, device);
                 return;
         }
-        device->quarantine = find_quarantine(quarantines, device);
-        if (device->quarantine == quarantine)
+        if (quarantine_is_pinned(device)) {
+                if (!may_be_same_card(quarantine->record.serial, device->serial))
+                        add_reason(quarantines, device, QUARANTINE_OTHER_SERIAL);
                 return;
-        if (device->quarantine)
-                device->quarantine->record.device.address = device->facts.address;
-        notify(quarantines, device);
+        }
+        device->quarantine = find_quarantine(quarantines, device);
+        if (device->quarantine != quarantine) {
+                if (device->quarantine)
+                        device->quarantine->record.device.address = device->facts.address;
+                notify(quarantines, device);
+        }
+        /* It has come back, and may not go by another number from now on. */
+        if (device->quarantine && strcmp(device->quarantine->record.serial, device->serial) == 0 &&
+            pin(quarantines, device->quarantine, device))
+                tell(quarantines, &device->quarantine->record, QUARANTINE_PINNED);
 }
 
 bool quarantine_keeps_drivers_off(const QuarantineRecord *record)

@@ -15,6 +15,11 @@
  * was begun. A card whose number is another one is not in it, and the quarantine waits for the first one to
  * come back. Where either number is not known the card cannot be told from its twin: then it stays, until
  * somebody says that it may end.
+ *
+ * A number alone lets nobody out: a card that has lost its firmware has another one, and so has one whose
+ * memory a guest has written. So the device that was put in is pinned, by its directory's inode and the boot
+ * in which it has that, and as long as it has not left its slot it stays, whatever it reads. After a reboot
+ * nobody knows what was done to the slot in between: what is there then is pinned, too.
  */
 
 #include "daemon/domain/claim.h"
@@ -25,6 +30,7 @@
 #define QUARANTINE_PORT_MAX   160U /* with NUL, as all of these */
 #define QUARANTINE_REASON_MAX 256U
 #define QUARANTINE_CHECKS_MAX 16U
+#define QUARANTINE_BOOT_MAX   33U
 /* Those of devices that are not there; the oldest make room for new ones. */
 #define QUARANTINES_ABSENT_MAX 512U
 
@@ -49,6 +55,8 @@ typedef struct QuarantineRecord {
         size_t n_checks;
         char serial[WORKER_SERIAL_MAX]; /* of the device, empty: not known */
         char driver[WORKER_DRIVER_MAX]; /* that a reset has taken off and left off, empty: none */
+        char boot_id[QUARANTINE_BOOT_MAX]; /* in which it was pinned last, empty: never */
+        uint64_t inode; /* of the directory of the device that was, 0: none was there */
 } QuarantineRecord;
 
 /* In a device: which one it is in. */
@@ -56,6 +64,7 @@ typedef struct Quarantine {
         QuarantineRecord record;
         uint32_t job; /* of this daemon, that found it; 0: none */
         uint64_t generation; /* of the device with which it began, 0: under another daemon */
+        uint64_t pinned; /* of the device that is in it whatever its number is, 0: none */
         struct Quarantine *prev, *next;
 } Quarantine;
 
@@ -63,6 +72,7 @@ typedef enum QuarantineEvent {
         QUARANTINE_BEGUN,
         QUARANTINE_CHANGED, /* there is worse to tell about the device */
         QUARANTINE_IDENTIFIED, /* its serial number is known now */
+        QUARANTINE_PINNED, /* to what is in its place, or that there is nothing */
         QUARANTINE_PROVED_WELL, /* over, by a verified reset */
         QUARANTINE_RELEASED, /* over, by hand */
         QUARANTINE_DROPPED, /* of a device that is not there, to make room */
@@ -88,6 +98,11 @@ const Quarantine *quarantines_next(const Quarantines *quarantines, const Quarant
  * -ENOMEM. */
 int quarantines_restore(Quarantines *quarantines, const QuarantineRecord *record);
 
+/* Once, when all devices and all of those are known: in the boot with this id (copied). Whatever is in one
+ * of the same boot is pinned if it is the same directory still; in one of another boot, all that is there
+ * is. */
+void quarantines_pin(Quarantines *quarantines, const char *boot_id);
+
 /* What is found in `record` but the device's names and port, which are filled in. `job` as in Quarantine. A
  * device that is in already stays for its first reason, unless it is dead now and was not before, or there
  * is more to tell of the same error: returns -EEXIST then, else 0 or -ENOMEM. */
@@ -102,8 +117,14 @@ int quarantines_add_reason(Quarantines *quarantines, Device *device, const char 
 /* Ends it, as `event` says. -ENOENT if the device is in none. */
 int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent event);
 
-/* device->serial is known: it may be another device than the one that was meant, or that one. */
+/* device->serial is known: it may be another device than the one that was meant, or that one. What is pinned
+ * stays, and that its number is another one is added to the reason. */
+#define QUARANTINE_OTHER_SERIAL                                                                             \
+        "its Device Serial Number is another one now, and it was not seen to leave its slot"
 void quarantines_identify(Quarantines *quarantines, Device *device);
+
+/* Whether the device has not left its quarantine's slot, as far as anybody has seen. */
+bool quarantine_is_pinned(const Device *device);
 
 /* Whether drivers are to be kept off what is in it: not if a reset has said nothing against it. */
 bool quarantine_keeps_drivers_off(const QuarantineRecord *record);

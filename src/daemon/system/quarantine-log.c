@@ -65,6 +65,7 @@ void quarantine_log_event(AttemptLog *log, const Registry *registry, const Quara
                 note_end(log, registry, record, "no-room", HISTORY_UID_NONE, NULL);
                 break;
         case QUARANTINE_IDENTIFIED:
+        case QUARANTINE_PINNED:
         case QUARANTINE_RELEASED:
                 break;
         }

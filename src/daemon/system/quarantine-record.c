@@ -105,6 +105,8 @@ int quarantine_record_format(const QuarantineRecord *record, char **ret)
         json_write_unsigned(&writer, "uid", record->uid);
         json_write_unsigned(&writer, "since", record->since);
         json_write_text(&writer, "driver", record->driver);
+        json_write_text(&writer, "boot_id", record->boot_id);
+        json_write_unsigned(&writer, "inode", record->inode);
         r = json_array_write(record->checks, record->n_checks, sizeof(WorkerCheck), write_check, &checks);
         if (r < 0)
                 return r;
@@ -152,6 +154,10 @@ int quarantine_record_parse(const char *text, size_t length, QuarantineRecord *r
         read.since = json_read_unsigned(&reader, "since", 0, UINT64_MAX - 1);
         if (json_reader_has(&reader, "driver"))
                 json_read_text_to(&reader, "driver", read.driver, sizeof(read.driver));
+        if (json_reader_has(&reader, "boot_id"))
+                json_read_text_to(&reader, "boot_id", read.boot_id, sizeof(read.boot_id));
+        if (json_reader_has(&reader, "inode"))
+                read.inode = json_read_unsigned(&reader, "inode", 0, UINT64_MAX - 1);
         checks = json_read_array(&reader, "checks", 0, QUARANTINE_CHECKS_MAX);
         r = json_reader_finish(&reader);
         if (r < 0)

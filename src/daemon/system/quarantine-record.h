@@ -8,11 +8,12 @@
  *   0000:00:1c.4_00.0,8086:10d3,8086:a01f.json
  *   {"version":1,"address":"0000:03:00.0","cause":"dead","reason":"it does not answer after a reset by flr",
  *    "method":"flr","uid":1000,"since":1795000000000000,"driver":"igb",
+ *    "boot_id":"2f…","inode":4711,
  *    "checks":[{"check":"answers","result":"failed","before":"answers","after":"all ones"},…]}
  *
  * `_` stands for the `/` of the port; where that is not known the address stands there, after a `@`. A
  * serial number that is known comes behind the ids, after another comma. Versions that did not know any of
- * that wrote no `driver` either.
+ * that wrote no `driver` either; `boot_id` and `inode` came later still.
  */
 
 #include "daemon/domain/quarantine.h"

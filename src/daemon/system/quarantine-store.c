@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <utlist.h>
 
 #include "daemon/system/file-replace.h"
@@ -43,10 +44,13 @@ struct QuarantineStore {
         int last_error; /* the thread's own */
 
         pthread_mutex_t mutex;
-        pthread_cond_t wake;
+        pthread_cond_t wake, over;
         /* Under the mutex. */
         QuarantineWait *todo, *done;
+        const QuarantineWait *current; /* what the thread is at */
         bool stop;
+        bool has_ended;
+        bool abandoned; /* the thread frees everything, when its disk answers */
 };
 
 DEFINE_CLEANUP(QuarantineStore *, quarantine_store_free);
@@ -100,21 +104,44 @@ static int carry_out(const QuarantineStore *store, const QuarantineWait *step)
         return r;
 }
 
+static void free_steps(QuarantineWait **steps)
+{
+        QuarantineWait *step, *next;
+
+        DL_FOREACH_SAFE (*steps, step, next)
+                step_free(step);
+        *steps = NULL;
+}
+
+/* What both sides have. */
+static void store_free(QuarantineStore *store)
+{
+        free_steps(&store->todo);
+        free_steps(&store->done);
+        (void) pthread_cond_destroy(&store->wake);
+        (void) pthread_cond_destroy(&store->over);
+        (void) pthread_mutex_destroy(&store->mutex);
+        free(store->directory);
+        free(store);
+}
+
 static void *work(void *userdata)
 {
         QuarantineStore *store = userdata;
         QuarantineWait *step;
+        bool abandoned;
 
         (void) pthread_mutex_lock(&store->mutex);
         for (;;) {
                 step = store->todo;
-                if (!step && store->stop)
+                if (store->abandoned || (!step && store->stop))
                         break;
                 if (!step) {
                         (void) pthread_cond_wait(&store->wake, &store->mutex);
                         continue;
                 }
                 DL_DELETE(store->todo, step);
+                store->current = step;
                 (void) pthread_mutex_unlock(&store->mutex);
 
                 if (step->name[0] != '\0')
@@ -123,9 +150,17 @@ static void *work(void *userdata)
 
                 (void) pthread_mutex_lock(&store->mutex);
                 DL_APPEND(store->done, step);
-                (void) eventfd_write(store->eventfd, 1);
+                store->current = NULL;
+                /* Its number may be another file's by then. */
+                if (!store->abandoned)
+                        (void) eventfd_write(store->eventfd, 1);
         }
+        store->has_ended = true;
+        abandoned = store->abandoned;
+        (void) pthread_cond_signal(&store->over);
         (void) pthread_mutex_unlock(&store->mutex);
+        if (abandoned)
+                store_free(store);
         return NULL;
 }
 
@@ -169,12 +204,17 @@ int quarantine_store_new(sd_event *event, const char *directory, QuarantineStore
 {
         _cleanup_(cleanup_quarantine_store_free) QuarantineStore *store = calloc(1, sizeof(QuarantineStore));
         _cleanup_close_ int fd = -EBADF;
+        pthread_condattr_t attributes;
         int r;
 
         if (!store)
                 return -ENOMEM;
         (void) pthread_mutex_init(&store->mutex, NULL);
+        (void) pthread_condattr_init(&attributes);
+        (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
         (void) pthread_cond_init(&store->wake, NULL);
+        (void) pthread_cond_init(&store->over, &attributes);
+        (void) pthread_condattr_destroy(&attributes);
         store->directory = strdup(directory);
         if (!store->directory)
                 return -ENOMEM;
@@ -190,23 +230,55 @@ int quarantine_store_new(sd_event *event, const char *directory, QuarantineStore
         return 0;
 }
 
+static void tell_unstored(const QuarantineWait *step)
+{
+        if (step->name[0] != '\0')
+                journal_quarantine_unstored(step->name, -ETIMEDOUT);
+}
+
+/* Returns false if the disk hangs, and what is shared is the thread's alone from now on. */
+static bool stop_thread(QuarantineStore *store)
+{
+        struct timespec until;
+        const QuarantineWait *step;
+        bool has_ended;
+        int r = 0;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += (time_t) (QUARANTINE_FLUSH_USEC / 1000000);
+        (void) pthread_mutex_lock(&store->mutex);
+        store->stop = true;
+        (void) pthread_cond_signal(&store->wake);
+        while (!store->has_ended && r == 0)
+                r = pthread_cond_timedwait(&store->over, &store->mutex, &until);
+        has_ended = store->has_ended;
+        if (!has_ended) {
+                store->abandoned = true;
+                if (store->current)
+                        tell_unstored(store->current);
+                DL_FOREACH (store->todo, step)
+                        tell_unstored(step);
+                (void) pthread_detach(store->thread);
+        }
+        (void) pthread_mutex_unlock(&store->mutex);
+        if (has_ended)
+                (void) pthread_join(store->thread, NULL);
+        return has_ended;
+}
+
 QuarantineStore *quarantine_store_free(QuarantineStore *store)
 {
+        sd_event_source *io;
+
         if (!store)
                 return NULL;
-        if (store->is_running) {
-                (void) pthread_mutex_lock(&store->mutex);
-                store->stop = true;
-                (void) pthread_cond_signal(&store->wake);
-                (void) pthread_mutex_unlock(&store->mutex);
-                (void) pthread_join(store->thread, NULL);
+        /* Freed by the thread, perhaps. */
+        io = store->io;
+        if (!store->is_running || stop_thread(store)) {
+                tell_done(store, false);
+                store_free(store);
         }
-        tell_done(store, false);
-        sd_event_source_disable_unref(store->io);
-        (void) pthread_cond_destroy(&store->wake);
-        (void) pthread_mutex_destroy(&store->mutex);
-        free(store->directory);
-        free(store);
+        sd_event_source_disable_unref(io);
         return NULL;
 }
 

@@ -21,7 +21,9 @@ typedef struct QuarantineWait QuarantineWait;
 
 /* The directory is made when it is needed. 0 or negative errno. */
 int quarantine_store_new(sd_event *event, const char *directory, QuarantineStore **ret);
-/* Waits until all is on disk. Nobody is told any more. */
+/* Waits until all is on disk, at most QUARANTINE_FLUSH_USEC; of what is not there by then the journal is
+ * told. Nobody else is told any more. */
+#define QUARANTINE_FLUSH_USEC UINT64_C(5000000)
 QuarantineStore *quarantine_store_free(QuarantineStore *store);
 
 /* Hands each stored one to `found`, whose errors end it. One that cannot be read is handed over as
