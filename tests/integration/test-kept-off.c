@@ -13,12 +13,14 @@
 #include "harness/fixture.h"
 #include "harness/resets.h"
 
-#define DRIVER     "xhci_hcd"
-#define KEPT       "pciresetd-quarantine:"
-#define DIRECTORY  "/run/pciresetd/kept-off"
-#define STORE      "/var/lib/pciresetd/quarantine"
-#define POLICY_DIR "/etc/pciresetd/policy.d"
-#define PLACE      STORE "/" PORT "_00.0,8086:10d3,8086:10d3"
+#define MESSAGE_ID_QUARANTINED "71d08b3a45da4e729c6f8bc464b028a1"
+#define DRIVER                 "xhci_hcd"
+#define KEPT                   "pciresetd-quarantine:"
+#define DIRECTORY              "/run/pciresetd/kept-off"
+#define STORE                  "/var/lib/pciresetd/quarantine"
+#define POLICY_DIR             "/etc/pciresetd/policy.d"
+#define NUMBERED               PLACE ",00-11-22-33-44-55-66-77.json"
+#define PLACE                  STORE "/" PORT "_00.0,8086:10d3,8086:10d3"
 
 static const char rebind_rule[] = "{\"rules\": [{\"id\": \"one\", \"match\": {\"address\": \"" CARD
                                   "\"}, \"settings\": {\"driver\": \"rebind\"}}]}\n";
@@ -356,6 +358,71 @@ START_TEST(another_card_in_the_same_place)
 }
 END_TEST
 
+/* What is stored there begins with another character. */
+static void edit_record(const char *key, char first)
+{
+        _cleanup_free_ char *text = file_read(NUMBERED, NULL);
+        char *value = text ? strstr(text, key) : NULL;
+
+        ck_assert_msg(value, "no %s: %s", key, text);
+        value[strlen(key)] = first;
+        file_write(NUMBERED, text, strlen(text));
+}
+
+/* As versions wrote it that did not know of boots. */
+static void forget_boot(void)
+{
+        _cleanup_free_ char *text = file_read(NUMBERED, NULL);
+        char *begin = text ? strstr(text, "\"boot_id\"") : NULL,
+             *end = begin ? strstr(begin, "\"checks\"") : NULL;
+
+        ck_assert_msg(end, "no boot: %s", text);
+        memmove(begin, end, strlen(end) + 1);
+        file_write(NUMBERED, text, strlen(text));
+}
+
+static const char *const times[] = {"same boot", "next boot", "old record"};
+
+/* It has lost its firmware, or somebody has written another number into it; it was not seen to leave. */
+START_TEST(another_number_of_the_same_card)
+{
+        _cleanup_reply_ Reply *facts = NULL, *refused = NULL;
+        Call *asked;
+
+        polkit_start(polkit_rules_everybody);
+        sysfs_add(&mock_port);
+        sysfs_add(&mock_card);
+        put_serial(0x77);
+        sysfs_config_read(CARD, config, &config_size);
+        fixture_start();
+        let_die();
+        expect_override(KEPT);
+        wait_until(access(NUMBERED, F_OK) == 0);
+        daemon_stop();
+        if (strcmp(times[_i], "next boot") == 0)
+                edit_record("\"boot_id\":\"", 'x');
+        if (strcmp(times[_i], "old record") == 0)
+                forget_boot();
+        sysfs_set(CARD, "driver_override", "vfio-pci\n");
+        ck_assert_int_eq(unlink(DIRECTORY "/" CARD), 0);
+        sysfs_config_write(CARD, 0, config, config_size);
+        put_serial(0x78);
+        daemon_start();
+        expect_override(KEPT "vfio-pci");
+        wait_until(journal_count("PCIRESETD_DEVICE", CARD, "PCIRESETD_CAUSE", "dead", "MESSAGE_ID",
+                                 MESSAGE_ID_QUARANTINED, NULL) == 2);
+        expect_state("quarantined");
+        facts = evidence();
+        ck_assert_ptr_nonnull(strstr(reply_string(facts, "0.reason"), "another one now"));
+        asked = acquire_start(bob, card_alone);
+        refused = call_finish(asked);
+        expect_error(refused, "Quarantined", "another one now");
+        release();
+        expect_state("idle");
+        expect_override("vfio-pci");
+}
+END_TEST
+
 /* Nobody can tell, and so it stays. */
 START_TEST(a_card_without_a_number)
 {
@@ -417,6 +484,8 @@ int main(void)
                 tcase_add_loop_test(program.cases, proof_gives_it_back, 0, 2);
         program_add(&program, a_driver_that_does_not_come_back);
         program_add(&program, the_next_rung_gives_it_back);
+        if (program_wants("another_number_of_the_same_card"))
+                tcase_add_loop_test(program.cases, another_number_of_the_same_card, 0, ELEMENTSOF(times));
         if (program_wants("another_card_in_the_same_place"))
                 tcase_add_loop_test(program.cases, another_card_in_the_same_place, 0, 2);
         if (program_wants("a_card_without_a_number"))
