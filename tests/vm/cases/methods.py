@@ -146,10 +146,14 @@ def slot_without_power(bed: Bed) -> None:
 
 def during_reset(bed: Bed, role: str, commands: str) -> Process:
     """Does this while the link below the role's port is down, in its slot's folder. The kernel lets it wait until the reset is over,
-    as it does its own driver for hotplug when that takes the reset for an unplugging, which QEMU cannot show."""
-    device = DEVICES[DEVICES[role].bus]
-    return bed.guest.start(f"until grep -q ' subordinate: ' {TRACEFS}/trace; do :; done; sleep 0.02; "
-                           f"cd /sys/bus/pci/slots/{device.options['slot']}; {commands}")
+    as it does its own driver for hotplug when that takes the reset for an unplugging, which QEMU cannot show. The write lasts a
+    quarter of a second, so whoever waits for it is there before it begins and starts no process."""
+    device, ready = DEVICES[DEVICES[role].bus], "/run/bed-waits-for-a-reset"
+    wait = (f"open('{ready}', 'w').close()\n"
+            f"while ' subordinate: ' not in open('{TRACEFS}/trace').read(): pass")
+    process = bed.guest.start(f"cd /sys/bus/pci/slots/{device.options['slot']}; rm -f {ready}; python3 -c \"{wait}\"; {commands}")
+    bed.wait_until(lambda: bed.guest.run(["test", "-e", ready]).rc == 0, 20, "somebody to wait for the reset")
+    return process
 
 
 @case("a hotplug port that takes subordinate for an unplugging: the device is followed, and is the same, with its driver and lease",
