@@ -222,6 +222,9 @@ static void on_device_changed(void *userdata, Device *device, unsigned changes)
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_QUARANTINE | DEVICE_CHANGED_CLEANLINESS | DEVICE_CHANGED_ERROR_STATE))
                 releases_follow(daemon->releases, device);
+        /* Is whoever has touched it there still? */
+        if (changes & DEVICE_CHANGED_CLEANLINESS && device->touched_in_reset)
+                survey_hint(daemon->survey, &device->facts.address, false);
         daemon->published.changed(daemon->published.userdata, device, changes);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_ERROR_STATE))

@@ -310,6 +310,10 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
                 r = bus_job_fds(job, &fds, &n_fds);
         if (r >= 0 && request->n_fds != n_fds)
                 r = -EINVAL;
+        /* What was done to nodes before is none of the reset's. */
+        watch_drain(daemon->watch);
+        for (size_t i = 0; i < request->n_members; i++)
+                watch_listen(daemon->watch, &request->members[i].address);
         if (r >= 0)
                 r = worker_call_start(daemon->event, daemon->worker_program, request, fds, &handler,
                                       &run->call);

@@ -119,6 +119,32 @@ START_TEST(opened_for_a_moment)
 }
 END_TEST
 
+/* He waits for the write, and writes himself what was just put right. */
+START_TEST(opened_during_a_reset)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+        Call *pending;
+        int hold;
+
+        start_with_vfio();
+        /* The node has had its say already. */
+        ck_assert_int_eq(close(node_open("vfio/" GROUP)), 0);
+        (void) signal_wait("PropertiesChanged", device_path(CARD), "\"Cleanliness\":\"dirty\"");
+        hold = model_hold(CARD);
+        pending = reset_start(bob, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        ck_assert_int_eq(close(node_open("vfio/" GROUP)), 0);
+        model_release(&hold);
+        reply = call_finish(pending);
+        expect_success(reply);
+        expect_cleanliness(CARD, "dirty");
+        daemon_settle();
+        reset_well(bob, CARD);
+        daemon_settle();
+        expect_cleanliness(CARD, "clean");
+}
+END_TEST
+
 START_TEST(failed_resets_prove_nothing)
 {
         _cleanup_reply_ Reply *failed = NULL, *changed = NULL;
@@ -237,6 +263,7 @@ int main(void)
         program_add(&program, from_lease_to_lease);
         program_add(&program, opened_through_vfio);
         program_add(&program, opened_for_a_moment);
+        program_add(&program, opened_during_a_reset);
         program_add(&program, failed_resets_prove_nothing);
         program_add(&program, only_clean_ones_are_leased);
         program_add(&program, dirty_while_polkit_is_asked);

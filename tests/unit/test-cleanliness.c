@@ -164,14 +164,51 @@ START_TEST(a_moment_is_enough)
         reset_well(A, "flr");
         cleanliness_touched(device_of(A), false);
         check_is(A, "dirty");
+}
+END_TEST
 
-        /* A reset through VFIO opens a node itself. */
-        submit(A, "flr");
+static const struct {
+        const char *method;
+        bool is_vfio;
+        WorkerOutcome outcome;
+        const char *why; /* it waits for others, too */
+        const char *after;
+} moments[] = {
+        {"flr", true, WORKER_DONE, NULL, "dirty"},
+        {"flr", true, WORKER_FAILED, NULL, "dirty"},
+        {"flr", true, WORKER_REFUSED, NULL, "dirty"},
+        {"flr", true, WORKER_REFUSED, WORKER_WHY_HELD, "dirty"},
+        /* The host reads its own nodes anew. */
+        {"flr", false, WORKER_DONE, NULL, "clean"},
+        /* It opens a node itself. */
+        {"vfio_hot", true, WORKER_DONE, NULL, "clean"},
+        {"vfio_hot", true, WORKER_REFUSED, NULL, "clean"},
+};
+
+/* Between the write and the end somebody has opened it, written to it and closed it. */
+START_TEST(a_moment_in_a_reset)
+{
+        world_offer_all(&seen.world, A, "14");
+        world_bind(&seen.world, A, "vfio-pci");
+        let_go(A);
+        cleanliness_set(device_of(A), CLEANLINESS_CLEAN);
+        if (moments[_i].why)
+                submit_patient(A, moments[_i].method);
+        else
+                submit(A, moments[_i].method);
         answer(GRANT_YES);
-        cleanliness_set(device_of(A), CLEANLINESS_UNKNOWN);
-        cleanliness_touched(device_of(A), true);
-        check_is(A, "unknown");
-        worker_says(seen.n_ran - 1, WORKER_DONE, 0, VERDICT_OK);
+        ck_assert_uint_eq(seen.n_ran, 1);
+        cleanliness_touched(device_of(A), moments[_i].is_vfio);
+        check_is(A, "clean");
+        if (moments[_i].why)
+                worker_refuses(0, moments[_i].why);
+        else
+                worker_says(0, moments[_i].outcome, EIO, VERDICT_OK);
+        check_is(A, moments[_i].after);
+        if (moments[_i].outcome != WORKER_DONE)
+                return;
+        /* And no longer than that. */
+        reset_well(A, "flr");
         check_is(A, "clean");
 }
 END_TEST
@@ -321,6 +358,7 @@ int main(void)
         tcase_add_test(tcase, who_keeps_it_open_goes_on);
         tcase_add_test(tcase, a_target_that_does_not_come_back);
         tcase_add_test(tcase, a_moment_is_enough);
+        tcase_add_loop_test(tcase, a_moment_in_a_reset, 0, (int) ELEMENTSOF(moments));
         tcase_add_loop_test(tcase, proof, 0, (int) ELEMENTSOF(results));
         tcase_add_loop_test(tcase, no_proof, 0, (int) ELEMENTSOF(no_resets));
         tcase_add_test(tcase, no_result);

@@ -190,6 +190,57 @@ START_TEST(after_a_moment_of_vfio)
 }
 END_TEST
 
+static void touch(const char *address)
+{
+        cleanliness_touched(device_of(address), true);
+}
+
+/* Whoever still owns the node opens it in the middle of the reset. */
+START_TEST(after_a_moment_in_its_own_reset)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        let_go(A);
+        lease("one", A);
+        let_go_of("one");
+        check_ran(1, A " acpi");
+        touch(A);
+        last_is_well();
+        check_taken(A);
+        check_ran(2, A " acpi");
+        last_is_well();
+        check_free(A, true);
+        /* Nobody waits for ever for one who goes on so. */
+        lease("two", A);
+        let_go_of("two");
+        for (unsigned i = 3; i <= 6; i++) {
+                check_ran(i, A " acpi");
+                touch(A);
+                last_is_well();
+        }
+        check_put_away(A, "somebody uses it in each reset; acpi: done");
+}
+END_TEST
+
+/* He has no release yet. */
+START_TEST(after_a_moment_in_a_reset_by_somebody)
+{
+        world_bind(&seen.world, A, "vfio-pci");
+        let_go(A);
+        submit(A, "flr");
+        answer(GRANT_YES);
+        touch(A);
+        last_is_well();
+        ck_assert_int_eq(device_of(A)->cleanliness, CLEANLINESS_DIRTY);
+        check_ran(1, A " flr");
+        releases_looked(seen.releases, device_of(A));
+        job_world_settle();
+        check_taken(A);
+        check_ran(2, A " acpi");
+        last_is_well();
+        check_free(A, true);
+}
+END_TEST
+
 START_TEST(the_lease_ends_before_vfio)
 {
         world_bind(&seen.world, A, "vfio-pci");
@@ -623,6 +674,8 @@ int main(void)
         tcase_add_test(tcase, not_bridges);
         tcase_add_test(tcase, after_vfio);
         tcase_add_test(tcase, after_a_moment_of_vfio);
+        tcase_add_test(tcase, after_a_moment_in_its_own_reset);
+        tcase_add_test(tcase, after_a_moment_in_a_reset_by_somebody);
         tcase_add_test(tcase, the_lease_ends_before_vfio);
         tcase_add_test(tcase, vfio_ends_before_the_lease);
         tcase_add_test(tcase, waits_for_the_driver);

@@ -64,8 +64,25 @@ void cleanliness_follow(Device *device)
 
 void cleanliness_touched(Device *device, bool is_vfio)
 {
-        if ((is_vfio || device->lease) && device->n_resetting == 0)
+        if (device->n_resetting > 0)
+                device->touched_in_reset = device->touched_in_reset || is_vfio;
+        else if (is_vfio || device->lease)
                 cleanliness_set(device, CLEANLINESS_DIRTY);
+}
+
+bool cleanliness_take_touch(Device *device, const char *method)
+{
+        /* It opens nodes itself, and an event does not tell who did. */
+        bool counts = device->touched_in_reset && strcmp(method, RESET_METHOD_VFIO_HOT) != 0 &&
+                      cleanliness_applies(device);
+
+        if (counts) {
+                device->cleanliness = CLEANLINESS_DIRTY;
+                /* Also if it was dirty: whoever has touched it is perhaps somebody else. */
+                registry_notify(device->registry, device, DEVICE_CHANGED_CLEANLINESS);
+        }
+        device->touched_in_reset = false;
+        return counts;
 }
 
 /* An edge says that a reset disturbs a device, not that it resets it: what a reset reaches is the function

@@ -25,8 +25,14 @@ bool cleanliness_is_given(const Device *device);
 void cleanliness_follow(Device *device);
 
 /* Somebody has opened or closed one of its nodes (`is_vfio`: of VFIO's), be it for a moment that no look has
- * seen. What its own reset does does not count. */
+ * seen. During a reset of it only those of VFIO's count, and once that ends: what the reset itself makes the
+ * host do with others is no use. */
 void cleanliness_touched(Device *device, bool is_vfio);
+
+/* A worker has come back that was to reset the device by `method`. True if it was touched meanwhile, unless
+ * the method opens nodes itself: then it is dirty, whatever the reset has proved. Tells the registry's
+ * listener, who finds Device.touched_in_reset still set. */
+bool cleanliness_take_touch(Device *device, const char *method);
 
 /* Sets it; tells the registry's listener if that is news. */
 void cleanliness_set(Device *device, Cleanliness cleanliness);

@@ -162,8 +162,10 @@ struct Device {
 
         Cleanliness cleanliness;
         bool was_leased; /* when its cleanliness was last followed */
+        bool touched_in_reset; /* somebody has had a node of VFIO's open since the worker was sent out */
         struct Release *release; /* kept by Releases; NULL: nobody has had it */
-        bool released; /* its last user has let go, so that it might be reset, and nobody has taken it since */
+        bool released; /* its last user has let go, so that it might be reset, and nobody has taken it since
+                        */
 
         struct Checkup *checkup; /* owned; NULL: nobody has looked how it is (checkup.h) */
         struct Quarantine *quarantine; /* kept by Quarantines; NULL: it is in none */

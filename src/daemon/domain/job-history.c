@@ -189,14 +189,26 @@ static void note_cleanliness(Job *job, const Attempt *attempt)
                          cleans(job, attempt->method);
         const Device *target = job_target_device(job);
 
-        for (size_t i = 0; attempt->written && i < job->n_members; i++) {
+        for (size_t i = 0; i < job->n_members; i++) {
                 Device *device = job_member_device(job, &job->members[i]);
 
+                if ((device && cleanliness_take_touch(device, attempt->method)) || !attempt->written)
+                        continue;
                 if (device && target)
                         cleanliness_after_reset(target, attempt->method, device, is_proved);
                 else if (device && device->cleanliness == CLEANLINESS_CLEAN)
                         /* The target has not come back from it, and who has stayed was disturbed. */
                         cleanliness_set(device, CLEANLINESS_UNKNOWN);
+        }
+}
+
+void job_note_touches(Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                Device *device = job_member_device(job, &job->members[i]);
+
+                if (device)
+                        (void) cleanliness_take_touch(device, job->method);
         }
 }
 

@@ -72,6 +72,8 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret);
 Attempt *job_add_attempt(Job *job, AttemptOutcome outcome);
 /* Takes the result over, notes the attempt, and remembers what it proved. */
 void job_note_result(Job *job, WorkerResult *result);
+/* The worker has come back for now: notes who has used the devices meanwhile. */
+void job_note_touches(Job *job);
 /* Remembers who uses the rung's devices, for the one who is refused. */
 void job_note_holders(Job *job, const Rung *rung);
 /* Those of the rung at hand, for which the job waited in vain. */

@@ -153,6 +153,7 @@ void job_worker_done(Job *job, WorkerResult *result)
 {
         if (result && has_to_wait(job, result)) {
                 worker_result_free(result);
+                job_note_touches(job);
                 step_back(job);
                 job_look(job, true);
                 return;

@@ -108,8 +108,10 @@ static void put_away(Releases *releases, Release *release, const Job *job)
 
         print_attempts(job, attempts, sizeof(attempts));
         (void) snprintf(record.reason, sizeof(record.reason),
-                        "its last user (uid %u) has let go of it, and it could not be reset (%s)",
-                        release->record.uid, attempts[0] ? attempts : "there is no method for it");
+                        "its last user (uid %u) has let go of it, and it could not be reset (%s%s)",
+                        release->record.uid,
+                        job->error == RESET_OK ? "somebody uses it in each reset; " : "",
+                        attempts[0] ? attempts : "there is no method for it");
         (void) snprintf(record.method, sizeof(record.method), "%s", job_method_used(job));
         (void) quarantines_begin(releases->quarantines, release->device, &record, 0);
         releases_wake(releases);
@@ -134,7 +136,9 @@ static void judge(Releases *releases, Release *release, const Job *job)
                 return;
         if (passing && !job_has_written(job)) {
                 wait_for(releases, release, passing);
-        } else if (!job_has_written(job) && is_worth_a_try(release, job)) {
+        } else if (job->error == RESET_OK ? release->n_tries < TRIES_MAX
+                                          : !job_has_written(job) && is_worth_a_try(release, job)) {
+                /* Somebody has used it in a reset that went well, or has kept that from being made. */
                 release->n_tries++;
                 release_set_state(releases, release, RELEASE_READY);
         } else if (is_in_use(job)) {

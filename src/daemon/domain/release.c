@@ -268,6 +268,8 @@ void releases_follow(Releases *releases, Device *device)
                 device->released = release->record.pending;
         }
         follow_user(releases, device);
+        if (device->touched_in_reset)
+                releases_touched(releases, device);
         if (device->release)
                 releases_wake(releases);
         DL_FOREACH (releases->list, release)

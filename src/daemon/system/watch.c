@@ -317,6 +317,14 @@ void watch_drain(Watch *watch)
         watch_causes_drain(watch);
 }
 
+void watch_listen(Watch *watch, const PciAddress *address)
+{
+        Watched *device = find(watch, address);
+
+        if (device)
+                watch_causes_rearm(watch, device);
+}
+
 int watch_new(sd_event *event, const char *fence_directory, WatchHandler handler, void *userdata,
               Watch **ret)
 {

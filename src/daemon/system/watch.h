@@ -50,6 +50,8 @@ Watch *watch_free(Watch *watch);
 void watch_set_touched(Watch *watch, WatchTouched touched);
 /* Tells at once what has happened to nodes until now. */
 void watch_drain(Watch *watch);
+/* Listens to the device's nodes again that have just had their say. */
+void watch_listen(Watch *watch, const PciAddress *address);
 
 /* What a scan told of the device: from now on its nodes and its holders are listened to, and no others of
  * it. What was not listened to before may have changed since the scan looked, so the device is noticed once
