@@ -218,6 +218,7 @@ START_TEST(after_a_moment_in_its_own_reset)
                 last_is_well();
         }
         check_put_away(A, "somebody uses it in each reset; acpi: done");
+        ck_assert_ptr_null(strstr(device_of(A)->quarantine->record.reason, "uid"));
 }
 END_TEST
 

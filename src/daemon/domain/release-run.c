@@ -108,8 +108,7 @@ static void put_away(Releases *releases, Release *release, const Job *job)
 
         print_attempts(job, attempts, sizeof(attempts));
         (void) snprintf(record.reason, sizeof(record.reason),
-                        "its last user (uid %u) has let go of it, and it could not be reset (%s%s)",
-                        release->record.uid,
+                        "its last user has let go of it, and it could not be reset (%s%s)",
                         job->error == RESET_OK ? "somebody uses it in each reset; " : "",
                         attempts[0] ? attempts : "there is no method for it");
         (void) snprintf(record.method, sizeof(record.method), "%s", job_method_used(job));
