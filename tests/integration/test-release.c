@@ -171,6 +171,7 @@ START_TEST(after_vfio_without_a_lease)
                 daemon_settle();
         }
         ck_assert_uint_eq(model_writes(), 0);
+        expect_refused(alice, CARD, "open through VFIO");
         (void) process_free(user);
         wait_until(cleanliness_is(CARD, "clean"));
         ck_assert_uint_eq(model_count("begin", CARD), 1);

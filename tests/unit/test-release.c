@@ -159,8 +159,11 @@ START_TEST(after_vfio)
         hold(A, HOLDER_VFIO);
         job_world_settle();
         ck_assert_uint_eq(seen.n_stored, 1);
-        /* Nobody has said that it is his alone. */
+        /* Her lease would make it hers as he has left it; his own is fine. */
+        check_taken(A);
+        device_of(A)->release->record.uid = ALICE;
         ck_assert_int_eq(obstacle(A), ADMISSION_FREE);
+        device_of(A)->release->record.uid = ALICE + 1;
         let_go(A);
         job_world_settle();
         check_taken(A);
@@ -194,6 +197,36 @@ static void touch(const char *address)
 {
         cleanliness_touched(device_of(address), true);
 }
+
+START_TEST(open_without_a_rule)
+{
+        const PolicySettings none = {.set = 1U << POLICY_ON_RELEASE};
+
+        job_world_rule(NULL, &none);
+        world_bind(&seen.world, A, "vfio-pci");
+        hold(A, HOLDER_VFIO);
+        job_world_settle();
+        ck_assert_int_eq(obstacle(A), ADMISSION_FREE);
+}
+END_TEST
+
+/* A moment is heard of before a look tells whose it is. */
+START_TEST(whose_it_is_is_known_late)
+{
+        Device *device = device_of(A);
+
+        world_bind(&seen.world, A, "vfio-pci");
+        let_go(A);
+        cleanliness_touched(device, true);
+        releases_touched(seen.releases, device);
+        ck_assert_uint_eq(device->release->record.uid, 0);
+        world_hold(&seen.world, A, HOLDER_VFIO);
+        device->use.holders[0].uid = ALICE;
+        registry_notify(seen.world.registry, device, DEVICE_CHANGED_USE);
+        ck_assert_uint_eq(device->release->record.uid, ALICE);
+        ck_assert_int_eq(obstacle(A), ADMISSION_FREE);
+}
+END_TEST
 
 /* Whoever still owns the node opens it in the middle of the reset. */
 START_TEST(after_a_moment_in_its_own_reset)
@@ -675,6 +708,8 @@ int main(void)
         tcase_add_test(tcase, not_bridges);
         tcase_add_test(tcase, after_vfio);
         tcase_add_test(tcase, after_a_moment_of_vfio);
+        tcase_add_test(tcase, open_without_a_rule);
+        tcase_add_test(tcase, whose_it_is_is_known_late);
         tcase_add_test(tcase, after_a_moment_in_its_own_reset);
         tcase_add_test(tcase, after_a_moment_in_a_reset_by_somebody);
         tcase_add_test(tcase, the_lease_ends_before_vfio);

@@ -74,6 +74,13 @@ static int refuse_releasing(const Device *device, sd_bus_error *error)
         char address[PCI_ADDRESS_STRING_MAX];
         bool waits = release->state == RELEASE_WAITS;
 
+        if (!release->record.pending)
+                return sd_bus_error_setf(
+                        error, BUS_ERROR_PREFIX "InUse",
+                        "%s is open through VFIO, and is to be reset after that user, its last "
+                        "user so far. Wait until Cleanliness is clean and ask again; GetHolders "
+                        "tells who it is.",
+                        pci_address_format(&device->facts.address, address));
         return sd_bus_error_setf(error, BUS_ERROR_PREFIX "InUse",
                                  "%s is to be reset after its last user (uid %u), who has let go of it%s%s. "
                                  "Wait until Cleanliness is clean and ask again%s.",

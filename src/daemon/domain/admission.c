@@ -45,9 +45,9 @@ static const Device *find_releasing(const Registry *registry, const ClaimRecord 
                                     const uint64_t *generations)
 {
         for (size_t i = 0; i < record->n_devices; i++) {
-                const Device *device = device_at(registry, record, generations, i);
+                Device *device = device_at(registry, record, generations, i);
 
-                if (release_is_pending(device))
+                if (release_is_pending(device) || release_is_owed(device, record->uid))
                         return device;
         }
         return NULL;

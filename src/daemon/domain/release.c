@@ -158,6 +158,14 @@ static bool wants_reset(Device *device)
         return !policy || policy->settings.on_release == POLICY_ON_RELEASE_RESET;
 }
 
+bool release_is_owed(Device *device, uint32_t uid)
+{
+        const Release *release = device->release;
+
+        return release && release->is_given && !release->is_leased && release->record.uid != uid &&
+               wants_reset(device);
+}
+
 /* Whoever opens a device is known by his process. */
 static uint32_t opener(const Device *device)
 {
@@ -187,7 +195,7 @@ static void let_go(Releases *releases, Release *release)
 static void note_user(Releases *releases, Device *device, bool is_given)
 {
         Release *release = device->release ? device->release : add(releases, device);
-        bool is_new_lease = device->lease && (!release || !release->is_leased);
+        bool is_new_lease = device->lease && (!release || !release->is_leased), is_known_now = false;
 
         if (!release)
                 return;
@@ -197,11 +205,13 @@ static void note_user(Releases *releases, Device *device, bool is_given)
                 memcpy(release->record.lease, device->lease->record.id, sizeof(release->record.lease));
                 /* Nobody is given what is pending; it was taken before, and this is who had it. */
                 release->record.pending = false;
-        } else if (!device->lease && !release->is_given) {
+        } else if (!device->lease && (!release->is_given || release->record.uid == 0)) {
+                /* Of a node that was opened just now it is known with the next look. */
+                is_known_now = release->is_given && opener(device) != 0;
                 release->record.uid = opener(device);
                 release->record.lease[0] = '\0';
         }
-        if (is_new_lease || (is_given && !release->is_given))
+        if (is_new_lease || is_known_now || (is_given && !release->is_given))
                 store(releases, release, true);
         release->is_leased = device->lease != NULL;
         release->is_given = is_given;

@@ -104,6 +104,10 @@ void releases_run(Releases *releases);
 /* Iterates in the order in which the users came. */
 const Release *releases_next(const Releases *releases, const Release *release);
 
+/* True if another user than this one has it open without a lease, and a rule wants it to be reset after him:
+ * a lease would make it the next one's before that. */
+bool release_is_owed(Device *device, uint32_t uid);
+
 /* True if nobody is to be given the device before it is reset. */
 static inline bool release_is_pending(const Device *device)
 {
