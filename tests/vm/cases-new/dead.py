@@ -8,7 +8,7 @@ from harness.registry import case
 
 
 @case("subordinate on a tree that was killed and on a link that is gone: DeviceDead whatever the kernel says, quarantine and "
-      "a row", fresh=True, timeout=480, waits=True)
+      "a row", fresh=True, timeout=480, beside=True)
 def subordinate(bed: Bed) -> None:
     nic, below = bed.addr("nic"), bed.addr("sw-nic0")
     alice, trace = Caller(bed), bed.trace()

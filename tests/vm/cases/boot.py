@@ -19,7 +19,7 @@ def set_policy(caller: Caller, match: str, methods: list[str], **options: bool) 
 
 
 @case("a reboot: reset_method reads what was set before it, and not what was set until it; rows and quarantine are there",
-      fresh=True, timeout=400)
+      fresh=True, timeout=400, beside=True)
 def reboot(bed: Bed) -> None:
     roles = ("nic", "nic2", "virtio")
     nic, other, broken = (bed.addr(role) for role in roles)

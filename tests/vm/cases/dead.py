@@ -13,7 +13,7 @@ from harness.service import Journal, main_pid, start
 
 
 @case("a link that does not come back, a tree that was killed, a device that dies in its reset: DeviceDead, quarantine and "
-      "a row for each; the others go on, and another daemon knows", fresh=True, timeout=480, waits=True, kernel=False)
+      "a row for each; the others go on, and another daemon knows", fresh=True, timeout=480, beside=True, kernel=False)
 def side_by_side(bed: Bed) -> None:
     nic, below, slow, virtio = (bed.addr(role) for role in ("nic", "sw-nic0", "slow2", "virtio"))
     alice, root, trace, journal = Caller(bed), Caller(bed, "root"), bed.trace(), Journal(bed)

@@ -132,7 +132,7 @@ def suspended(bed: Bed) -> None:
 
 
 @case("killed 100 times while resets go on, with some of its workers: no two that conflict overlap, each is in the history, "
-      "and nothing is left", fresh=True, timeout=600)
+      "and nothing is left", fresh=True, timeout=600, beside=True)
 def killed_many_times(bed: Bed) -> None:
     devices = {"slow0": "acpi", "slow1": "pm"}
     one, two = (bed.addr(role) for role in devices)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cases that mostly wait, in a process and a machine of their own while the others run.
+"""Cases that take minutes, in a process and machines of their own while the others run.
 
 Theory of operation: a kernel that resets a dead device waits for minutes, in
-which its machine uses no processor. A child process runs such cases with a
+which its machine uses no processor, and one machine rarely keeps two of them
+busy. A child process runs such cases with a
 runner of its own and writes what became of them into a pipe, a line of JSON
 each; the parent tells it when its own cases are over. The child ends with its
 parent, and its machine with it.

@@ -77,11 +77,11 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, cases: list[registry.Case], tap: Tap) -> None:
-    """Cases that mostly wait do so beside the others."""
-    waiting = [case for case in cases if case.waits]
-    others = [case for case in cases if not case.waits]
+    """Cases that take minutes have them beside the others."""
+    long_ones = [case for case in cases if case.beside]
+    others = [case for case in cases if not case.beside]
     runner = _runner(args)
-    beside = Aside(waiting, lambda these, results: _runner(args).run(these, results)) if waiting and others else None
+    beside = Aside(long_ones, lambda these, results: _runner(args).run(these, results)) if long_ones and others else None
     runner.run(others if beside else cases, tap)
     if beside:
         beside.finish(tap)

@@ -31,7 +31,7 @@ class Case:
     timeout: float
     daemon: bool
     kernel: bool
-    waits: bool
+    beside: bool
 
     @property
     def name(self) -> str:
@@ -42,12 +42,13 @@ _registered: list[Case] = []
 
 
 def case(title: str, *, fresh: bool = False, timeout: float = 60.0, daemon: bool = True, kernel: bool = True,
-         waits: bool = False) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
+         beside: bool = False) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
     """Register a case. `fresh`: a machine of its own. `daemon`: the program is installed. `kernel`: what is seen depends on
-    the kernel; what does not is not worth its time with a second one. `waits`: it mostly waits, so it runs beside the others."""
+    the kernel; what does not is not worth its time with a second one. `beside`: it takes minutes, so it runs
+    while others do."""
     def register(function: Callable[[Bed], None]) -> Callable[[Bed], None]:
         group = function.__module__.rsplit(".", 1)[-1].removeprefix("cases_").replace("_", "-")
-        _registered.append(Case(group, title, function, fresh, timeout, daemon, kernel, waits))
+        _registered.append(Case(group, title, function, fresh, timeout, daemon, kernel, beside))
         return function
     return register
 
