@@ -156,7 +156,8 @@ static int check(const ClaimCall *call, sd_bus_error *error)
                 return sd_bus_error_setf(
                         error, BUS_ERROR_PREFIX "PolicyDenied",
                         "%s is not clean (%s), and the policy gives it to nobody before a reset of it is "
-                        "verified%s%s. Reset it, then ask again.",
+                        "verified%s%s. Reset it (not by pm, rescan or thaw, which prove nothing), then ask "
+                        "again.",
                         pci_address_format(&found.device->facts.address, address),
                         cleanliness_to_string(found.device->cleanliness), found.rule ? ": rule " : "",
                         policy_rule_text(found.rule, rule));
