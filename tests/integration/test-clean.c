@@ -172,7 +172,7 @@ static void expect_refused(Client *client, const char *const addresses[], const 
 
         expect_error(reply, "PolicyDenied", CARD);
         expect_error(reply, "PolicyDenied", what);
-        expect_error(reply, "PolicyDenied", "rule one (/etc/pciresetd/policy.d/50-test.json)");
+        expect_error(reply, "PolicyDenied", "rule one (" POLICY_ADMIN_DIR "/50-test.json)");
         expect_error(reply, "PolicyDenied", "Reset it");
 }
 

@@ -18,7 +18,6 @@
 #define KEPT                   "pciresetd-quarantine:"
 #define DIRECTORY              "/run/pciresetd/kept-off"
 #define STORE                  "/var/lib/pciresetd/quarantine"
-#define POLICY_DIR             "/etc/pciresetd/policy.d"
 #define NUMBERED               PLACE ",00-11-22-33-44-55-66-77.json"
 #define PLACE                  STORE "/" PORT "_00.0,8086:10d3,8086:10d3"
 
@@ -41,8 +40,8 @@ static MockDevice bound_card(void)
 {
         MockDevice card = mock_card;
 
-        directory_make("%s", POLICY_DIR);
-        file_write(POLICY_DIR "/50-test.json", rebind_rule, strlen(rebind_rule));
+        directory_make("%s", POLICY_ADMIN_DIR);
+        file_write(POLICY_ADMIN_DIR "/50-test.json", rebind_rule, strlen(rebind_rule));
         card.class = 0x0c0330;
         card.driver = DRIVER;
         return card;

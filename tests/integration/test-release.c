@@ -114,7 +114,7 @@ START_TEST(after_a_lease)
         ck_assert_uint_eq(model_count("begin", CARD), 1);
         ck_assert_uint_eq(model_count("begin", CARD2), 0);
         rows = call(observer, device_path(CARD), DEVICE_INTERFACE, "GetHistory", "a{sv}", 0);
-        ck_assert_str_eq(reply_string(rows, "0.0.rule"), "one (/etc/pciresetd/policy.d/50-test.json)");
+        ck_assert_str_eq(reply_string(rows, "0.0.rule"), "one (" POLICY_ADMIN_DIR "/50-test.json)");
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
         last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
         ck_assert(json_object_get_boolean(reply_at(last, "0.by_policy")));
