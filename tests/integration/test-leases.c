@@ -253,7 +253,8 @@ START_TEST(a_copy_can_be_shown)
         expect_error(other, "Leased", id);
         ck_assert_uint_eq(reply_length(other, "1.owners"), 0);
         client_barrier(observer);
-        ck_assert_uint_eq(daemon_descriptors(), n_open);
+        /* A thread may have had a file open when they were counted, or have one now. */
+        wait_until(daemon_descriptors() <= n_open);
         /* Nor does the daemon keep it alive. */
         claim_release(&lease);
         claims_wait("ListLeases", 0);
@@ -345,7 +346,8 @@ START_TEST(other_descriptors_are_no_leases)
         expect_error(of_inhibitor, ERROR_INVALID_ARGS, "lease_fd");
         expect_nothing_written();
         client_barrier(observer);
-        ck_assert_uint_eq(daemon_descriptors(), n_open);
+        /* A thread may have had a file open when they were counted, or have one now. */
+        wait_until(daemon_descriptors() <= n_open);
 }
 END_TEST
 
