@@ -314,41 +314,25 @@ START_TEST(a_request_of_it)
 }
 END_TEST
 
-#define add(suite, test)                                                                                    \
-        do {                                                                                                \
-                TCase *_case = tcase_create(#test);                                                         \
-                tcase_add_checked_fixture(_case, setup, teardown);                                          \
-                tcase_add_test(_case, test);                                                                \
-                suite_add_tcase(suite, _case);                                                              \
-        } while (0)
-
-#define add_table(suite, test, table)                                                                       \
-        do {                                                                                                \
-                TCase *_case = tcase_create(#test);                                                         \
-                tcase_add_checked_fixture(_case, setup, teardown);                                          \
-                tcase_add_loop_test(_case, test, 0, (int) ELEMENTSOF(table));                               \
-                suite_add_tcase(suite, _case);                                                              \
-        } while (0)
-
 int main(void)
 {
         Suite *suite = suite_create("checkup");
 
-        add(suite, a_healthy_device);
-        add(suite, lost_addresses);
-        add(suite, another_address);
-        add(suite, a_bridge_that_translates);
-        add(suite, a_wide_address);
-        add_table(suite, nothing_is_expected, unassigned);
-        add(suite, decoding_is_off);
-        add(suite, decoding_may_be_off);
-        add(suite, all_ones);
-        add(suite, other_ids);
-        add(suite, another_revision);
-        add(suite, a_virtual_function);
-        add_table(suite, a_partitionable_endpoint, endpoints);
-        add(suite, it_is_gone);
-        add(suite, two_members);
-        add(suite, a_request_of_it);
+        unit_add_fixture(suite, setup, teardown, a_healthy_device);
+        unit_add_fixture(suite, setup, teardown, lost_addresses);
+        unit_add_fixture(suite, setup, teardown, another_address);
+        unit_add_fixture(suite, setup, teardown, a_bridge_that_translates);
+        unit_add_fixture(suite, setup, teardown, a_wide_address);
+        unit_add_table_fixture(suite, setup, teardown, nothing_is_expected, unassigned);
+        unit_add_fixture(suite, setup, teardown, decoding_is_off);
+        unit_add_fixture(suite, setup, teardown, decoding_may_be_off);
+        unit_add_fixture(suite, setup, teardown, all_ones);
+        unit_add_fixture(suite, setup, teardown, other_ids);
+        unit_add_fixture(suite, setup, teardown, another_revision);
+        unit_add_fixture(suite, setup, teardown, a_virtual_function);
+        unit_add_table_fixture(suite, setup, teardown, a_partitionable_endpoint, endpoints);
+        unit_add_fixture(suite, setup, teardown, it_is_gone);
+        unit_add_fixture(suite, setup, teardown, two_members);
+        unit_add_fixture(suite, setup, teardown, a_request_of_it);
         return unit_run(suite);
 }

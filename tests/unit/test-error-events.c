@@ -483,40 +483,24 @@ START_TEST(the_evidence_is_what_was_worst)
 }
 END_TEST
 
-#define add(suite, test)                                                                                    \
-        do {                                                                                                \
-                TCase *_case = tcase_create(#test);                                                         \
-                tcase_add_checked_fixture(_case, setup, teardown);                                          \
-                tcase_add_test(_case, test);                                                                \
-                suite_add_tcase(suite, _case);                                                              \
-        } while (0)
-
-#define add_table(suite, test, table)                                                                       \
-        do {                                                                                                \
-                TCase *_case = tcase_create(#test);                                                         \
-                tcase_add_checked_fixture(_case, setup, teardown);                                          \
-                tcase_add_loop_test(_case, test, 0, (int) ELEMENTSOF(table));                               \
-                suite_add_tcase(suite, _case);                                                              \
-        } while (0)
-
 int main(void)
 {
         Suite *suite = suite_create("error-events");
 
-        add_table(suite, words_are_read, words);
-        add(suite, a_long_word_is_cut);
-        add_table(suite, an_end_is_looked_at, ends);
-        add(suite, the_next_error_comes_during_the_look);
-        add(suite, another_device_in_its_place);
-        add(suite, a_look_that_fails);
-        add(suite, in_a_reset_of_ours);
-        add(suite, a_failure_of_the_port);
-        add(suite, a_bridge_is_only_told_of);
-        add(suite, no_end_is_told);
-        add(suite, few_looks_at_a_time);
-        add(suite, a_storm_is_cut);
-        add_table(suite, a_rule_is_followed, rules);
-        add_table(suite, a_recovery_cannot_begin, ((const int[2]){}));
-        add(suite, the_evidence_is_what_was_worst);
+        unit_add_table_fixture(suite, setup, teardown, words_are_read, words);
+        unit_add_fixture(suite, setup, teardown, a_long_word_is_cut);
+        unit_add_table_fixture(suite, setup, teardown, an_end_is_looked_at, ends);
+        unit_add_fixture(suite, setup, teardown, the_next_error_comes_during_the_look);
+        unit_add_fixture(suite, setup, teardown, another_device_in_its_place);
+        unit_add_fixture(suite, setup, teardown, a_look_that_fails);
+        unit_add_fixture(suite, setup, teardown, in_a_reset_of_ours);
+        unit_add_fixture(suite, setup, teardown, a_failure_of_the_port);
+        unit_add_fixture(suite, setup, teardown, a_bridge_is_only_told_of);
+        unit_add_fixture(suite, setup, teardown, no_end_is_told);
+        unit_add_fixture(suite, setup, teardown, few_looks_at_a_time);
+        unit_add_fixture(suite, setup, teardown, a_storm_is_cut);
+        unit_add_table_fixture(suite, setup, teardown, a_rule_is_followed, rules);
+        unit_add_table_fixture(suite, setup, teardown, a_recovery_cannot_begin, ((const int[2]){}));
+        unit_add_fixture(suite, setup, teardown, the_evidence_is_what_was_worst);
         return unit_run(suite);
 }

@@ -156,21 +156,13 @@ START_TEST(the_endpoint_is_of_concern)
 }
 END_TEST
 
-#define add(suite, test)                                                                                    \
-        do {                                                                                                \
-                TCase *_case = tcase_create(#test);                                                         \
-                tcase_add_checked_fixture(_case, setup, teardown);                                          \
-                tcase_add_test(_case, test);                                                                \
-                suite_add_tcase(suite, _case);                                                              \
-        } while (0)
-
 int main(void)
 {
         Suite *suite = suite_create("plan-eeh");
 
-        add(suite, the_whole_endpoint_is_thawed);
-        add(suite, what_is_frozen_is_not_reset);
-        add(suite, only_a_recovery_thaws_by_itself);
-        add(suite, the_endpoint_is_of_concern);
+        unit_add_fixture(suite, setup, teardown, the_whole_endpoint_is_thawed);
+        unit_add_fixture(suite, setup, teardown, what_is_frozen_is_not_reset);
+        unit_add_fixture(suite, setup, teardown, only_a_recovery_thaws_by_itself);
+        unit_add_fixture(suite, setup, teardown, the_endpoint_is_of_concern);
         return unit_run(suite);
 }

@@ -36,3 +36,20 @@ static inline int unit_run(Suite *suite)
                 tcase_add_loop_test(_case, test, 0, (int) (sizeof(table) / sizeof((table)[0])));            \
                 suite_add_tcase(suite, _case);                                                              \
         } while (0)
+
+/* The same for tests that each begin with `setup` and end with `teardown`. */
+#define unit_add_fixture(suite, setup, teardown, test)                                                      \
+        do {                                                                                                \
+                TCase *_case = tcase_create(#test);                                                         \
+                tcase_add_checked_fixture(_case, setup, teardown);                                          \
+                tcase_add_test(_case, test);                                                                \
+                suite_add_tcase(suite, _case);                                                              \
+        } while (0)
+
+#define unit_add_table_fixture(suite, setup, teardown, test, table)                                         \
+        do {                                                                                                \
+                TCase *_case = tcase_create(#test);                                                         \
+                tcase_add_checked_fixture(_case, setup, teardown);                                          \
+                tcase_add_loop_test(_case, test, 0, (int) (sizeof(table) / sizeof((table)[0])));            \
+                suite_add_tcase(suite, _case);                                                              \
+        } while (0)
