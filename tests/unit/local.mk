@@ -258,6 +258,8 @@ domain_unit_tests = \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
 	tests/unit/test-release \
+	tests/unit/test-release-lost \
+	tests/unit/test-release-vfio \
 	tests/unit/test-release-sets \
 	tests/unit/test-release-random \
 	tests/unit/test-registry \
@@ -388,15 +390,27 @@ tests_unit_test_release_random_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_random_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_release_random_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
-tests_unit_test_release_sets_SOURCES = tests/unit/test-release-sets.c tests/unit/release-bed.c tests/unit/release-bed.h
+release_bed_sources = tests/unit/release-bed.c tests/unit/release-bed.h
+
+tests_unit_test_release_SOURCES = tests/unit/test-release.c $(release_bed_sources)
+tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_release_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_release_lost_SOURCES = tests/unit/test-release-lost.c $(release_bed_sources)
+tests_unit_test_release_lost_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_lost_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_release_lost_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_release_sets_SOURCES = tests/unit/test-release-sets.c $(release_bed_sources)
 tests_unit_test_release_sets_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_release_sets_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_release_sets_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
-tests_unit_test_release_SOURCES = tests/unit/test-release.c tests/unit/release-bed.c tests/unit/release-bed.h
-tests_unit_test_release_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_test_release_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_release_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+tests_unit_test_release_vfio_SOURCES = tests/unit/test-release-vfio.c $(release_bed_sources)
+tests_unit_test_release_vfio_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_release_vfio_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_release_vfio_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_quarantine_cards_SOURCES = tests/unit/test-quarantine-cards.c
 tests_unit_test_quarantine_cards_CPPFLAGS = $(UNIT_CPPFLAGS)
