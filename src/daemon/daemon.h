@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * All parts of the daemon in one place. Private to main.c, which puts them together, policy.c, and ports.c,
- * through which the domain asks for what it needs of the others.
+ * All parts of the daemon in one place. Private to main.c, which puts them together, its rooms (policy.c,
+ * errors.c, releases.c, take-over.c), and ports.c, through which the domain asks for what it needs of the
+ * others.
  */
 
 #include <systemd/sd-event.h>
@@ -83,6 +84,16 @@ void daemon_policy_reload(Daemon *daemon);
 /* For `systemctl reload`, which asks before it sends the signal: systemd learns from no signal how a reload
  * went. Says on standard output or error what is in the files; 0 or negative errno. */
 int daemon_policy_check(void);
+
+/* take-over.c. What an earlier daemon has left; once there are devices, and before the name is taken. Each
+ * returns 0 or negative errno, with which there is no daemon: of what it does not know it cannot keep others
+ * away. */
+int daemon_take_over_claims(Daemon *daemon);
+int daemon_take_over_quarantines(Daemon *daemon);
+/* After both, and after releases: a job that ends here is judged like any other. */
+int daemon_take_over_resets(Daemon *daemon);
+/* Once all objects are on the bus: workers are started, where a driver is to be let at a device again. */
+int daemon_take_over_kept_off(Daemon *daemon);
 
 /* errors.c. Once udev is listened to and numbers are given; and at the end, before the event loop. */
 int daemon_errors_begin(Daemon *daemon);

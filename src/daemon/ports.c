@@ -14,7 +14,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/domain/keep-off.h"
-#include "daemon/domain/kernel-order.h"
+#include "daemon/domain/lane-task.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/sysfs.h"
 #include "daemon/system/worker.h"
@@ -327,30 +327,17 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
         return 0;
 }
 
-static void on_order_done(void *userdata, WorkerEvent *last, int error)
+static void on_task_done(void *userdata, WorkerEvent *last, int error)
 {
         Run *run = userdata;
         Daemon *daemon = run->daemon;
         uint32_t id = run->job;
 
         if (error < 0)
-                journal_worker_failed(id, "ended without having written a list of methods", error);
+                journal_worker_failed(id, "that was to write a setting ended without a result", error);
         DL_DELETE(daemon->runs, run);
         free(run);
-        jobs_order_done(daemon->jobs, id, steal_pointer(last->result));
-}
-
-static void on_hold_done(void *userdata, WorkerEvent *last, int error)
-{
-        Run *run = userdata;
-        Daemon *daemon = run->daemon;
-        uint32_t id = run->job;
-
-        if (error < 0)
-                journal_worker_failed(id, "ended without telling of a device in quarantine", error);
-        DL_DELETE(daemon->runs, run);
-        free(run);
-        jobs_keep_off_done(daemon->jobs, id, steal_pointer(last->result));
+        lane_task_done(daemon->jobs, id, steal_pointer(last->result));
 }
 
 static int port_start_order(void *userdata, const WorkerRequest *request)
@@ -358,7 +345,7 @@ static int port_start_order(void *userdata, const WorkerRequest *request)
         _cleanup_free_ Run *run = calloc(1, sizeof(Run));
         const WorkerHandler handler = {
                 .phase = on_worker_phase,
-                .done = request->operation == WORKER_HOLD ? on_hold_done : on_order_done,
+                .done = on_task_done,
                 .userdata = run,
         };
         Daemon *daemon = userdata;

@@ -147,9 +147,11 @@ static int serve_scan(const Worker *worker, const WorkerRequest *request)
         return channel_send(worker->fd, line, RESULT_TIMEOUT_USEC);
 }
 
-/* It is over in a moment unless somebody else resets the device, and what it leaves is a list that the next
- * daemon makes right: so there is no record. */
-static int serve_order(const Worker *worker, const WorkerRequest *request)
+/* What is done to one device, or found out about several, without a record: it is over in a moment unless
+ * somebody else resets the device, and what it leaves says itself what it was before, or the next daemon
+ * makes it right. */
+static int serve_short(const Worker *worker, const WorkerRequest *request,
+                       int (*run)(int devices_fd, const WorkerRequest *request, WorkerResult **ret))
 {
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
         _cleanup_close_ int devices_fd = -EBADF;
@@ -158,42 +160,15 @@ static int serve_order(const Worker *worker, const WorkerRequest *request)
         if (!channel_has_peer(worker->fd))
                 return -EPIPE;
         devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = devices_fd < 0 ? -errno : order_run(devices_fd, request, &result);
+        r = devices_fd < 0 ? -errno : run(devices_fd, request, &result);
         if (r < 0)
                 return refuse(worker, WORKER_WHY_INTERNAL, r, strerror(-r));
         return send_result(worker, result);
 }
 
-/* Nothing is written: as a scan. */
-static int serve_health(const Worker *worker, const WorkerRequest *request)
+static int run_hold(int devices_fd, const WorkerRequest *request, WorkerResult **ret)
 {
-        _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
-        _cleanup_close_ int devices_fd = -EBADF;
-        int r;
-
-        if (!channel_has_peer(worker->fd))
-                return -EPIPE;
-        devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = devices_fd < 0 ? -errno : checkup_run(devices_fd, request, &result);
-        if (r < 0)
-                return refuse(worker, WORKER_WHY_INTERNAL, r, strerror(-r));
-        return send_result(worker, result);
-}
-
-/* What is written says itself what it was before, so there is no record. */
-static int serve_hold(const Worker *worker, const WorkerRequest *request)
-{
-        _cleanup_(cleanup_worker_result_free) WorkerResult *result = NULL;
-        _cleanup_close_ int devices_fd = -EBADF;
-        int r;
-
-        if (!channel_has_peer(worker->fd))
-                return -EPIPE;
-        devices_fd = open(DEVICES_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = devices_fd < 0 ? -errno : keep_off_run(devices_fd, WORKER_KEPT_OFF_DIR, request, &result);
-        if (r < 0)
-                return refuse(worker, WORKER_WHY_INTERNAL, r, strerror(-r));
-        return send_result(worker, result);
+        return keep_off_run(devices_fd, WORKER_KEPT_OFF_DIR, request, ret);
 }
 
 static int serve_reset(Worker *worker, const WorkerRequest *request)
@@ -261,13 +236,13 @@ static int serve(Worker *worker)
         if (request->operation == WORKER_SCAN)
                 return serve_scan(worker, request);
         if (request->operation == WORKER_HEALTH)
-                return serve_health(worker, request);
+                return serve_short(worker, request, checkup_run);
 
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
         if (request->operation == WORKER_ORDER)
-                return serve_order(worker, request);
+                return serve_short(worker, request, order_run);
         if (request->operation == WORKER_HOLD)
-                return serve_hold(worker, request);
+                return serve_short(worker, request, run_hold);
         return serve_reset(worker, request);
 }
 

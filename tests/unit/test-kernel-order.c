@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/domain/kernel-order.h"
+#include "daemon/domain/lane-task.h"
 #include "job-world.h"
 #include "unit.h"
 
@@ -84,7 +85,7 @@ static void worker_ends(const char *reads)
                 ck_assert_int_eq(reset_method_list_parse(reads, &target->live.methods), 0);
         else
                 target->live.methods = seen.order.list;
-        jobs_order_done(seen.jobs, seen.order.job, result);
+        lane_task_done(seen.jobs, seen.order.job, result);
 }
 
 START_TEST(nothing_without_a_rule)
@@ -156,7 +157,7 @@ START_TEST(a_dead_worker_is_not_sent_again)
 {
         hold_to(&(Words){.methods = "bus"}, 1);
         jobs_order(seen.jobs, device(TARGET));
-        jobs_order_done(seen.jobs, seen.order.job, NULL);
+        lane_task_done(seen.jobs, seen.order.job, NULL);
         ck_assert(seen.order_failed);
         jobs_order(seen.jobs, device(TARGET));
         ck_assert_uint_eq(seen.n_orders, 1);
@@ -248,7 +249,7 @@ START_TEST(changes_meanwhile)
         expect_list("flr");
         /* And one that is gone is gone. */
         unplug(TARGET);
-        jobs_order_done(seen.jobs, seen.order.job, NULL);
+        lane_task_done(seen.jobs, seen.order.job, NULL);
         ck_assert_uint_eq(seen.n_told, 1);
 }
 END_TEST

@@ -10,6 +10,7 @@
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/keep-off.h"
+#include "daemon/domain/lane-task.h"
 #include "job-world.h"
 #include "unit.h"
 
@@ -71,7 +72,7 @@ static void worker_ends(const char *override, const char *serial)
                 (void) snprintf(result->serials[0].serial, sizeof(result->serials[0].serial), "%s", serial);
                 result->n_serials = 1;
         }
-        jobs_keep_off_done(seen.jobs, seen.order.job, result);
+        lane_task_done(seen.jobs, seen.order.job, result);
 }
 
 START_TEST(cards_are_told_apart)
@@ -358,7 +359,7 @@ START_TEST(released_meanwhile)
         if (_i == 0)
                 worker_ends(WORKER_OVERRIDE_PREFIX, NULL);
         else
-                jobs_keep_off_done(seen.jobs, seen.order.job, NULL);
+                lane_task_done(seen.jobs, seen.order.job, NULL);
         ck_assert_uint_eq(seen.n_orders, 2);
         ck_assert_int_eq(seen.order.action, HOLD_RELEASE);
         worker_ends("", NULL);
@@ -372,7 +373,7 @@ START_TEST(workers_that_die)
         jobs_keep_off(seen.jobs, card());
         for (unsigned i = 1; i <= 2; i++) {
                 ck_assert_uint_eq(seen.n_orders, i);
-                jobs_keep_off_done(seen.jobs, seen.order.job, NULL);
+                lane_task_done(seen.jobs, seen.order.job, NULL);
         }
         ck_assert_uint_eq(seen.n_orders, 2);
         ck_assert_int_eq(quarantines_end(seen.quarantines, card(), QUARANTINE_RELEASED), 0);
@@ -380,7 +381,7 @@ START_TEST(workers_that_die)
         ck_assert_int_eq(seen.order.action, HOLD_RELEASE);
         for (unsigned i = 3; i <= 4; i++) {
                 ck_assert_uint_eq(seen.n_orders, i);
-                jobs_keep_off_done(seen.jobs, seen.order.job, NULL);
+                lane_task_done(seen.jobs, seen.order.job, NULL);
         }
         ck_assert_uint_eq(seen.n_orders, 4);
 }

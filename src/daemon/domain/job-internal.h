@@ -22,8 +22,7 @@ struct Jobs {
         JobPorts ports;
         Job *jobs;
         uint64_t last_order;
-        struct KernelOrder *orders;
-        struct KeepOff *keep_offs;
+        struct LaneTask *tasks;
         bool dispatching;
 };
 

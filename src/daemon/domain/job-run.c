@@ -11,8 +11,7 @@
 
 #include "daemon/domain/job-steps.h"
 #include "daemon/domain/jobs.h"
-#include "daemon/domain/keep-off.h"
-#include "daemon/domain/kernel-order.h"
+#include "daemon/domain/lane-task.h"
 #include "shared/cleanup.h"
 
 /* The job is at the head of its lane. */
@@ -69,7 +68,7 @@ void jobs_dispatch(Jobs *jobs)
                 return;
         jobs->dispatching = true;
         while ((taken = lanes_take_ready(jobs->lanes)))
-                if (!jobs_run_order(jobs, taken) && !jobs_run_keep_off(jobs, taken))
+                if (!lane_task_run(jobs, taken))
                         start(taken);
         jobs->dispatching = false;
 }

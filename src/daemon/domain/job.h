@@ -216,8 +216,7 @@ typedef struct JobPorts {
         /* Sends the request to a new worker, which reports through job_worker_phase() and job_worker_done().
          */
         int (*start_worker)(void *userdata, Job *job, const WorkerRequest *request);
-        /* Sends a request of the operation `order`, of which jobs_order_done() hears, or of the operation
-         * `hold`, of which jobs_keep_off_done() does. */
+        /* Sends the request of a task (lane-task.h), of which lane_task_done() hears. */
         int (*start_order)(void *userdata, const WorkerRequest *request);
         /* `reset_method` of the device was to read `wanted`, and reads device->live.methods. */
         void (*ordered)(void *userdata, Device *device, const ResetMethodList *wanted, bool failed);

@@ -11,8 +11,7 @@
 #include <stdio.h>
 
 #include "daemon/domain/job-steps.h"
-#include "daemon/domain/keep-off.h"
-#include "daemon/domain/kernel-order.h"
+#include "daemon/domain/lane-task.h"
 #include "shared/cleanup.h"
 
 int jobs_new(Registry *registry, Proven *proven, Quarantines *quarantines, const JobPorts *ports, Jobs **ret)
@@ -41,8 +40,7 @@ Jobs *jobs_free(Jobs *jobs)
                 return NULL;
         HASH_ITER (hh, jobs->jobs, job, next)
                 job_free(job);
-        jobs_free_orders(jobs);
-        jobs_free_keep_offs(jobs);
+        lane_tasks_free(jobs);
         lanes_free(jobs->lanes);
         free(jobs);
         return NULL;

@@ -4,30 +4,15 @@
 
 #include <errno.h>
 #include <string.h>
-#include <utlist.h>
 
-#include "daemon/domain/job-steps.h"
-#include "shared/cleanup.h"
+#include "daemon/domain/job-internal.h"
+#include "daemon/domain/lane-task.h"
 
-struct KernelOrder {
-        Jobs *jobs;
-        uint32_t id; /* of the worker's request; 0: it waits */
-        PciAddress address;
-        uint64_t generation;
-        LaneTicket *ticket;
-        bool again; /* something has changed meanwhile */
+typedef struct KernelOrder {
+        LaneTask task;
         ResetMethodList wanted;
         bool puts_back; /* the policy wants nothing any more */
-        KernelOrder *prev, *next;
-};
-
-/* NULL if it is gone or another one has its address. */
-static Device *device_of(const KernelOrder *order)
-{
-        Device *device = registry_find(order->jobs->registry, &order->address);
-
-        return device && device->generation == order->generation ? device : NULL;
-}
+} KernelOrder;
 
 static bool is_same(const ResetMethodList *a, const ResetMethodList *b)
 {
@@ -93,45 +78,15 @@ static void forget_order(Device *device)
 
 /* ---- through the lanes ---- */
 
-static void order_free(KernelOrder *order)
-{
-        DL_DELETE(order->jobs->orders, order);
-        lane_ticket_leave(order->ticket);
-        free(order);
-}
-
-/* The lane is free for others; and again, if something has changed. */
-static void end(KernelOrder *order)
-{
-        Jobs *jobs = order->jobs;
-        Device *device = order->again ? device_of(order) : NULL;
-
-        order_free(order);
-        if (device)
-                jobs_order(jobs, device);
-        jobs_dispatch(jobs);
-}
-
 static int start_worker(KernelOrder *order, const Device *device)
 {
-        const JobPorts *ports = &order->jobs->ports;
-        WorkerMember member = {
-                .address = device->facts.address,
-                .inode = device->facts.inode,
-                .vendor = device->facts.vendor,
-                .device = device->facts.device,
-                .class = device->facts.class,
-        };
-        const WorkerRequest request = {
+        WorkerRequest request = {
                 .operation = WORKER_ORDER,
-                .job = order->id,
                 .method = WORKER_ORDER_METHOD,
                 .list = order->wanted,
-                .members = &member,
-                .n_members = 1,
         };
 
-        return ports->start_order(ports->userdata, &request);
+        return lane_task_start_worker(&order->task, device, &request);
 }
 
 /* If it was so when we first looked, an earlier daemon may have done it, and what was there before nobody
@@ -152,48 +107,34 @@ static void note_in_order(const KernelOrder *order, Device *device)
 }
 
 /* The device's turn has come: only now its list is its own. */
-static void run(KernelOrder *order)
+static void run(LaneTask *task, Device *device)
 {
-        const JobPorts *ports = &order->jobs->ports;
-        Device *device = device_of(order);
-        const EffectivePolicy *policy = device ? registry_policy_of(device) : NULL;
+        const JobPorts *ports = &task->jobs->ports;
+        const EffectivePolicy *policy = registry_policy_of(device);
+        KernelOrder *order = (KernelOrder *) task;
         DeviceOrder *note;
 
-        order->again = false;
         if (!policy || ports->refresh(ports->userdata, device) < 0 || !find_wanted(device, policy, order)) {
-                end(order);
+                lane_task_end(task);
                 return;
         }
         if (is_in_order(device, order)) {
                 note_in_order(order, device);
-                end(order);
+                lane_task_end(task);
                 return;
         }
-        order->id = ports->new_id(ports->userdata);
         note = order_of(device);
         if (note && !note->written)
                 note->before = device->live.methods;
         if (!note || start_worker(order, device) < 0)
-                end(order);
+                lane_task_end(task);
 }
 
-bool jobs_run_order(Jobs *jobs, void *taken)
+static void done(LaneTask *task, Device *device, const WorkerResult *result)
 {
-        KernelOrder *order;
-
-        DL_FOREACH (jobs->orders, order) {
-                if (order == taken) {
-                        run(order);
-                        return true;
-                }
-        }
-        return false;
-}
-
-static void note(KernelOrder *order, Device *device, const WorkerResult *result)
-{
-        const JobPorts *ports = &order->jobs->ports;
         bool failed = !result || result->outcome != WORKER_DONE, silent = false;
+        const JobPorts *ports = &task->jobs->ports;
+        const KernelOrder *order = (const KernelOrder *) task;
 
         if (ports->refresh(ports->userdata, device) < 0)
                 return;
@@ -214,45 +155,14 @@ static void note(KernelOrder *order, Device *device, const WorkerResult *result)
                 ports->ordered(ports->userdata, device, &order->wanted, failed);
 }
 
-void jobs_order_done(Jobs *jobs, uint32_t id, WorkerResult *result)
-{
-        KernelOrder *order;
-        Device *device;
-
-        DL_SEARCH_SCALAR(jobs->orders, order, id, id);
-        if (order) {
-                device = device_of(order);
-                if (device && (!result || result->outcome != WORKER_GONE))
-                        note(order, device, result);
-        }
-        worker_result_free(result);
-        if (order)
-                end(order);
-}
-
 /* ---- from outside ---- */
 
-static KernelOrder *find(const Jobs *jobs, const Device *device)
-{
-        KernelOrder *order;
-
-        DL_FOREACH (jobs->orders, order) {
-                if (order->generation == device->generation)
-                        return order;
-        }
-        return NULL;
-}
-
-/* The device alone, and the bridge above, as if it was reset. */
-static int enter_lane(KernelOrder *order, const Device *device)
-{
-        PciAddress bridges[BRIDGES_MAX];
-        LaneClaim claim = {.members = &order->address, .n_members = 1, .bridges = bridges};
-
-        for (const Device *d = device->parent; d && claim.n_bridges < BRIDGES_MAX; d = d->parent)
-                bridges[claim.n_bridges++] = d->facts.address;
-        return lanes_enter(order->jobs->lanes, &claim, ++order->jobs->last_order, order, &order->ticket);
-}
+static const LaneTaskKind kind = {
+        .size = sizeof(KernelOrder),
+        .run = run,
+        .done = done,
+        .look = jobs_order,
+};
 
 static bool concerns(Device *device)
 {
@@ -271,38 +181,12 @@ static bool concerns(Device *device)
 
 void jobs_order(Jobs *jobs, Device *device)
 {
-        KernelOrder *order;
-
-        if (!concerns(device))
-                return;
-        order = find(jobs, device);
-        if (order) {
-                /* One that waits looks when its turn comes. */
-                order->again = true;
-                return;
-        }
-        order = calloc(1, sizeof(KernelOrder));
-        if (!order)
-                return;
-        order->jobs = jobs;
-        order->address = device->facts.address;
-        order->generation = device->generation;
-        if (enter_lane(order, device) < 0) {
-                free(order);
-                return;
-        }
-        DL_APPEND(jobs->orders, order);
-        jobs_dispatch(jobs);
+        if (concerns(device))
+                lane_task_ask(jobs, device, &kind);
 }
 
 void jobs_order_all(Jobs *jobs)
 {
         for (Device *d = registry_next(jobs->registry, NULL); d; d = registry_next(jobs->registry, d))
                 jobs_order(jobs, d);
-}
-
-void jobs_free_orders(Jobs *jobs)
-{
-        while (jobs->orders)
-                order_free(jobs->orders);
 }
