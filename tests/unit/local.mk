@@ -257,6 +257,7 @@ domain_unit_tests = \
 	tests/unit/test-quarantine-cards \
 	tests/unit/test-quarantine \
 	tests/unit/test-recover \
+	tests/unit/test-recover-by-rule \
 	tests/unit/test-release \
 	tests/unit/test-release-lost \
 	tests/unit/test-release-vfio \
@@ -375,10 +376,17 @@ tests_unit_test_plan_proven_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_proven_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_proven_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
-tests_unit_test_recover_SOURCES = tests/unit/test-recover.c
+recover_bed_sources = tests/unit/recover-bed.c tests/unit/recover-bed.h
+
+tests_unit_test_recover_SOURCES = tests/unit/test-recover.c $(recover_bed_sources)
 tests_unit_test_recover_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_recover_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_recover_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_recover_by_rule_SOURCES = tests/unit/test-recover-by-rule.c $(recover_bed_sources)
+tests_unit_test_recover_by_rule_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_recover_by_rule_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_recover_by_rule_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
 
 tests_unit_test_cleanliness_SOURCES = tests/unit/test-cleanliness.c
 tests_unit_test_cleanliness_CPPFLAGS = $(UNIT_CPPFLAGS)
