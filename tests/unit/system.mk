@@ -18,6 +18,7 @@ system_unit_tests = \
 	tests/unit/test-policy-load \
 	tests/unit/test-policy-shipped \
 	tests/unit/test-policy-write \
+	tests/unit/test-quarantine-disk \
 	tests/unit/test-quarantine-store \
 	tests/unit/test-scans \
 	tests/unit/test-survey \
@@ -86,13 +87,22 @@ tests_unit_test_policy_write_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_policy_write_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
 tests_unit_test_policy_write_LDADD = $(SYSTEM_UNIT_LIBS)
 
+quarantine_bed_sources = tests/unit/quarantine-bed.c tests/unit/quarantine-bed.h
+quarantine_bed_wrap = -Wl,--wrap=journal_quarantine_unstored
+
 # Functions of the test stand for a disk that is full or loses power.
-tests_unit_test_quarantine_store_SOURCES = tests/unit/test-quarantine-store.c
+tests_unit_test_quarantine_disk_SOURCES = tests/unit/test-quarantine-disk.c $(quarantine_bed_sources)
+tests_unit_test_quarantine_disk_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
+tests_unit_test_quarantine_disk_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
+tests_unit_test_quarantine_disk_LDFLAGS = $(AM_LDFLAGS) $(quarantine_bed_wrap) \
+	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat \
+	-Wl,--wrap=pthread_cond_timedwait
+tests_unit_test_quarantine_disk_LDADD = $(SYSTEM_UNIT_LIBS)
+
+tests_unit_test_quarantine_store_SOURCES = tests/unit/test-quarantine-store.c $(quarantine_bed_sources)
 tests_unit_test_quarantine_store_CPPFLAGS = $(SYSTEM_UNIT_CPPFLAGS)
 tests_unit_test_quarantine_store_CFLAGS = $(SYSTEM_UNIT_CFLAGS)
-tests_unit_test_quarantine_store_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=write -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat \
-	-Wl,--wrap=journal_quarantine_unstored -Wl,--wrap=pthread_cond_timedwait
+tests_unit_test_quarantine_store_LDFLAGS = $(AM_LDFLAGS) $(quarantine_bed_wrap)
 tests_unit_test_quarantine_store_LDADD = $(SYSTEM_UNIT_LIBS)
 
 tests_unit_test_scans_SOURCES = tests/unit/test-scans.c $(worker_script_sources)
