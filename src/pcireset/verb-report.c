@@ -230,8 +230,6 @@ static int add_daemons(Report *report)
         for (size_t i = 0; i < ELEMENTSOF(keys) && r >= 0; i++)
                 if (json_object_object_get_ex(report->properties, keys[i], &value))
                         r = json_add(told, keys[i], json_object_get(value));
-        strip_row(json_get_dict(told, "LastReset"));
-        strip_row(json_get_dict(told, "Quarantine"));
         return r < 0 ? r : json_add(report->document, "methods", json_object_get(report->methods));
 }
 

@@ -121,36 +121,28 @@ static int print_failed_checks(json_object *checks)
 
 static int print_quarantine(json_object *quarantine)
 {
-        _cleanup_free_ char *user = NULL;
         char since[TEXT_TIME_MAX];
         int r;
 
         if (!quarantine || json_object_object_length(quarantine) == 0)
                 return 0;
-        user = uid_to_name(json_get_unsigned(quarantine, "uid"));
-        if (!user)
-                return -ENOMEM;
-        r = text_print_line(stdout, "%*s: %s: %s (since %s, user %s)", LABEL_WIDTH, "Quarantine",
+        r = text_print_line(stdout, "%*s: %s: %s (since %s)", LABEL_WIDTH, "Quarantine",
                             json_get_string(quarantine, "cause"), json_get_string(quarantine, "reason"),
-                            text_time(json_get_unsigned(quarantine, "since"), since), user);
+                            text_time(json_get_unsigned(quarantine, "since"), since));
         return r < 0 ? r : print_failed_checks(json_get_array(quarantine, "checks"));
 }
 
 static int print_last_reset(json_object *last)
 {
         char took[TEXT_DURATION_MAX], finished[TEXT_TIME_MAX];
-        _cleanup_free_ char *user = NULL;
 
         if (!last || json_object_object_length(last) == 0)
                 return print_field("Last reset", "", "none that the daemon knows of");
-        user = uid_to_name(json_get_unsigned(last, "uid"));
-        if (!user)
-                return -ENOMEM;
-        return text_print_line(stdout, "%*s: by %s in %s, verified: %s (%s, user %s, job %" PRIu64 ")",
-                               LABEL_WIDTH, "Last reset", json_get_string(last, "method"),
+        return text_print_line(stdout, "%*s: by %s in %s, verified: %s (%s, job %" PRIu64 ")", LABEL_WIDTH,
+                               "Last reset", json_get_string(last, "method"),
                                text_duration(json_get_unsigned(last, "duration_usec"), took),
                                json_get_string(last, "verdict"),
-                               text_time(json_get_unsigned(last, "finished_at"), finished), user,
+                               text_time(json_get_unsigned(last, "finished_at"), finished),
                                json_get_unsigned(last, "job"));
 }
 

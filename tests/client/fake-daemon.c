@@ -275,10 +275,9 @@ static int get_device_property(sd_bus *bus, const char *path, const char *interf
                 return sd_bus_message_append(reply, "t", UINT64_MAX);
         if (strcmp(device->driver, "") != 0)
                 return sd_bus_message_append(reply, "a{sv}", 0);
-        return sd_bus_message_append(reply, "a{sv}", 6, "method", "s", "flr", "verdict", "s", "ok",
+        return sd_bus_message_append(reply, "a{sv}", 5, "method", "s", "flr", "verdict", "s", "ok",
                                      "duration_usec", "t", UINT64_C(110000), "finished_at", "t",
-                                     UINT64_C(1700000000000000), "uid", "u", UINT32_C(0), "job", "u",
-                                     OUR_JOB);
+                                     UINT64_C(1700000000000000), "job", "u", OUR_JOB);
 }
 
 static int get_job_property(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -360,8 +359,8 @@ static int get_quarantine(sd_bus *bus, const char *path, const char *interface, 
         if (strcmp(device->state, "quarantined") != 0)
                 return sd_bus_message_append(reply, "a{sv}", 0);
         return sd_bus_message_append(
-                reply, "a{sv}", 6, "cause", "s", "degraded", "reason", "s", HOSTILE, "method", "s", "flr",
-                "since", "t", UINT64_C(1700000000000000), "uid", "u", UINT32_C(0), "checks", "aa{sv}", 2, 4,
+                reply, "a{sv}", 5, "cause", "s", "degraded", "reason", "s", HOSTILE, "method", "s", "flr",
+                "since", "t", UINT64_C(1700000000000000), "checks", "aa{sv}", 2, 4,
                 "check", "s", "bars", "result", "s", "failed", "before", "s", "fe000000", "after", "s", "0",
                 4, "check", "s", "aer", "result", "s", "ok", "before", "s", "0", "after", "s", "0");
 }

@@ -23,8 +23,6 @@ int append_last_reset(sd_bus_message *message, const LastReset *last)
                 if (r >= 0)
                         r = append_entry(message, "finished_at", "t", last->finished_at);
                 if (r >= 0)
-                        r = append_entry(message, "uid", "u", last->uid);
-                if (r >= 0)
                         r = append_entry(message, "job", "u", last->job);
                 if (r >= 0 && last->by_policy)
                         r = append_entry(message, "by_policy", "b", 1);

@@ -221,10 +221,10 @@ int append_quarantine(sd_bus_message *message, const Device *device)
         int r = sd_bus_message_open_container(message, 'a', "{sv}");
 
         if (r >= 0 && record) {
-                r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}{sv}", "cause", "s",
+                r = sd_bus_message_append(message, "{sv}{sv}{sv}{sv}", "cause", "s",
                                           quarantine_cause_to_string(record->cause), "reason", "s",
                                           record->reason, "method", "s", record->method, "since", "t",
-                                          record->since, "uid", "u", record->uid);
+                                          record->since);
                 if (r >= 0)
                         r = sd_bus_message_append(message, "{sv}{sv}", "known_by", "s",
                                                   record->serial[0] != '\0' ? "serial-number" : "place",

@@ -117,7 +117,6 @@ typedef struct LastReset {
         const char *verdict; /* static string */
         uint64_t duration_usec;
         uint64_t finished_at; /* CLOCK_REALTIME, microseconds */
-        uint32_t uid;
         uint32_t job;
         bool by_policy; /* nobody has called for it */
 } LastReset;

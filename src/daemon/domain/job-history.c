@@ -78,7 +78,6 @@ static void remember(Job *job, const Attempt *attempt)
                 .verdict = verdict_to_string(attempt->verdict),
                 .duration_usec = duration,
                 .finished_at = now,
-                .uid = job->request.uid,
                 .job = job->id,
                 .by_policy = job->request.by_policy,
         };
