@@ -329,11 +329,61 @@ START_TEST(it_is_recovered)
         wait_for_state(CARD, "");
         ck_assert_uint_eq(model_count("begin", CARD), 1);
         expect_state(CARD, "idle");
-        rows = manager_call(observer, "GetHistory", "a{sv}", 1, "address", "s", CARD);
-        ck_assert_str_eq(reply_string(rows, "0.0.event"), "reset");
+        rows = manager_call(observer, "GetHistory", "a{sv}", 2, "address", "s", CARD, "event", "s", "reset");
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
         ck_assert_str_eq(reply_string(rows, "0.0.verdict"), "ok");
         ck_assert_ptr_nonnull(strstr(reply_string(rows, "0.0.rule"), "errors"));
+}
+END_TEST
+
+static void expect_not_recovered(void)
+{
+        _cleanup_reply_ Reply *facts = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "Quarantine"),
+                              *refused = call_finish(acquire_start(alice, card_alone));
+
+        expect_state(CARD, "quarantined");
+        ck_assert_str_eq(reply_string(facts, "0.cause"), "error");
+        expect_error(refused, "Quarantined", "could not recover it");
+}
+
+/* It answers and looks well, and yet nobody has brought it back: not the kernel, nor the daemon. */
+START_TEST(nobody_recovers_it)
+{
+        _cleanup_reply_ Reply *proved = NULL;
+
+        start_with("recover");
+        model_fail(CARD, NULL, ENOTTY);
+        model_fail(PORT, NULL, ENOTTY);
+        announce(CARD, FAILURE);
+        (void) signal_wait("JobRemoved", NULL, CARD);
+        wait_until(looks(CARD, "ok") == 1);
+        expect_not_recovered();
+        daemon_kill();
+        daemon_start();
+        expect_not_recovered();
+        model_unfail(CARD, NULL);
+        proved = reset(alice, CARD, "flr", NULL);
+        expect_success(proved);
+        expect_state(CARD, "idle");
+}
+END_TEST
+
+/* The next daemon does not know what was tried and what not. */
+START_TEST(killed_in_the_recovery)
+{
+        int hold;
+
+        start_with("recover");
+        model_fail(CARD, "flr", ENOTTY);
+        hold = model_hold(CARD);
+        announce(CARD, FAILURE);
+        (void) model_wait("begin", CARD, 0);
+        daemon_kill();
+        signals_forget();
+        daemon_start();
+        model_release(&hold);
+        (void) signal_wait("JobRemoved", NULL, CARD);
+        expect_not_recovered();
 }
 END_TEST
 
@@ -368,6 +418,7 @@ START_TEST(no_further_than_the_rules)
         rows = manager_call(observer, "GetHistory", "a{sv}", 2, "address", "s", CARD, "event", "s", "reset");
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "subordinate");
         ck_assert_str_eq(reply_string(rows, "0.0.why"), _i == 0 ? "no-rule" : "");
+        expect_state(CARD, _i == 0 ? "quarantined" : "idle");
         expect_state(SIBLING, "idle");
 }
 END_TEST
@@ -510,6 +561,8 @@ int main(void)
         program_add(&program, a_success_of_a_dead_one);
         program_add(&program, quarantine_at_the_first_word);
         program_add(&program, it_is_recovered);
+        program_add(&program, nobody_recovers_it);
+        program_add(&program, killed_in_the_recovery);
         program_add_table(&program, no_further_than_the_rules, ((const bool[2]){}));
         program_add(&program, nothing_to_recover);
         program_add(&program, it_is_in_the_history);

@@ -254,29 +254,24 @@ typedef struct Finding {
         size_t n_checks;
 } Finding;
 
-/* Nobody brings it back, so nobody gets it. */
-static void leave(ErrorEvents *events, Device *device, const Finding *finding)
-{
-        if (!device->quarantine)
-                put_aside(events, device, finding->reason, finding->checks, finding->n_checks);
-        (void) quarantines_add_reason(events->quarantines, device, NOT_RECOVERED);
-}
-
 static void act(ErrorEvents *events, Device *device, const Finding *finding)
 {
         const EffectivePolicy *policy = registry_policy_of(device);
         bool has_rule = policy && policy->settings.set & 1U << POLICY_ON_ERROR;
         PolicyOnError on_error = has_rule ? policy->settings.on_error : POLICY_ON_ERROR_NOTIFY;
+        bool recover = has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help;
 
         if (device->facts.is_bridge || device->n_resetting > 0)
                 return;
-        /* What is broken is given to nobody until it is recovered, either. */
-        if ((on_error == POLICY_ON_ERROR_QUARANTINE && !device->quarantine) ||
+        /* What is broken is given to nobody until it is recovered, either; nor is what looks well and was
+         * given up by the kernel. A recovery may come to nothing, or end with the daemon, and its proof is
+         * all that lets the device out. */
+        if ((on_error == POLICY_ON_ERROR_QUARANTINE && !device->quarantine) || recover ||
             (finding->is_broken && (!has_rule || on_error != POLICY_ON_ERROR_NOTIFY)))
                 put_aside(events, device, finding->reason, finding->checks, finding->n_checks);
-        if (has_rule && on_error == POLICY_ON_ERROR_RECOVER && finding->needs_help &&
+        if (recover &&
             events->ports.recover(events->ports.userdata, device, policy->origin[POLICY_ON_ERROR]) < 0)
-                leave(events, device, finding);
+                (void) quarantines_add_reason(events->quarantines, device, NOT_RECOVERED);
 }
 
 /* The event itself as evidence, before the counters. */
