@@ -9,7 +9,7 @@
 
 #include "storm.h"
 
-static unsigned count_resetting(size_t node)
+unsigned count_resetting(size_t node)
 {
         unsigned n = 0;
 
@@ -170,4 +170,5 @@ void audit(void)
                             claims_count(storm.claims), registry_count(storm.registry), n_claims, n_devices);
         audit_jobs();
         clean_audit();
+        errors_audit();
 }

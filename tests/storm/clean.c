@@ -93,23 +93,29 @@ void clean_follow(void)
         }
 }
 
-void clean_after(const Run *run, bool is_well)
+bool clean_is_reached(const Run *run, size_t i)
 {
         const Tree *tree = &storm.tree;
         int bridge = tree->nodes[run->target].parent;
+        size_t function = tree->nodes[i].physfn >= 0 ? (size_t) tree->nodes[i].physfn : i;
+
+        return i == run->target || function == run->target ||
+               (reset_method_scope(run->request.method) != RESET_SCOPE_FUNCTION && bridge >= 0 &&
+                oracle_is_above(tree, bridge, function));
+}
+
+void clean_after(const Run *run, bool is_well)
+{
+        const Tree *tree = &storm.tree;
 
         for (size_t i = 0; i < run->n_members; i++) {
                 const Node *node = &tree->nodes[run->members[i].node];
-                size_t function = node->physfn >= 0 ? (size_t) node->physfn : run->members[i].node;
-                bool is_reached = run->members[i].node == run->target || function == run->target ||
-                                  (reset_method_scope(run->request.method) != RESET_SCOPE_FUNCTION &&
-                                   bridge >= 0 && oracle_is_above(tree, bridge, function));
                 Trail *trail = &storm.trails[run->members[i].node];
 
                 if (!node->present || node->inode != run->members[i].inode)
                         continue;
                 trail->inode = node->inode;
-                if (is_reached)
+                if (clean_is_reached(run, run->members[i].node))
                         trail->is_clean = is_well && !is_open(node);
         }
 }

@@ -254,6 +254,9 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
         why = oracle_judge(&storm.tree, &reset, set);
         if (!why && job->request.plan.release)
                 why = release_judge(set);
+        if (!why && job->request.by_policy)
+                why = own_judge(job, track->target, set);
+        stats.own_begun += job->request.by_policy && !job->request.plan.release;
         if (why)
                 storm_wrong("job %u begins (%s of %s for uid %u): %s", job->id, request->method,
                             name_of(track->target), track->asker.uid, why);
@@ -491,6 +494,7 @@ void daemon_start(void)
         for (size_t i = 0; i < RUNS_MAX; i++)
                 if (storm.runs[i].job != 0)
                         run_take_over(&storm.runs[i]);
+        errors_begin();
         registry_set_listener(storm.registry, &listener);
         for (Device *d = registry_next(storm.registry, NULL); d; d = registry_next(storm.registry, d)) {
                 cleanliness_follow(d);
@@ -498,8 +502,6 @@ void daemon_start(void)
         }
         for (size_t i = 0; i < storm.tree.n; i++) {
                 storm.tree.nodes[i].is_known = false;
-                /* What was announced before nobody can find out. */
-                storm.tree.nodes[i].recovering = false;
                 storm.survey_at[i] = storm_in(1 * MSEC, 2 * SEC);
         }
 }
@@ -508,6 +510,7 @@ void daemon_kill(void)
 {
         storm_note("daemon %u is killed", storm.life);
         stats.kills++;
+        errors_end();
         registry_set_listener(storm.registry, NULL);
         storm.releases = releases_free(storm.releases);
         storm.release_at = NEVER;

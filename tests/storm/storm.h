@@ -11,6 +11,7 @@
  *   daemon.c      one life of a daemon: its ports, its start and its end
  *   workers.c     workers, from their start to the result, and what they do to devices
  *   users.c       requests, leases, inhibitors, rules, people in charge
+ *   errors.c      errors that the kernel announces, and what is to become of the devices
  *   clean.c       who has had which device since its last reset
  *   releases.c    resets between two users, which the daemon makes by itself
  *   audit.c       what must be true between any two steps
@@ -20,6 +21,7 @@
  */
 
 #include "daemon/domain/admission.h"
+#include "daemon/domain/error-events.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/release.h"
 #include "random-oracle.h"
@@ -31,6 +33,7 @@
 #define TRACKS_MAX  4096U
 #define RUNS_MAX    128U
 #define ASKS_MAX    8U
+#define LOOKS_MAX   8U
 #define STORED_MAX  (NODES_MAX * NODE_IDS)
 #define HISTORY_MAX 60U /* steps that are told after a failure */
 #define NOTE_MAX    160U
@@ -60,6 +63,8 @@ typedef struct RunMember {
         uint64_t inode; /* of the device that the job takes for its member now */
         uint16_t id;
 } RunMember;
+
+typedef enum Health { HEALTH_WELL, HEALTH_CHANGED, HEALTH_DEAD } Health;
 
 /* A worker. */
 typedef struct Run {
@@ -101,6 +106,24 @@ typedef struct Trail {
         uint16_t must_id; /* this card */
 } Trail;
 
+/* How a device is in truth, and what of that the daemon has been told. */
+typedef struct Hardware {
+        uint64_t inode; /* of which device that is said */
+        Health health;
+        bool recovers; /* the kernel is at it, whatever the daemon has heard */
+        bool is_endless; /* and says nothing more */
+        ErrorState error; /* as the daemon is to know it */
+        uint64_t since; /* of a recovery */
+} Hardware;
+
+/* A worker that looks at a device after an error. */
+typedef struct ErrorLook {
+        uint32_t id; /* 0: unused */
+        size_t node;
+        uint64_t inode, end_at;
+        bool is_stale; /* there was another error meanwhile */
+} ErrorLook;
+
 typedef struct Storm {
         Tree tree;
         uint64_t seed, now;
@@ -115,6 +138,9 @@ typedef struct Storm {
         Proven *proven;
         Quarantines *quarantines;
         Jobs *jobs;
+        ErrorEvents *errors;
+        ErrorLook looks[LOOKS_MAX];
+        uint64_t error_at; /* when a recovery has lasted too long */
         Releases *releases;
         uint64_t release_at; /* when it does what can be done */
         uint32_t last_job;
@@ -126,6 +152,7 @@ typedef struct Storm {
         Ask asks[ASKS_MAX];
         uint64_t survey_at[NODES_MAX];
         Trail trails[NODES_MAX];
+        Hardware hardware[NODES_MAX];
         QuarantineRecord stored[STORED_MAX];
         size_t n_stored;
         ReleaseRecord users[STORED_MAX]; /* those of devices, as the daemon has written them down */
@@ -139,7 +166,8 @@ typedef struct Storm {
 typedef struct StormStats {
         unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
-                worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released;
+                worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released, put_aside,
+                looked, broken, recovered, not_recovered, unfinished, own_begun;
         unsigned long errors[RESET_RECOVERING + 1];
         unsigned long obstacles[ADMISSION_FROZEN + 1];
 } StormStats;
@@ -180,6 +208,13 @@ void run_kill(Run *run);
 Run *run_of(uint32_t job);
 /* The daemon that lives now takes it on, or hears of it too late. */
 void run_take_over(Run *run);
+/* How the device is that is there now. */
+Hardware *hardware_of(size_t node);
+/* Checks of a device that is like that; returns the verdict on it. */
+Verdict result_add_health(WorkerResult *result, const PciAddress *device, Health health);
+WorkerResult *result_new(WorkerOutcome outcome, const char *why);
+/* It is in quarantine from now on, if it was not. */
+void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead);
 /* A device has come: it may be a member that was taken away. */
 void runs_follow(size_t node);
 
@@ -188,9 +223,23 @@ void user_asks(void);
 void user_claims(void);
 void user_leaves(void); /* or cancels */
 void ask_answered(Ask *ask);
+void rules_begin(void); /* with the machine */
 void rules_change(void);
 void rules_give(void); /* to the registry */
 void somebody_in_charge(void);
+
+/* ---- errors.c ---- */
+void errors_begin(void); /* with the daemon */
+void errors_end(void);
+void errors_of_the_weather(void); /* the kernel announces something */
+void errors_calm(void); /* and has recovered everything */
+void errors_looked(ErrorLook *look);
+void errors_time_over(void);
+/* A reset has proved the device to be well. */
+void errors_forget(size_t node);
+/* A job of the daemon's own begins to reset these: what is wrong with that, or NULL. */
+const char *own_judge(const Job *job, size_t target, const bool set[static NODES_MAX]);
+void errors_audit(void);
 
 /* ---- releases.c ---- */
 void releases_begin(void); /* with the daemon, before it takes on workers */
@@ -206,5 +255,10 @@ void clean_audit(void);
 /* False while the daemon has not looked yet at what has happened to the device. */
 bool clean_must_be_known(size_t node);
 
+/* A reset has reached this member, and not only disturbed it. */
+bool clean_is_reached(const Run *run, size_t node);
+
 /* ---- audit.c ---- */
+/* Runs that the daemon knows of have it as a member. */
+unsigned count_resetting(size_t node);
 void audit(void);

@@ -98,7 +98,9 @@ typedef struct Due {
                 DUE_RUN,
                 DUE_ASK,
                 DUE_LOOK,
-                DUE_RELEASE
+                DUE_RELEASE,
+                DUE_ERROR_LOOK,
+                DUE_ERROR_TIME
         } what;
         Track *track;
         size_t index;
@@ -129,6 +131,11 @@ static Due find_due(void)
                 consider(&due, (Due){.at = track->deadline, .what = DUE_DEADLINE, .track = track});
         }
         consider(&due, (Due){.at = storm.release_at, .what = DUE_RELEASE});
+        consider(&due, (Due){.at = storm.error_at, .what = DUE_ERROR_TIME});
+        for (size_t i = 0; i < LOOKS_MAX; i++)
+                if (storm.looks[i].id != 0)
+                        consider(&due,
+                                 (Due){.at = storm.looks[i].end_at, .what = DUE_ERROR_LOOK, .index = i});
         for (size_t i = 0; i < ASKS_MAX; i++)
                 if (storm.asks[i].answer_at != 0)
                         consider(&due, (Due){.at = storm.asks[i].answer_at, .what = DUE_ASK, .index = i});
@@ -192,37 +199,17 @@ static void happen(const Due *due)
                 storm.release_at = NEVER;
                 releases_run(storm.releases);
                 break;
+        case DUE_ERROR_LOOK:
+                errors_looked(&storm.looks[due->index]);
+                break;
+        case DUE_ERROR_TIME:
+                storm.error_at = NEVER;
+                errors_time_over();
+                break;
         }
 }
 
 /* ---- what people and the weather do ---- */
-
-/* The kernel announces that it recovers a device, or that it has. */
-static void announce(size_t i, bool begins)
-{
-        Node *node = &storm.tree.nodes[i];
-        Device *device = daemon_lives() ? registry_find(storm.registry, &node->address) : NULL;
-
-        if (!device || node->recovering == begins)
-                return;
-        storm_note("the kernel %s the recovery of %s", begins ? "begins" : "ends", name_of(i));
-        stats.recoveries += begins;
-        node->recovering = begins;
-        device->error_state = begins ? ERROR_STATE_BEGIN_RECOVERY : ERROR_STATE_SUCCESSFUL_RECOVERY;
-        registry_notify(storm.registry, device, DEVICE_CHANGED_ERROR_STATE);
-}
-
-/* They are over soon. */
-static void recover_something(void)
-{
-        Tree *tree = &storm.tree;
-
-        for (size_t i = 0; i < tree->n; i++)
-                if (tree->nodes[i].recovering && chance(tree, 50))
-                        announce(i, false);
-        if (chance(tree, 30))
-                announce((storm.hot + pick(tree, 8)) % tree->n, true);
-}
 
 static void change_something(void)
 {
@@ -265,8 +252,11 @@ static void act(void)
         unsigned what = pick(tree, 100);
 
         next_action = storm_in(1 * MSEC, 900 * MSEC);
+        /* Sometimes nothing happens for long, and whatever lasts too long has its end. */
+        if (pick(tree, 1000) < 3)
+                next_action = storm_in(60 * SEC, 900 * SEC);
         if (what < 5)
-                recover_something();
+                errors_of_the_weather();
         else if (what < 30)
                 change_something();
         else if (what < 45)
@@ -315,8 +305,7 @@ static void come_to_rest(void)
         storm.is_calm = true;
         if (!daemon_lives())
                 daemon_start();
-        for (size_t i = 0; i < storm.tree.n; i++)
-                announce(i, false);
+        errors_calm();
         tree_calm(&storm.tree);
         clean_follow();
         while (find_due().what != DUE_NOTHING && storm.step < limit)
@@ -344,7 +333,7 @@ static unsigned one_machine(uint64_t seed, unsigned machine)
         memset(&storm, 0, sizeof(storm));
         storm.seed = seed;
         storm.machine = machine;
-        storm.start_at = storm.release_at = NEVER;
+        storm.start_at = storm.release_at = storm.error_at = NEVER;
         storm.tree.has_silent = true;
         tree_grow(&storm.tree, seed, NULL, NULL);
         storm.tree.has_silent = true;
@@ -353,6 +342,7 @@ static unsigned one_machine(uint64_t seed, unsigned machine)
         storm.hot = pick(&storm.tree, (unsigned) storm.tree.n);
         storm.now = 1000 * SEC;
         next_action = 0;
+        rules_begin();
         daemon_start();
         while (storm.step < STEPS_PER_MACHINE)
                 one_step();
@@ -380,6 +370,11 @@ static void tell(unsigned long steps, unsigned machines)
                "# found clean %lu times, required so %lu times, %lu resets between users\n",
                stats.leases, stats.refused_claims, stats.lifted, stats.policy, stats.plugs, stats.recoveries,
                stats.audits, stats.clean, stats.required_clean, stats.released);
+        printf("# after errors: %lu put aside, %lu looked at, %lu broken, %lu recoveries wanted, %lu of "
+               "them "
+               "not, %lu begun, %lu recoveries of the kernel's without an end\n",
+               stats.put_aside, stats.looked, stats.broken, stats.recovered, stats.not_recovered,
+               stats.own_begun, stats.unfinished);
         for (unsigned i = 0; i <= RESET_RECOVERING; i++)
                 printf("%s%s %lu%s", i == 0 ? "# " : "", reset_error_to_string((ResetError) i),
                        stats.errors[i], i == RESET_RECOVERING ? "\n" : ", ");
@@ -405,6 +400,10 @@ static void check_that_it_happened(void)
         ck_assert_uint_gt(stats.required_clean, 0);
         ck_assert_uint_gt(stats.recoveries, 5);
         ck_assert_uint_gt(stats.errors[RESET_RECOVERING], 0);
+        ck_assert_uint_gt(stats.put_aside, 0);
+        ck_assert_uint_gt(stats.broken, 5);
+        ck_assert_uint_gt(stats.recovered, 2);
+        ck_assert_uint_gt(stats.own_begun, 2);
         for (unsigned i = ADMISSION_GONE; i <= ADMISSION_NOT_CLEAN; i++)
                 ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
 }

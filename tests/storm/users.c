@@ -297,6 +297,8 @@ static void draw_policy(NodePolicy *policy)
         policy->forbids_link = chance(tree, 15);
         policy->requires_clean = chance(tree, 40);
         policy->resets_on_release = chance(tree, 50);
+        policy->has_on_error = chance(tree, 70);
+        policy->on_error = chance(tree, 40) ? POLICY_ON_ERROR_RECOVER : (PolicyOnError) pick(tree, 3);
         policy->keeps_driver = chance(tree, 20);
         policy->rebinds_driver = !policy->keeps_driver && chance(tree, 30);
         if (chance(tree, 20))
@@ -323,6 +325,9 @@ static void add_rule(Policy *policy, size_t i)
         settings->on_release = node->resets_on_release ? POLICY_ON_RELEASE_RESET : POLICY_ON_RELEASE_NONE;
         settings->set = 1U << POLICY_ALLOW_LINK | 1U << POLICY_DRIVER | 1U << POLICY_REQUIRE_CLEAN |
                         1U << POLICY_ON_RELEASE;
+        settings->on_error = node->on_error;
+        if (node->has_on_error)
+                settings->set |= 1U << POLICY_ON_ERROR;
         if (node->forbid.n > 0)
                 settings->set |= 1U << POLICY_FORBID;
         if (node->order.n > 0)
@@ -342,6 +347,13 @@ static Policy *make_policy(void)
                 if (storm.tree.nodes[i].policy.used)
                         add_rule(policy, i);
         return policy;
+}
+
+void rules_begin(void)
+{
+        for (size_t i = 0; i < storm.tree.n; i++)
+                if (chance(&storm.tree, 60))
+                        draw_policy(&storm.tree.nodes[i].policy);
 }
 
 void rules_give(void)

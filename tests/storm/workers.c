@@ -72,6 +72,11 @@ static void run_free(Run *run)
 
 /* ---- what it finds ---- */
 
+static bool takes_away(const Run *run)
+{
+        return strcmp(run->request.method, "slot") == 0 || strcmp(run->request.method, "rescan") == 0;
+}
+
 static bool is_presented(const Run *run, const Node *node)
 {
         for (size_t i = 0; i < run->asker.n_groups; i++)
@@ -149,7 +154,7 @@ static bool is_gone(const Run *run)
         return bridge && (!bridge->present || bridge->inode != run->request.bridge.inode);
 }
 
-static WorkerResult *result_new(WorkerOutcome outcome, const char *why)
+WorkerResult *result_new(WorkerOutcome outcome, const char *why)
 {
         WorkerResult *result = calloc(1, sizeof(WorkerResult));
 
@@ -170,6 +175,53 @@ static void add_check(WorkerResult *result, const PciAddress *device, const char
         (void) snprintf(check->check, sizeof(check->check), "%s", name);
 }
 
+Hardware *hardware_of(size_t node)
+{
+        Hardware *hardware = &storm.hardware[node];
+
+        /* What is plugged in has had no power before. */
+        if (hardware->inode != storm.tree.nodes[node].inode)
+                *hardware = (Hardware){.inode = storm.tree.nodes[node].inode};
+        return hardware;
+}
+
+Verdict result_add_health(WorkerResult *result, const PciAddress *device, Health health)
+{
+        static const Verdict verdicts[] = {
+                [HEALTH_WELL] = VERDICT_OK,
+                [HEALTH_CHANGED] = VERDICT_DEGRADED,
+                [HEALTH_DEAD] = VERDICT_DEAD,
+        };
+
+        add_check(result, device, "answers", health == HEALTH_DEAD);
+        add_check(result, device, "bars", health != HEALTH_WELL);
+        if (result->verdict < verdicts[health])
+                result->verdict = verdicts[health];
+        return verdicts[health];
+}
+
+/* A reset that takes devices away knows them again by their place. */
+static bool is_there(const Run *run, size_t i)
+{
+        const Node *node = &storm.tree.nodes[run->members[i].node];
+
+        return node->present && (takes_away(run) || node->inode == run->request.members[i].inode);
+}
+
+/* Most come back from it well. */
+static void draw_health(const Run *run)
+{
+        for (size_t i = 0; i < run->n_members; i++) {
+                bool is_bad = !storm.is_calm && chance(&storm.tree, 4);
+
+                if (is_there(run, i) && clean_is_reached(run, run->members[i].node))
+                        hardware_of(run->members[i].node)->health = !is_bad ? HEALTH_WELL
+                                                                    : chance(&storm.tree, 40)
+                                                                            ? HEALTH_DEAD
+                                                                            : HEALTH_CHANGED;
+        }
+}
+
 /* What is verified after the write. */
 static WorkerResult *draw_result(const Run *run)
 {
@@ -182,16 +234,13 @@ static WorkerResult *draw_result(const Run *run)
         result->started_usec = run->write_at;
         result->finished_usec = run->verify_at;
         result->verdict = VERDICT_OK;
-        for (size_t i = 0; i < run->n_members; i++) {
-                bool is_bad = !storm.is_calm && chance(&storm.tree, 4),
-                     is_dead = is_bad && chance(&storm.tree, 40);
-
-                add_check(result, &run->request.members[i].address, "answers", is_dead);
-                add_check(result, &run->request.members[i].address, "bars", is_bad);
-                if (is_bad && result->verdict < (is_dead ? VERDICT_DEAD : VERDICT_DEGRADED))
-                        result->verdict = is_dead ? VERDICT_DEAD : VERDICT_DEGRADED;
-        }
-        if (result->verdict == VERDICT_OK && doubts && !storm.is_calm)
+        if (!fails)
+                draw_health(run);
+        for (size_t i = 0; i < run->n_members; i++)
+                (void) result_add_health(result, &run->request.members[i].address,
+                                         is_there(run, i) ? hardware_of(run->members[i].node)->health
+                                                          : HEALTH_DEAD);
+        if (result->verdict == VERDICT_OK && ((doubts && !storm.is_calm) || fails))
                 result->verdict = VERDICT_UNVERIFIED;
         return result;
 }
@@ -212,7 +261,7 @@ static bool has_failed(const WorkerResult *result, const PciAddress *device, boo
         return failed;
 }
 
-static void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead)
+void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead)
 {
         if (!quarantine->in) {
                 *quarantine = (NodeQuarantine){.in = true, .job = job, .is_dead = is_dead};
@@ -248,6 +297,8 @@ static void expect_quarantines(const Run *run, const WorkerResult *result, bool 
                         quarantine->in = false;
                         stats.lifted++;
                 }
+                if (is_well && !has_failed(result, &node->address, &is_dead))
+                        errors_forget(run->members[i].node);
         }
 }
 
@@ -360,7 +411,8 @@ static void begin_write(Run *run)
                 return;
         }
         why = has_changed(run) ? WORKER_WHY_SET : look(run);
-        if (!why && !storm.is_calm && chance(&storm.tree, 2))
+        if (!why && hardware_of(run->target)->health == HEALTH_DEAD &&
+            reset_method_scope(run->request.method) == RESET_SCOPE_FUNCTION)
                 why = WORKER_WHY_DEAD;
         if (why) {
                 WorkerResult *result = result_new(WORKER_REFUSED, why);
@@ -377,11 +429,6 @@ static void begin_write(Run *run)
         run->writing = true;
         stats.written++;
         job_worker_phase(jobs_find(storm.jobs, run->job), WORKER_EVENT_RESETTING);
-}
-
-static bool takes_away(const Run *run)
-{
-        return strcmp(run->request.method, "slot") == 0 || strcmp(run->request.method, "rescan") == 0;
 }
 
 /* What such a reset does to its devices. */

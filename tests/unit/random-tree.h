@@ -11,6 +11,7 @@
 
 #include "daemon/domain/claims.h"
 #include "daemon/domain/plan.h"
+#include "daemon/domain/policy.h"
 
 #define NODES_MAX  96U
 #define EDGES_MAX  4U
@@ -19,6 +20,8 @@
 /* What rules say about one function, by its address. All zero: there is none. */
 typedef struct NodePolicy {
         bool used, forbids_link, keeps_driver, rebinds_driver, requires_clean, resets_on_release;
+        bool has_on_error;
+        PolicyOnError on_error;
         ResetMethodList forbid, order;
         char bad[RESET_METHOD_NAME_MAX]; /* known to do harm */
 } NodePolicy;
