@@ -163,7 +163,6 @@ static void check_recovered(size_t i, bool wanted)
         if (!quarantine_of(i)->is_requested && !strstr(device->quarantine->record.reason, NOT_RECOVERED))
                 storm_wrong("%s cannot be recovered, and nobody is told: %s", name_of(i),
                             device->quarantine->record.reason);
-        expect_aside(i);
 }
 
 /* What is known of the device from now on. Returns true if it has to be brought back. */
@@ -177,8 +176,8 @@ static bool expect_finding(size_t i, Verdict verdict)
                    wants(i, POLICY_ON_ERROR_RECOVER);
         stats.broken += is_broken;
         if (needs_help && is_concerned(i) &&
-            (wants(i, POLICY_ON_ERROR_QUARANTINE) ||
-             (is_broken && (!has_rule || wants(i, POLICY_ON_ERROR_RECOVER)))))
+            (wants(i, POLICY_ON_ERROR_QUARANTINE) || wants(i, POLICY_ON_ERROR_RECOVER) ||
+             (is_broken && !has_rule)))
                 expect_aside(i);
         if (hardware->error == ERROR_STATE_SUCCESSFUL_RECOVERY && is_broken)
                 hardware->error = verdict == VERDICT_DEAD ? ERROR_STATE_RECOVERED_DEAD
