@@ -405,7 +405,8 @@ static void on_quarantine(void *userdata, const QuarantineRecord *record, Quaran
                    record->device.device, what);
         /* What could not be made clean: that it could not is the daemon's own finding. */
         if (what == QUARANTINE_BEGUN && record->cause == QUARANTINE_UNCLEAN)
-                *quarantine_of(record) = (NodeQuarantine){.in = true, .is_unclean = true};
+                *quarantine_of(record) = (NodeQuarantine){
+                        .in = true, .is_unclean = true, .turn = ++storm.n_quarantines};
         if (what == QUARANTINE_BEGUN || what == QUARANTINE_CHANGED || what == QUARANTINE_PINNED) {
                 if (!stored) {
                         ck_assert_uint_lt(storm.n_stored, STORED_MAX);

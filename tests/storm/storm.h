@@ -62,6 +62,7 @@ typedef struct RunMember {
         size_t node;
         uint64_t inode; /* of the device that the job takes for its member now */
         uint16_t id;
+        unsigned turn; /* of its quarantine when the worker began, 0: none */
 } RunMember;
 
 typedef enum Health { HEALTH_WELL, HEALTH_CHANGED, HEALTH_DEAD } Health;
@@ -155,6 +156,7 @@ typedef struct Storm {
         Hardware hardware[NODES_MAX];
         QuarantineRecord stored[STORED_MAX];
         size_t n_stored;
+        unsigned n_quarantines; /* that there were */
         ReleaseRecord users[STORED_MAX]; /* those of devices, as the daemon has written them down */
         size_t n_users;
 

@@ -389,7 +389,8 @@ void somebody_in_charge(void)
                 quarantine->in = false;
                 ck_assert_int_eq(quarantines_end(storm.quarantines, device, QUARANTINE_RELEASED), 0);
         } else {
-                *quarantine = (NodeQuarantine){.in = true, .is_requested = true};
+                *quarantine = (NodeQuarantine){
+                        .in = true, .is_requested = true, .turn = ++storm.n_quarantines};
                 ck_assert_int_eq(quarantines_begin(storm.quarantines, device, &record, 0), 0);
         }
 }

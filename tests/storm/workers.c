@@ -49,12 +49,15 @@ void run_start(const Job *job, const Track *track, const WorkerRequest *request,
         ck_assert_ptr_nonnull(run->request.members);
         for (size_t i = 0; i < request->n_members; i++) {
                 const WorkerMember *member = &request->members[i];
+                const Node *node = node_at(&member->address);
+                const NodeQuarantine *quarantine = &node->quarantine[node->id - NODE_ID];
 
                 run->request.members[i] = *member;
                 run->members[i] = (RunMember){
-                        .node = (size_t) (node_at(&member->address) - storm.tree.nodes),
+                        .node = (size_t) (node - storm.tree.nodes),
                         .inode = member->inode,
                         .id = member->device,
+                        .turn = quarantine->in ? quarantine->turn : 0,
                 };
         }
         run->record_at = storm_in(1 * MSEC, 30 * MSEC);
@@ -264,7 +267,8 @@ static bool has_failed(const WorkerResult *result, const PciAddress *device, boo
 void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead)
 {
         if (!quarantine->in) {
-                *quarantine = (NodeQuarantine){.in = true, .job = job, .is_dead = is_dead};
+                *quarantine = (NodeQuarantine){
+                        .in = true, .job = job, .is_dead = is_dead, .turn = ++storm.n_quarantines};
         } else if (is_dead && !quarantine->is_dead && !quarantine->is_requested) {
                 quarantine->is_dead = true;
                 quarantine->is_unclean = false;
@@ -293,6 +297,7 @@ static void expect_quarantines(const Run *run, const WorkerResult *result, bool 
                 if (has_failed(result, &node->address, &is_dead)) {
                         put_in(quarantine, job, is_dead);
                 } else if (is_well && quarantine->in && (run_resets(run) || !quarantine->is_unclean) &&
+                           quarantine->turn == run->members[i].turn &&
                            (run->granted & ACTION_QUARANTINE || quarantine->job == job)) {
                         quarantine->in = false;
                         stats.lifted++;

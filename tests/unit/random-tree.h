@@ -34,6 +34,7 @@ typedef struct NodeQuarantine {
         bool in, is_dead, is_requested;
         bool is_unclean; /* its user has left something in it */
         uint32_t job; /* that it is from, 0: none of this daemon's */
+        unsigned turn; /* the how manieth of all it is */
 } NodeQuarantine;
 
 typedef struct Node {

@@ -275,6 +275,47 @@ START_TEST(not_lifted_by_a_reset_that_had_begun)
 }
 END_TEST
 
+static void take_out(const char *address)
+{
+        ck_assert_int_eq(
+                quarantines_end(seen.quarantines, world_find(&seen.world, address), QUARANTINE_RELEASED), 0);
+}
+
+/* Nor was he for the next quarantine, which somebody has begun in the middle of that reset. */
+START_TEST(not_lifted_after_an_exchange)
+{
+        put_in(A, "smokes");
+        submit(A, "flr");
+        answer(GRANT_YES);
+        check_state(A, "resetting");
+        take_out(A);
+        put_in(A, "smokes");
+        worker_finds(0, WORKER_DONE, well, 2);
+        ck_assert_int_eq(seen.error, RESET_OK);
+        check_state(A, "quarantined");
+        ck_assert_uint_eq(told.n[QUARANTINE_PROVED_WELL], 0);
+        /* Whoever is allowed for that one lifts it. */
+        reset_finds("flr", WORKER_DONE, well, 2);
+        check_state(A, "idle");
+}
+END_TEST
+
+/* And what was said of one device says nothing of the one beside it. */
+START_TEST(not_lifted_beside_another_one)
+{
+        world_add(&seen.world, SIBLING, "0000:00:01.0", "", "flr");
+        world_offer_all(&seen.world, A, "7");
+        put_in(A, "smokes");
+        submit(A, "subordinate");
+        answer(GRANT_YES);
+        put_in(SIBLING, "smells");
+        worker_finds(0, WORKER_DONE, well, 2);
+        ck_assert_int_eq(seen.error, RESET_OK);
+        ck_assert_ptr_null(quarantine_of(A));
+        check_state(SIBLING, "quarantined");
+}
+END_TEST
+
 START_TEST(asked_again_at_the_head_of_the_queue)
 {
         submit(A, "flr");
@@ -438,6 +479,8 @@ int main(void)
         tcase_add_test(tcase, lifted_by_proof);
         tcase_add_loop_test(tcase, not_lifted_without, 0, 2);
         tcase_add_test(tcase, not_lifted_by_a_reset_that_had_begun);
+        tcase_add_test(tcase, not_lifted_after_an_exchange);
+        tcase_add_test(tcase, not_lifted_beside_another_one);
         tcase_add_test(tcase, asked_again_at_the_head_of_the_queue);
         tcase_add_test(tcase, dead_is_worse_than_degraded);
         tcase_add_test(tcase, in_and_out_by_hand);

@@ -104,11 +104,20 @@ static bool cleans(const Job *job, const char *method)
                (job->request.plan.release || !reset_method_is_doubtful(method));
 }
 
+/* Somebody may have let it out and put it in again while the worker was at it. */
+static bool is_about(const Job *job, const Quarantine *quarantine, const Device *device)
+{
+        for (size_t i = 0; i < job->n_members; i++)
+                if (job->members[i].generation == device->generation)
+                        return job->members[i].quarantine == quarantine->id;
+        return false;
+}
+
 bool job_may_lift(const Job *job, const Device *device)
 {
         const Quarantine *quarantine = device->quarantine;
 
-        if (!quarantine ||
+        if (!quarantine || !is_about(job, quarantine, device) ||
             (quarantine->record.cause == QUARANTINE_UNCLEAN && !reset_method_resets(job->method)))
                 return false;
         return job->actions & ACTION_QUARANTINE || quarantine->job == job->id;

@@ -56,8 +56,8 @@ void job_unmark_recovering(Job *job);
 void job_follow(Job *job, Device *device);
 
 int job_enter_lane(Job *job);
-/* A reset that was authorised for what is in quarantine lifts it by its proof; one that has begun before
- * that does not. */
+/* A reset that was authorised for what is in quarantine lifts that one by its proof; one that has begun
+ * before, or for one that has ended since, lifts none. */
 bool job_may_lift(const Job *job, const Device *device);
 /* Its proof counts for nothing (plan_is_doubtful()), unless somebody asked for this method by its name; nor
  * does what is no reset (reset_method_resets()) after a user. */

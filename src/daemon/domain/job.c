@@ -88,6 +88,7 @@ static JobMember member_of(const Device *device)
                 .has_subsystem = true,
                 .subsystem_vendor = device->facts.subsystem_vendor,
                 .subsystem_device = device->facts.subsystem_device,
+                .quarantine = quarantine_id(device),
                 .pin = -1,
         };
 }

@@ -114,6 +114,7 @@ typedef struct JobMember {
         uint16_t vendor, device; /* to know it again when it comes back */
         bool has_subsystem; /* not of a job that an earlier daemon began */
         uint16_t subsystem_vendor, subsystem_device;
+        uint64_t quarantine; /* that it was in when the rung was granted: quarantine_id() */
         int pin; /* what JobPorts.pin gave, -1: none */
 } JobMember;
 

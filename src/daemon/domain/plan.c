@@ -526,8 +526,8 @@ char *rung_fingerprint(const Rung *rung)
                         rung->set[i]->facts.driver);
                 /* Its proof would lift this one, and no other. */
                 if (quarantine)
-                        fprintf(f, " in %s since %llu", quarantine_cause_to_string(quarantine->record.cause),
-                                (unsigned long long) quarantine->record.since);
+                        fprintf(f, " in %s %llu", quarantine_cause_to_string(quarantine->record.cause),
+                                (unsigned long long) quarantine->id);
         }
         if (rung->bridge)
                 fprintf(f, " below %llx", (unsigned long long) rung->bridge->generation);

@@ -19,6 +19,7 @@ struct Quarantines {
         Registry *registry;
         QuarantineListener listener;
         char boot_id[QUARANTINE_BOOT_MAX];
+        uint64_t last_id;
         Quarantine *list;
 };
 
@@ -64,6 +65,11 @@ void quarantines_set_listener(Quarantines *quarantines, const QuarantineListener
 const Quarantine *quarantines_next(const Quarantines *quarantines, const Quarantine *quarantine)
 {
         return quarantine ? quarantine->next : quarantines->list;
+}
+
+uint64_t quarantine_id(const Device *device)
+{
+        return device->quarantine ? device->quarantine->id : 0;
 }
 
 static void tell(const Quarantines *quarantines, const QuarantineRecord *record, QuarantineEvent event)
@@ -220,6 +226,7 @@ static int add(Quarantines *quarantines, const QuarantineRecord *record, Quarant
                 return -ENOMEM;
         make_room(quarantines);
         quarantine->record = *record;
+        quarantine->id = ++quarantines->last_id;
         DL_APPEND(quarantines->list, quarantine);
         *ret = quarantine;
         return 0;

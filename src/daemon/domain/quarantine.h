@@ -62,6 +62,7 @@ typedef struct QuarantineRecord {
 /* In a device: which one it is in. */
 typedef struct Quarantine {
         QuarantineRecord record;
+        uint64_t id; /* that no other one of this daemon's has, never 0 */
         uint32_t job; /* of this daemon, that found it; 0: none */
         uint64_t generation; /* of the device with which it began, 0: under another daemon */
         uint64_t pinned; /* of the device that is in it whatever its number is, 0: none */
@@ -90,6 +91,9 @@ int quarantines_new(Registry *registry, Quarantines **ret);
 Quarantines *quarantines_free(Quarantines *quarantines);
 /* Copied; NULL ends listening. The registry's listener is told of the devices. */
 void quarantines_set_listener(Quarantines *quarantines, const QuarantineListener *listener);
+
+/* Quarantine.id of the one that the device is in, 0: none. */
+uint64_t quarantine_id(const Device *device);
 
 /* Iterates in the order in which they began. */
 const Quarantine *quarantines_next(const Quarantines *quarantines, const Quarantine *quarantine);
