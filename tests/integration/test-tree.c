@@ -157,6 +157,42 @@ START_TEST(goes_on_without_those_who_leave)
 }
 END_TEST
 
+/* It takes breaks for their sake, and gets on all the same. */
+START_TEST(comes_while_others_call)
+{
+        enum { N = 400, CALLERS = 4 };
+        Call *pings[CALLERS] = {NULL}, *call;
+        _cleanup_reply_ Reply *tree = NULL;
+
+        for (unsigned i = 0; i < N; i++) {
+                char address[16];
+                MockDevice device = {.address = address, .methods = "flr"};
+
+                (void) snprintf(address, sizeof(address), "0001:%02x:%02x.0", i / 32, i % 32);
+                sysfs_add(&device);
+        }
+        fixture_start();
+        daemon_settle();
+
+        call = tree_start(bob);
+        (void) sd_bus_flush(bob->bus);
+        for (unsigned i = 0; !call_done(call); i = (i + 1) % CALLERS) {
+                if (pings[i]) {
+                        _cleanup_reply_ Reply *pong = call_finish(pings[i]);
+
+                        expect_success(pong);
+                }
+                pings[i] = call_start(alice, "/", "org.freedesktop.DBus.Peer", "Ping", NULL);
+        }
+        tree = call_finish(call);
+        expect_success(tree);
+        ck_assert_int_eq(json_object_object_length(reply_at(tree, "0")), N);
+        for (unsigned i = 0; i < CALLERS; i++)
+                if (pings[i])
+                        reply_free(call_finish(pings[i]));
+}
+END_TEST
+
 /* Each answer may come to megabytes: nobody has many at a time. */
 START_TEST(is_bounded)
 {
@@ -195,6 +231,7 @@ int main(void)
         program_add(&program, says_what_its_objects_say);
         program_add_table(&program, is_never_older_than_the_signals, changing);
         program_add(&program, goes_on_without_those_who_leave);
+        program_add(&program, comes_while_others_call);
         program_add(&program, is_bounded);
         return program_run(&program);
 }

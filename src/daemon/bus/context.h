@@ -47,6 +47,7 @@ struct Bus {
         Lobby *lobby; /* the others */
         sd_bus_slot *vanished_match;
         sd_event_source *tree_turn; /* on while somebody waits for the tree; NULL: nobody has ever asked */
+        int64_t heard_nsec; /* by CLOCK_MONOTONIC, when the last call came */
 
         /* Calls without reply that were dropped since the last journal entry about them, at this time. */
         unsigned n_noreply_suppressed;

@@ -4,6 +4,10 @@
  * One answer is built at a time, in the order in which the calls came; the others are no more than their
  * messages. A turn of the loop adds devices for a moment, then comes whatever else is ready.
  *
+ * That alone would not do where others share our processor, the bus first of all: a process that is always
+ * ready keeps it until the kernel's next tick, milliseconds later, while those whom we have just answered
+ * wait for it. So while anybody else is calling we sleep between turns.
+ *
  * An answer must not be older than the signals that its reader has had before it. A device that changes
  * after it was put in makes the answer stale, and it is begun anew; where devices change all the time it is
  * finished in one go at last, as libsystemd would have done it. One that has not been put in yet may change
@@ -15,7 +19,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <utlist.h>
 
@@ -26,9 +30,14 @@
 
 #define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
 
-/* Others wait for half of this on average, which is what a call over the bus takes anyway. */
-#define TURN_NSEC    INT64_C(50000)
+/* Others wait for half of this on average, which is less than a call over the bus takes anyway. */
+#define TURN_NSEC    INT64_C(25000)
 #define RESTARTS_MAX 3U
+
+/* Between turns while others are calling: about as long as it takes an answer to reach them and their next
+ * call to come. They are, unless they have not for so long. */
+#define BREAK_NSEC 80000L
+#define QUIET_NSEC INT64_C(2000000)
 
 typedef struct TreeCall {
         PendingCall pending;
@@ -206,9 +215,18 @@ static TreeCall *find_first(const Bus *bus)
         return NULL;
 }
 
+/* A timer that has run out is ready for as long as it is not set again. */
+static int set_turn(int fd, long nsec)
+{
+        const struct itimerspec in = {.it_value = {.tv_nsec = nsec}};
+
+        return timerfd_settime(fd, 0, &in, NULL) < 0 ? -errno : 0;
+}
+
 static int on_turn(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-        TreeCall *call = find_first(userdata);
+        Bus *bus = userdata;
+        TreeCall *call = find_first(bus);
         int r;
 
         if (!call) {
@@ -220,11 +238,13 @@ static int on_turn(sd_event_source *source, int fd, uint32_t revents, void *user
                 pending_fail(&call->pending, NULL, r);
         else if (r == 0)
                 pending_end(&call->pending);
+        if (now_nsec() - bus->heard_nsec < QUIET_NSEC)
+                (void) set_turn(fd, BREAK_NSEC);
         return 0;
 }
 
-/* A descriptor that is always ready: the loop takes whatever is ready in turns, while a deferred event would
- * come first each time, or last for ever. */
+/* A descriptor that is ready most of the time: the loop takes whatever is ready in turns, while a deferred
+ * event would come first each time, or last for ever. */
 static int set_up_turns(Bus *bus)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -232,9 +252,12 @@ static int set_up_turns(Bus *bus)
 
         if (bus->tree_turn)
                 return 0;
-        fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
         if (fd < 0)
                 return -errno;
+        r = set_turn(fd, 1);
+        if (r < 0)
+                return r;
         r = sd_event_add_io(bus->event, &bus->tree_turn, fd, EPOLLIN, on_turn, bus);
         if (r < 0)
                 return r;
@@ -248,6 +271,7 @@ int tree_take_call(Bus *bus, sd_bus_message *message, sd_bus_error *error)
         PendingCall *call;
         int r;
 
+        bus->heard_nsec = now_nsec();
         if (!sd_bus_message_is_method_call(message, OBJECT_MANAGER, "GetManagedObjects") ||
             strcmp(sd_bus_message_get_path(message), BUS_PATH) != 0 || sd_bus_message_is_empty(message) <= 0)
                 return 0;
