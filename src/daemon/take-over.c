@@ -218,6 +218,7 @@ static void on_interrupted(void *userdata, const WorkerRequest *request)
                 return;
         again.has_bridge = request->has_bridge && find_again(daemon, &again.bridge);
         again.operation = WORKER_MEND;
+        again.machine_stopped = true;
         again.driver = WORKER_DRIVER_KEEP;
         again.n_fds = 0;
         again.job = records_new_job_id(daemon->records);

@@ -38,7 +38,8 @@
  * it takes over, puts back what was changed and is saved there, and looks at the devices. Its result has the
  * outcome `failed` with the reason `worker-died`: nobody knows whether a reset was written. The checks tell
  * how the devices are, and the verdict is dead, degraded or unverified. Or the outcome is `gone`, if the
- * target is not there any more.
+ * target is not there any more. One more key, "machine_stopped":true, says that it was the machine that went
+ * down in the middle: then there is no record, and the reason is `machine-stopped`.
  *
  * The operation `hold` is about a device in quarantine: it reads its serial number and keeps drivers off it,
  * or lets them at it again (worker/keep-off.h); it leaves no record. Its method is "hold", it has one
@@ -161,6 +162,7 @@ typedef struct WorkerRequest {
         char serial[WORKER_SERIAL_MAX];
         unsigned n_fds; /* VFIO groups that come with the request, for the method `vfio_hot` */
         bool owners; /* of a scan: owners are asked for, which on older kernels waits for resets of others */
+        bool machine_stopped; /* for the operation `mend`: the reset was under way in an earlier boot */
         WorkerMember *members; /* the reset set; the first one is the target, whose `reset` is written */
         size_t n_members;
         WorkerMember bridge; /* the upstream bridge; valid if has_bridge */
@@ -220,7 +222,9 @@ typedef enum WorkerOutcome {
 #define WORKER_WHY_METHOD_REFUSED "method-refused"
 #define WORKER_WHY_INTERNAL       "internal"
 
-#define WORKER_WHY_DIED "worker-died"
+/* Nobody knows whether a reset was written. */
+#define WORKER_WHY_DIED    "worker-died"
+#define WORKER_WHY_STOPPED "machine-stopped"
 
 typedef enum Verdict {
         VERDICT_UNVERIFIED, /* nothing was proved */

@@ -130,7 +130,7 @@ static bool method_is_valid(const WorkerRequest *request)
 
 static bool request_is_valid(const WorkerRequest *request)
 {
-        if (!method_is_valid(request))
+        if (!method_is_valid(request) || (request->machine_stopped && request->operation != WORKER_MEND))
                 return false;
         if (request->settle_usec > WORKER_SETTLE_MAX_USEC || request->retry_usec > WORKER_RETRY_MAX_USEC ||
             request->n_fds > WORKER_FDS_MAX)
@@ -172,6 +172,8 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
                 json_write_text(&writer, "action", action_names[request->action]);
                 json_write_text(&writer, "serial", request->serial);
         }
+        if (request->machine_stopped)
+                json_write_boolean(&writer, "machine_stopped", true);
 
         r = json_array_write(request->members, request->n_members, sizeof(WorkerMember), write_member,
                              &object);
@@ -226,6 +228,8 @@ static int read_request_fields(json_object *object, WorkerRequest *request, json
                                                                 ELEMENTSOF(action_names));
                 json_read_text_to(&reader, "serial", request->serial, sizeof(request->serial));
         }
+        request->machine_stopped = json_reader_has(&reader, "machine_stopped") &&
+                                   json_read_boolean(&reader, "machine_stopped");
         *ret_members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
         request->has_bridge = json_reader_has(&reader, "bridge");
         *ret_bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;

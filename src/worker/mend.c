@@ -140,6 +140,12 @@ static void look(Reset *reset)
                 sleep_usec(STEP_USEC);
 }
 
+/* What came between. */
+static const char *what_happened(const Reset *reset)
+{
+        return reset->request->machine_stopped ? "the machine went down" : "the worker died";
+}
+
 static void explain(Reset *reset)
 {
         static const char *const texts[] = {
@@ -149,10 +155,10 @@ static void explain(Reset *reset)
                 [VERDICT_DEAD] = "or another one of its set does not answer",
         };
 
-        reset_add_message(
-                reset,
-                "%s: the worker that reset it by %s died; whether it was reset is unknown. The device %s",
-                reset_target_name(reset), reset->request->method, texts[reset->result->verdict]);
+        reset_add_message(reset,
+                          "%s: %s while it was reset by %s; whether it was reset is unknown. The device %s",
+                          reset_target_name(reset), what_happened(reset), reset->request->method,
+                          texts[reset->result->verdict]);
 }
 
 static void run(Reset *reset, const WorkerRecord *record, ComeBack *state)
@@ -164,8 +170,8 @@ static void run(Reset *reset, const WorkerRecord *record, ComeBack *state)
         follow_devices(reset, state);
         if (device_is_gone(&reset->members[0])) {
                 (void) reset_end(reset, WORKER_GONE, "", ENODEV,
-                                 "%s: the worker that reset it by %s died, and the device is gone",
-                                 reset_target_name(reset), reset->request->method);
+                                 "%s: %s while it was reset by %s, and the device is gone",
+                                 reset_target_name(reset), what_happened(reset), reset->request->method);
                 return;
         }
         restore_list(reset, record);
@@ -177,7 +183,8 @@ static void run(Reset *reset, const WorkerRecord *record, ComeBack *state)
 
         result->outcome = WORKER_FAILED;
         result->error = EPIPE;
-        (void) snprintf(result->why, sizeof(result->why), "%s", WORKER_WHY_DIED);
+        (void) snprintf(result->why, sizeof(result->why), "%s",
+                        reset->request->machine_stopped ? WORKER_WHY_STOPPED : WORKER_WHY_DIED);
         result->written = true;
         explain(reset);
         /* That it is well is no proof of a reset. */

@@ -74,7 +74,7 @@ START_TEST(machine_goes_down)
                                 "PCIRESETD_METHOD", "flr", "PCIRESETD_UID", "1001", NULL));
         wait_until(count_records() == 0 && !file_exists(UNDER_WAY));
         if (strcmp(how, "there") == 0) {
-                expect_mended();
+                expect_mended("machine-stopped");
         } else if (strcmp(how, "dead") == 0) {
                 _cleanup_free_ char *state = device_state(bob, CARD);
 

@@ -36,7 +36,7 @@ START_TEST(worker_is_killed)
         expect_error(reply, "ResetFailed", CARD);
         ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "worker-died");
         ck_assert_str_eq(reply_string(reply, "1.checks.0.check"), "answers");
-        expect_mended();
+        expect_mended("worker-died");
 }
 END_TEST
 
@@ -56,7 +56,7 @@ START_TEST(both_are_killed)
         model_release(&hold);
         daemon_start();
         wait_until(count_records() == 0);
-        expect_mended();
+        expect_mended("worker-died");
 }
 END_TEST
 
@@ -76,7 +76,7 @@ START_TEST(adopted_worker_is_killed)
         wait_until_gone(worker);
         model_release(&hold);
         (void) signal_wait("JobRemoved", MANAGER_PATH, "ResetFailed");
-        expect_mended();
+        expect_mended("worker-died");
 }
 END_TEST
 
@@ -144,7 +144,7 @@ START_TEST(mender_is_killed_with_the_daemon)
         model_release(&hold_list);
         daemon_start();
         wait_until(count_records() == 0);
-        expect_mended();
+        expect_mended("worker-died");
 }
 END_TEST
 

@@ -55,7 +55,7 @@ static void expect_died(Verdict verdict)
         ck_assert_msg(result->verdict == verdict, "%s: %s", verdict_to_string(result->verdict),
                       result->message);
         ck_assert(result->written);
-        ck_assert_ptr_nonnull(strstr(result->message, CARD ": the worker that reset it by "));
+        ck_assert_ptr_nonnull(strstr(result->message, CARD ": the worker died while it was reset by "));
 }
 
 static void save_list(const char *list)
@@ -164,6 +164,20 @@ START_TEST(dead)
 }
 END_TEST
 
+/* No record is left of a worker of an earlier boot. */
+START_TEST(machine_went_down)
+{
+        request.machine_stopped = true;
+        mend();
+        ck_assert_int_eq(result->outcome, WORKER_FAILED);
+        ck_assert_str_eq(result->why, WORKER_WHY_STOPPED);
+        ck_assert_int_eq(result->verdict, VERDICT_UNVERIFIED);
+        ck_assert_ptr_nonnull(strstr(result->message, CARD ": the machine went down while it was reset by "));
+        expect_check(CARD, "answers", CHECK_OK);
+        ck_assert_str_eq(action_log, "verifying; ");
+}
+END_TEST
+
 START_TEST(gone)
 {
         fake_device_remove(&pci, CARD);
@@ -269,6 +283,7 @@ int main(void)
                 driver_that_others_took_off,
                 driver_stays_off_what_is_dead,
                 dead,
+                machine_went_down,
                 gone,
                 replaced,
                 slot_was_off,

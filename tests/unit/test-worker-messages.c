@@ -72,6 +72,24 @@ START_TEST(requests_of_our_own_methods)
 }
 END_TEST
 
+/* Only of a worker that comes after a boot. */
+START_TEST(request_after_a_boot)
+{
+        _cleanup_free_ char *reset = replace(request_example, "\"members\"",
+                                             "\"machine_stopped\":true,\"members\""),
+                            *mend = replace(reset, "\"operation\":\"reset\"", "\"operation\":\"mend\""),
+                            *odd = replace(mend, "_stopped\":true", "_stopped\":1"), *line = NULL;
+        _cleanup_(cleanup_worker_request_free) WorkerRequest *request = NULL;
+
+        ck_assert_int_eq(parse_string(parse_request, reset), -EBADMSG);
+        ck_assert_int_eq(parse_string(parse_request, odd), -EBADMSG);
+        ck_assert_int_eq(worker_request_parse(mend, strlen(mend), &request), 0);
+        ck_assert(request->machine_stopped);
+        ck_assert_int_eq(worker_request_format(request, &line), 0);
+        ck_assert_int_eq(strncmp(line, mend, strlen(mend)), 0);
+}
+END_TEST
+
 START_TEST(request_without_bridge)
 {
         _cleanup_(cleanup_worker_request_free) WorkerRequest *request = NULL;
@@ -465,6 +483,7 @@ int main(void)
 
         unit_add(suite, request_round_trip);
         unit_add(suite, requests_of_our_own_methods);
+        unit_add(suite, request_after_a_boot);
         unit_add(suite, request_without_bridge);
         unit_add(suite, event_round_trip);
         unit_add(suite, scan_round_trip);

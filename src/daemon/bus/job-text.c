@@ -152,7 +152,9 @@ static void print_failed(FILE *f, const Job *job, const Attempt *attempt)
         if (strcmp(attempt->why, "no-worker") == 0)
                 fprintf(f, "the worker program could not be started (%s), nothing was written",
                         strerror(attempt->error));
-        else if (strcmp(attempt->why, WORKER_WHY_DIED) == 0 && job->result && job->result->message[0])
+        else if ((strcmp(attempt->why, WORKER_WHY_DIED) == 0 ||
+                  strcmp(attempt->why, WORKER_WHY_STOPPED) == 0) &&
+                 job->result && job->result->message[0])
                 fputs(job->result->message, f);
         else if (strcmp(attempt->why, WORKER_WHY_DIED) == 0)
                 fputs("the worker ended without telling what it had done, so the state of the device is "

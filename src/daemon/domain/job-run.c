@@ -169,7 +169,8 @@ void job_worker_done(Job *job, WorkerResult *result)
                 job_finish(job, RESET_DEVICE_GONE);
         } else if (job->adopted || strcmp(result->why, WORKER_WHY_DIED) == 0 ||
                    has_lost_member(job, result)) {
-                /* After a worker that died nobody knows what was written, either. */
+                /* After a worker that died nobody knows what was written, either; nor after a boot, whose
+                 * jobs are adopted. */
                 job_finish(job, job_conclude(job));
         } else {
                 step_back(job);

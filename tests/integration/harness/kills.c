@@ -45,7 +45,7 @@ int come_to(Instant instant, Call **ret_running, int *ret_worker)
         return hold;
 }
 
-void expect_mended(void)
+void expect_mended(const char *why)
 {
         _cleanup_reply_ Reply *rows = NULL, *last = NULL, *reply = NULL;
         _cleanup_free_ char *list = sysfs_get(CARD, "reset_method"), *state = device_state(bob, CARD);
@@ -60,7 +60,7 @@ void expect_mended(void)
         ck_assert_str_eq(reply_string(rows, "0.0.address"), CARD);
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
         ck_assert_str_eq(reply_string(rows, "0.0.outcome"), "failed");
-        ck_assert_str_eq(reply_string(rows, "0.0.why"), "worker-died");
+        ck_assert_str_eq(reply_string(rows, "0.0.why"), why);
         ck_assert_str_eq(reply_string(rows, "0.0.verdict"), "unverified");
         ck_assert_str_eq(reply_string(rows, "0.0.checks.0.check"), "answers");
         ck_assert_str_eq(reply_string(rows, "0.0.checks.0.result"), "ok");

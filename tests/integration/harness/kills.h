@@ -29,5 +29,5 @@ typedef enum Instant {
  * once the worker is dead, and finishes or abandons the call. */
 int come_to(Instant instant, Call **ret_running, int *ret_worker);
 /* Nothing is left behind, and the world knows what became of it: the one reset of CARD so far has failed
- * with its worker, and the next one works. */
-void expect_mended(void);
+ * for this reason, `worker-died` or `machine-stopped`, and the next one works. */
+void expect_mended(const char *why);
