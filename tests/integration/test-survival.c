@@ -7,13 +7,17 @@
  * down: test-next-boot.
  */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "harness/claims.h"
 #include "harness/fixture.h"
 #include "harness/kills.h"
 
@@ -448,6 +452,57 @@ START_TEST(journal_that_hangs)
 }
 END_TEST
 
+static void fill(const char *path)
+{
+        static const char nothing[4096];
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        ck_assert_int_ge(fd, 0);
+        while (write(fd, nothing, sizeof(nothing)) > 0)
+                ;
+        ck_assert_int_eq(errno, ENOSPC);
+}
+
+/* What cannot be written down for the next daemon is not begun: no lease, and no reset, which a kill would
+ * leave to nobody. All that was before goes on. */
+START_TEST(run_is_full)
+{
+        _cleanup_reply_ Reply *reply = NULL, *lease = NULL, *list = NULL, *after = NULL, *leases = NULL;
+        const char *const addresses[] = {CARD, NULL}, *const others[] = {FUNCTION1, NULL};
+        static const char ballast[] = "/run/pciresetd/ballast";
+        int kept, fd;
+
+        directory_make("/run/pciresetd");
+        ck_assert_int_eq(mount("tmpfs", "/run/pciresetd", "tmpfs", 0, "size=256k,mode=755"), 0);
+        start_with_two_functions();
+        kept = claim_finish(acquire_start(alice, others), NULL);
+        fill(ballast);
+        lease = call_finish(acquire_start(alice, addresses));
+        expect_error(lease, "org.freedesktop.DBus.Error.IOError", "/run");
+        reply = reset(alice, CARD, "flr", NULL);
+        expect_error(reply, "NotUsable", "record cannot be written");
+        ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "record");
+        ck_assert_uint_eq(model_writes(), 0);
+        list = manager_call(bob, "ListDevices", NULL);
+        expect_success(list);
+        /* A kill in the middle of that leaves what there was. */
+        daemon_kill();
+        signals_forget();
+        daemon_start();
+        leases = claims_list("ListLeases");
+        ck_assert_uint_eq(reply_length(leases, "0"), 1);
+        ck_assert_uint_eq(count_records(), 0);
+
+        ck_assert_int_eq(unlink(ballast), 0);
+        after = reset(alice, CARD, "flr", NULL);
+        expect_success(after);
+        fd = claim_finish(acquire_start(alice, addresses), NULL);
+        claim_release(&fd);
+        claim_release(&kept);
+        claims_wait("ListLeases", 0);
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("survival");
@@ -465,5 +520,6 @@ int main(void)
         program_add_table(&program, client_finds_its_job_again, early_or_late);
         program_add(&program, client_learns_of_a_failure);
         program_add(&program, journal_that_hangs);
+        program_add(&program, run_is_full);
         return program_run(&program);
 }

@@ -283,8 +283,14 @@ static int take(ClaimCall *call, sd_bus_error *error)
         if (r == -EMFILE || r == -ENFILE)
                 return sd_bus_error_set(error, BUS_ERROR_PREFIX "LimitsExceeded",
                                         "No descriptor is left for this. Wait and ask again.");
-        if (r < 0)
-                return r;
+        if (r < 0) {
+                /* Nobody is given what a kill of the daemon would end without a word. */
+                journal_claim_unusable("A new one", r);
+                return sd_bus_error_setf(error, SD_BUS_ERROR_IO_ERROR,
+                                         "It cannot be kept in /run, and would not outlast a restart of the "
+                                         "daemon: %s",
+                                         strerror(-r));
+        }
         r = claims_add(bus->claims, &call->record, &claim);
         if (r < 0) {
                 lease_store_remove(bus->leases, call->record.id);

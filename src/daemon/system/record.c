@@ -208,14 +208,16 @@ static int store_next_id(Records *records, uint32_t value)
 {
         _cleanup_close_ int fd = openat(records->dirfd, ID_FILE ".new",
                                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int r = 0;
 
         if (fd < 0)
                 return -errno;
-        if (dprintf(fd, "%u\n", value) < 0)
-                return -EIO;
-        if (renameat(records->dirfd, ID_FILE ".new", records->dirfd, ID_FILE) < 0)
-                return -errno;
-        return 0;
+        if (dprintf(fd, "%u\n", value) < 0 ||
+            renameat(records->dirfd, ID_FILE ".new", records->dirfd, ID_FILE) < 0) {
+                r = -errno;
+                (void) unlinkat(records->dirfd, ID_FILE ".new", 0);
+        }
+        return r;
 }
 
 uint32_t records_new_job_id(Records *records)
