@@ -98,6 +98,8 @@ int worker_record_parse(const char *text, size_t length, WorkerRecord **ret)
         request = json_read_object(&reader, "request");
         if (!json_read_null(&reader, "result"))
                 result = json_read_object(&reader, "result");
+        record->bridge_sleeps = json_reader_has(&reader, "bridge_sleeps") &&
+                                json_read_boolean(&reader, "bridge_sleeps");
         if (json_reader_has(&reader, "saved"))
                 saved = json_read_array(&reader, "saved", 1, WORKER_MEMBERS_MAX);
 
@@ -157,6 +159,8 @@ int worker_record_format(const WorkerRecord *record, char **ret)
                         return r;
                 json_write_value(&writer, "saved", part);
         }
+        if (record->bridge_sleeps)
+                json_write_boolean(&writer, "bridge_sleeps", true);
 
         r = json_writer_finish(&writer, &object);
         if (r < 0)

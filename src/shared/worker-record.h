@@ -18,6 +18,8 @@
  *
  * Of a reset that may take devices away there is one more key, with one element for each member, in their
  * order: "saved":[{"reset_method":"flr bus"|null,"driver_override":"vfio-pci"},…]
+ * And of one that keeps a sleeping bridge awake meanwhile there is "bridge_sleeps":true: its `power/control`
+ * was `auto`, and is to be that again.
  */
 
 #include "shared/worker-protocol.h"
@@ -37,6 +39,7 @@ typedef struct WorkerRecord {
         char saved_reset_method[RESET_METHOD_LIST_STRING_MAX]; /* of the target, while it is narrowed */
         WorkerSaved *saved; /* of each member of the request, or NULL */
         size_t n_saved;
+        bool bridge_sleeps; /* it may again, once the reset is over */
         WorkerRequest *request;
         WorkerResult *result; /* NULL while it runs, and for ever if the worker was killed */
 } WorkerRecord;

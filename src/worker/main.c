@@ -80,6 +80,13 @@ static int save_settings(const WorkerSaved *saved, size_t n, void *userdata)
         return record_save_settings(worker->record, saved, n);
 }
 
+static int save_power(void *userdata)
+{
+        const Worker *worker = userdata;
+
+        return record_save_power(worker->record);
+}
+
 static void send_phase(WorkerEventType phase, void *userdata)
 {
         const Worker *worker = userdata;
@@ -114,6 +121,7 @@ static int run_request(const Worker *worker, const WorkerRequest *request, Worke
         const ResetEvents events = {
                 .save_list = save_list,
                 .save_settings = save_settings,
+                .save_power = save_power,
                 .phase = send_phase,
                 .userdata = (void *) worker,
         };

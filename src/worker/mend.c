@@ -6,6 +6,7 @@
  * the administrator has set meanwhile is not like anything that a worker leaves behind, and stays.
  *
  *   devices   may be away: the slot is switched on, the bus is scanned
+ *   bridge    that was kept awake: it may sleep again
  *   settings  of those that were away, as after any reset that takes devices away (come-back.c)
  *   list      of reset methods: the target's, if it is the one method alone
  *   drivers   of members that had one that was to be taken off, if they have none
@@ -214,6 +215,7 @@ int mend_run(int devices_fd, const WorkerRequest *request, const WorkerRecord *r
                 .way = way_find(request->method),
                 .devices_fd = devices_fd,
                 .bridge.fd = -EBADF,
+                .bridge_sleeps = record->bridge_sleeps,
                 .members = calloc(request->n_members, sizeof(Device)),
                 .before = health_new(request->n_members),
                 .after = health_new(request->n_members),

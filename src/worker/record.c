@@ -249,6 +249,12 @@ int record_save_list(Record *record, const char *list)
         return save(record);
 }
 
+int record_save_power(Record *record)
+{
+        record->content.bridge_sleeps = true;
+        return save(record);
+}
+
 int record_finish(Record *record, const WorkerResult *result)
 {
         record->content.result = (WorkerResult *) result;

@@ -28,6 +28,9 @@ int record_save_settings(Record *record, const WorkerSaved *saved, size_t n);
 /* Adds the method list that is about to be overwritten. */
 int record_save_list(Record *record, const char *list);
 
+/* Adds that the bridge was allowed to sleep, and is about to be kept awake. */
+int record_save_power(Record *record);
+
 /* Adds the result. */
 int record_finish(Record *record, const WorkerResult *result);
 

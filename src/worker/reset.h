@@ -19,6 +19,10 @@ typedef struct ResetEvents {
          * returns 0. */
         int (*save_settings)(const struct WorkerSaved *saved, size_t n, void *userdata);
 
+        /* The bridge may sleep (`power/control` is `auto`), and is about to be kept awake. Nothing is
+         * written unless this returns 0. */
+        int (*save_power)(void *userdata);
+
         /* A phase begins: WORKER_EVENT_RESETTING or WORKER_EVENT_VERIFYING. Must not block. */
         void (*phase)(WorkerEventType phase, void *userdata);
 

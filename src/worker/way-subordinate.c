@@ -18,10 +18,12 @@
 
 #define ATTRIBUTE     "reset_subordinate"
 #define POWER_CONTROL "power/control"
+#define AWAKE         "on"
+#define SLEEPS        "auto"
 
 typedef struct SubordinateWay {
         int reset_fd;
-        bool must_sleep; /* the bridge was allowed to sleep before */
+        bool must_sleep; /* the bridge is allowed to sleep, but for now */
 } SubordinateWay;
 
 static bool open_bridge(Reset *reset)
@@ -52,22 +54,35 @@ static int write_power_control(const Device *bridge, const char *value)
         return fd < 0 ? fd : attribute_write(fd, value);
 }
 
-/* A bridge without power management needs no waking, and one that cannot be woken fails the reset. */
-static void keep_awake(Reset *reset)
+static bool has_power_control(const Device *bridge, const char *expected)
 {
-        SubordinateWay *state = reset->state;
         char control[16];
 
-        if (attribute_read(reset->bridge.fd, POWER_CONTROL, control, sizeof(control)) >= 0 &&
-            strcmp(control, "auto") == 0 && write_power_control(&reset->bridge, "on") >= 0)
-                state->must_sleep = true;
+        return attribute_read(bridge->fd, POWER_CONTROL, control, sizeof(control)) >= 0 &&
+               strcmp(control, expected) == 0;
+}
+
+/* A bridge without power management needs no waking. */
+static bool save_power(Reset *reset)
+{
+        SubordinateWay *state = reset->state;
+        int r;
+
+        state->must_sleep = has_power_control(&reset->bridge, SLEEPS);
+        r = state->must_sleep ? reset->events->save_power(reset->events->userdata) : 0;
+        return r >= 0 || reset_end(reset, WORKER_REFUSED, WORKER_WHY_RECORD, -r,
+                                   "%s: that its bridge %s may sleep cannot be saved: %s",
+                                   reset_target_name(reset), reset->bridge.name, strerror(-r));
 }
 
 static bool begin(Reset *reset)
 {
+        const SubordinateWay *state = reset->state;
         int r;
 
-        keep_awake(reset);
+        /* One that cannot be woken fails the reset. */
+        if (state->must_sleep)
+                (void) write_power_control(&reset->bridge, AWAKE);
 
         r = device_check_subordinate_bus(&reset->bridge);
         if (r < 0)
@@ -100,7 +115,15 @@ static void let_sleep(Reset *reset)
         const SubordinateWay *state = reset->state;
 
         if (state->must_sleep)
-                (void) write_power_control(&reset->bridge, "auto");
+                (void) write_power_control(&reset->bridge, SLEEPS);
+}
+
+/* Whether it was woken yet by the worker that was killed is not known. */
+static void let_sleep_again(Reset *reset)
+{
+        if (reset->bridge_sleeps && !device_is_gone(&reset->bridge) &&
+            has_power_control(&reset->bridge, AWAKE))
+                (void) write_power_control(&reset->bridge, SLEEPS);
 }
 
 static void done(Reset *reset)
@@ -112,10 +135,12 @@ static void done(Reset *reset)
 
 const Way way_subordinate = {
         .open = open_bridge,
+        .prepare = save_power,
         .begin = begin,
         .write = write_reset,
         .again = again,
         .written_to = written_to,
         .put_back = let_sleep,
+        .bring_back = let_sleep_again,
         .done = done,
 };

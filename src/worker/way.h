@@ -27,6 +27,7 @@ typedef struct Reset {
         Device *members; /* in the order of the request, the target first */
         size_t n_open;
         Device bridge;
+        bool bridge_sleeps; /* in the record of a worker that was killed */
         struct ComeBack *come_back; /* for a way that takes the link down, else NULL */
         Health *before;
         Health *after;
@@ -65,8 +66,9 @@ struct Way {
         void (*put_back)(Reset *reset);
 
         /* For a worker that comes after one which was killed with the same request: what was taken away is
-         * brought back as far as the system is concerned. Of the other steps none was taken, so there is no
-         * state, and devices that are not there are not open. May be NULL. */
+         * brought back as far as the system is concerned, and what was changed beside the devices. Of the
+         * other steps none was taken, so there is no state, and devices that are not there are not open. May
+         * be NULL. */
         void (*bring_back)(Reset *reset);
 
         /* Frees the state, which is never NULL then. */

@@ -84,6 +84,54 @@ START_TEST(adopted_worker_is_killed)
 }
 END_TEST
 
+static void expect_control(const char *expected)
+{
+        _cleanup_free_ char *control = sysfs_get(PORT, "power/control");
+
+        ck_assert_str_eq(control, expected);
+}
+
+/* The bridge of the reset was kept awake for it. */
+static const bool with_the_daemon[] = {false, true};
+
+START_TEST(bridge_may_sleep_again)
+{
+        MockDevice port = mock_port, card = {.address = CARD, .parent = PORT, .methods = "flr"};
+        ModelEvent event;
+        Call *running;
+        int hold;
+
+        port.subordinate = true;
+        sysfs_add(&port);
+        sysfs_add(&card);
+        fixture_start();
+        signals_watch(observer);
+        expect_control("auto");
+        hold = model_hold(PORT);
+        running = reset_start(alice, CARD, "subordinate", NULL);
+        event = model_wait("begin", PORT, 0);
+        expect_control("on");
+        if (with_the_daemon[_i]) {
+                daemon_kill();
+                signals_forget();
+                call_abandon(running);
+        }
+        ck_assert_int_eq(kill(event.pid, SIGKILL), 0);
+        wait_until_gone(event.pid);
+        model_release(&hold);
+        if (with_the_daemon[_i]) {
+                daemon_start();
+                wait_until(count_records() == 0);
+        } else {
+                _cleanup_reply_ Reply *reply = call_finish(running);
+
+                expect_error(reply, "ResetFailed", CARD);
+        }
+        expect_control("auto");
+        ck_assert_uint_eq(model_count("begin", PORT), 1);
+}
+END_TEST
+
 /* What is to be put back can take as long as a reset: until then the lane is taken, and the job is there. */
 START_TEST(nothing_begins_before)
 {
@@ -508,6 +556,7 @@ int main(void)
         TestProgram program = program_new("survival");
 
         program_add_table(&program, worker_is_killed, instants);
+        program_add_table(&program, bridge_may_sleep_again, with_the_daemon);
         program_add_table(&program, both_are_killed, instants);
         program_add_table(&program, adopted_worker_is_killed, instants);
         program_add(&program, nothing_begins_before);

@@ -311,6 +311,13 @@ static int on_save_settings(const WorkerSaved *saved, size_t n, void *userdata)
         return kernel.save_error;
 }
 
+static int on_save_power(void *userdata)
+{
+        (void) userdata;
+        note("save power");
+        return kernel.save_error;
+}
+
 static void on_phase(WorkerEventType phase, void *userdata)
 {
         (void) userdata;
@@ -370,7 +377,11 @@ void model_use_method(const char *method)
 void run(void)
 {
         const ResetEvents events = {
-                .save_list = on_save, .save_settings = on_save_settings, .phase = on_phase};
+                .save_list = on_save,
+                .save_settings = on_save_settings,
+                .save_power = on_save_power,
+                .phase = on_phase,
+        };
 
         result = worker_result_free(result);
         n_scans = n_claims = 0;

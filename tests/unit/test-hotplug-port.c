@@ -128,8 +128,8 @@ START_TEST(nothing_happens)
         kernel.on_reset = NULL;
         run();
         expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log,
-                         "resetting; control on; reset_subordinate " PORT "; verifying; control auto; ");
+        ck_assert_str_eq(action_log, "save power; resetting; control on; reset_subordinate " PORT
+                                     "; verifying; control auto; ");
         ck_assert_uint_eq(result->n_checks, 18);
 }
 END_TEST

@@ -261,6 +261,47 @@ START_TEST(none_was_removed_yet)
 }
 END_TEST
 
+/* A bridge that was kept awake, or not yet; one that somebody has set since is left alone. */
+static const struct {
+        const char *control;
+        bool is_saved;
+        const char *log, *after;
+} bridges[] = {
+        {"on\n", true, "control auto; verifying; ", "auto"},
+        {"auto\n", true, "verifying; ", "auto\n"},
+        {"on\n", false, "verifying; ", "on\n"},
+        {NULL, true, "verifying; ", NULL},
+};
+
+START_TEST(bridge_may_sleep_again)
+{
+        model_use_method("subordinate");
+        record.bridge_sleeps = bridges[_i].is_saved;
+        if (bridges[_i].control)
+                fake_attribute_set(&pci, PORT, "power/control", bridges[_i].control);
+        else
+                fake_attribute_remove(&pci, PORT, "power/control");
+        mend();
+        expect_died(VERDICT_UNVERIFIED);
+        ck_assert_str_eq(action_log, bridges[_i].log);
+        if (bridges[_i].after)
+                ck_assert_str_eq(fake_attribute_get(&pci, PORT, "power/control"), bridges[_i].after);
+}
+END_TEST
+
+/* Also when the device itself has gone, which changes nothing of the bridge. */
+START_TEST(bridge_of_what_is_gone)
+{
+        model_use_method("subordinate");
+        record.bridge_sleeps = true;
+        fake_attribute_set(&pci, PORT, "power/control", "on\n");
+        fake_device_remove(&pci, CARD);
+        mend();
+        ck_assert_int_eq(result->outcome, WORKER_GONE);
+        ck_assert_str_eq(fake_attribute_get(&pci, PORT, "power/control"), "auto");
+}
+END_TEST
+
 /* Found again already, and not set up. */
 START_TEST(devices_were_found)
 {
@@ -291,6 +332,7 @@ int main(void)
                 devices_were_removed,
                 none_was_removed_yet,
                 devices_were_found,
+                bridge_of_what_is_gone,
         };
         Suite *suite = suite_create("mend");
         TCase *tree = tcase_create("tree");
@@ -300,6 +342,7 @@ int main(void)
         for (size_t i = 0; i < ELEMENTSOF(tests); i++)
                 tcase_add_test(tree, tests[i]);
         tcase_add_loop_test(tree, list_of_others_stays, 0, ELEMENTSOF(lists));
+        tcase_add_loop_test(tree, bridge_may_sleep_again, 0, ELEMENTSOF(bridges));
         suite_add_tcase(suite, tree);
         return unit_run(suite);
 }

@@ -105,11 +105,14 @@ START_TEST(taken_over)
         ck_assert_int_eq(record_open(directory, &request, &record), 0);
         ck_assert_int_eq(record_save_list(record, "flr bus"), 0);
         ck_assert_int_eq(record_save_settings(record, &saved, 1), 0);
+        if (_i == 1)
+                ck_assert_int_eq(record_save_power(record), 0);
         record = record_close(record);
 
         for (int i = 0; i < 2; i++) {
                 ck_assert_int_eq(record_take_over(directory, &mend, &record), 0);
                 ck_assert_str_eq(record_content(record)->saved_reset_method, "flr bus");
+                ck_assert_int_eq(record_content(record)->bridge_sleeps, _i == 1);
                 if (i == 1)
                         ck_assert_int_eq(record_finish(record, &result), 0);
                 record = record_close(record);
@@ -121,6 +124,7 @@ START_TEST(taken_over)
                 ck_assert_uint_eq(read->n_saved, 1);
                 ck_assert_str_eq(read->saved[0].driver_override, "vfio-pci");
                 ck_assert(reset_method_list_contains(&read->saved[0].list, "pm"));
+                ck_assert_int_eq(read->bridge_sleeps, _i == 1);
                 ck_assert_int_eq(read->result != NULL, i == 1);
                 worker_record_free(read);
         }
@@ -276,7 +280,7 @@ int main(void)
         tcase_add_checked_fixture(files, setup, teardown);
         tcase_set_timeout(files, 60);
         tcase_add_test(files, from_first_to_last);
-        tcase_add_test(files, taken_over);
+        tcase_add_loop_test(files, taken_over, 0, 2);
         tcase_add_test(files, nothing_to_take_over);
         tcase_add_test(files, without_a_directory);
         tcase_add_test(files, one_worker_for_a_job);

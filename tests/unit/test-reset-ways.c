@@ -22,8 +22,8 @@ START_TEST(subordinate)
         model_use_method("subordinate");
         run();
         expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log,
-                         "resetting; control on; reset_subordinate " PORT "; verifying; control auto; ");
+        ck_assert_str_eq(action_log, "save power; resetting; control on; reset_subordinate " PORT
+                                     "; verifying; control auto; ");
         ck_assert_str_eq(fake_attribute_get(&pci, PORT, "power/control"), "auto");
         ck_assert_uint_eq(result->n_checks, 18);
 }
