@@ -8,9 +8,11 @@ from harness.bed import DEVICE, Bed
 from harness.caller import Caller
 from harness.disk import STATE, mount_state, state_on_disk, take_out
 from harness.registry import case
-from harness.service import start
+from harness.service import Journal, start
 
 RULES = f"{STATE}/policy.json"
+UNDER_WAY = f"{STATE}/under-way.json"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def set_policy(caller: Caller, match: str, methods: list[str], **options: bool) -> str:
@@ -18,11 +20,41 @@ def set_policy(caller: Caller, match: str, methods: list[str], **options: bool) 
     return caller.call("SetPolicy", "sa{sv}a{sv}", [match, settings, {key: ["b", value] for key, value in options.items()}])
 
 
-@case("a reboot: reset_method reads what was set before it, and not what was set until it; rows and quarantine are there",
-      fresh=True, timeout=400, beside=True)
+def reset_without_end(bed: Bed, caller: Caller, address: str) -> None:
+    """The kernel is at it for longer than this machine will live, and the daemon has it on disk that it is."""
+    trace = bed.trace()
+    bed.set_slow_reset(25)
+    caller.reset_start(address, "acpi")
+    bed.wait_until(lambda: bool(trace.resets(address)), 20, "the reset to begin")
+    bed.wait_until(lambda: bed.guest.exists(UNDER_WAY), 10, "the reset to be noted")
+    # It is there before it is on the disk.
+    bed.guest.run("sleep 2", check=True)
+    assert trace.resets(address)[0].ended is None, trace.events()
+
+
+def check_interrupted(bed: Bed, root: Caller, journal: Journal, address: str) -> None:
+    """What was under way is told, and the device was looked at and is as good as any."""
+    told = journal.wait("interrupted", PCIRESETD_DEVICE=address)
+    assert (told["PCIRESETD_METHOD"], told["PCIRESETD_UID"]) == ("acpi", "1001"), told
+    bed.wait_until(lambda: not root.jobs() and not bed.guest.exists(UNDER_WAY), 30, "the device to be looked at")
+    row, = root.call("GetHistory", "a{sv}", [{"address": ["s", address]}])
+    assert (row["method"], row["outcome"], row["why"], row["verdict"], row["uid"]) == (
+        "acpi", "failed", "machine-stopped", "unverified", 1001), row
+    assert row["boot_id"] == bed.guest.read_text(BOOT_ID).replace("-", ""), row
+    assert {c["check"]: c["result"] for c in row["checks"]}["answers"] == "ok", row
+    assert root.property(address, "State") == "idle" and root.property(address, "LastReset")["verdict"] == "unverified"
+    bed.unbind(address)
+    bed.wait_until(lambda: root.property(address, "Driver") == "", 10, "the driver to be gone")
+    trace = bed.trace()
+    assert Caller(bed).reset(address, "acpi")["verdict"] == "ok"
+    assert [(e.what, e.returned) for e in trace.resets(address)] == [("acpi", 0)], trace.events()
+
+
+@case("the power fails in a reset and comes back: it is told, and the device looked at; reset_method reads what was set before, and "
+      "not what was set until then; rows and quarantine are there", fresh=True, timeout=400, beside=True)
 def reboot(bed: Bed) -> None:
-    roles = ("nic", "nic2", "virtio")
-    nic, other, broken = (bed.addr(role) for role in roles)
+    roles = ("nic", "nic2", "virtio", "slow2")
+    nic, other, broken, interrupted = (bed.addr(role) for role in roles)
     state_on_disk(bed)
     start(bed)
     root = Caller(bed, "root")
@@ -35,13 +67,15 @@ def reboot(bed: Bed) -> None:
         bed.wait_until(lambda: bed.reset_methods(address) == order, 15, "the kernel to be told")
     row = root.reset(nic)["history_id"]
     root.call("Quarantine", "sa{sv}", ["smokes", {}], path=bed.device_path(broken), interface=DEVICE)
-    before = bed.guest.read_text("/proc/sys/kernel/random/boot_id")
+    before = bed.guest.read_text(BOOT_ID)
+    reset_without_end(bed, Caller(bed), interrupted)
 
-    bed.reboot()
-    assert bed.guest.read_text("/proc/sys/kernel/random/boot_id") != before
-    assert [bed.addr(role) for role in roles] == [nic, other, broken], "the firmware has given other numbers"
+    bed.power_cycle()
+    assert bed.guest.read_text(BOOT_ID) != before
+    assert [bed.addr(role) for role in roles] == [nic, other, broken, interrupted], "the firmware has given other numbers"
     assert bed.reset_methods(nic) == listed, "the kernel has begun anew"
     mount_state(bed)
+    journal = Journal(bed)
     start(bed)
     bed.wait_until(lambda: bed.reset_methods(nic) == wanted, 15, "the kernel to be told again")
     root = Caller(bed, "root")
@@ -54,6 +88,7 @@ def reboot(bed: Bed) -> None:
     bed.unbind(nic)
     bed.wait_until(lambda: root.property(nic, "Driver") == "", 10, "the driver to be gone")
     assert root.reset(nic)["method"] == wanted[0]
+    check_interrupted(bed, root, journal, interrupted)
 
 
 @case("the power fails while SetPolicy writes: each rule that a reply has named is there, and the file is one of those written",

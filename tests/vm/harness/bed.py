@@ -283,14 +283,12 @@ class Bed:
         self.machine.lose_power()
         self._cleanups.clear()
 
-    def reboot(self) -> None:
-        """Shut down and boot again, from firmware to services. The root file system is in memory, so that only the media of
-        NVMe controllers are what they were; drivers are bound as the kernel does it, and the program is installed anew.
-        For cases with a machine of their own."""
+    def power_cycle(self) -> None:
+        """The power fails in the middle of everything and comes back, and the machine boots again, from firmware to services. The
+        root file system is in memory, so that only what is on the media of NVMe controllers is what it was; drivers are bound
+        as the kernel does it, and the program is installed anew. For cases with a machine of their own."""
         self._cleanups.clear()
-        self.machine.allow_reboot()
-        self.guest.start("systemctl reboot")
-        self.machine.wait_reboot(60)
+        self.machine.power_cycle()
         self.guest.reconnect()
         self.guest.wait_ready(180)
         self.guest.run("systemctl is-system-running --wait", timeout=120)

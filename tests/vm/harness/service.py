@@ -36,6 +36,7 @@ MESSAGE_IDS = {
     "quarantined": "71d08b3a45da4e729c6f8bc464b028a1",
     "device-error": "68c2c4cb30984ce695a859badc2c6041",
     "error-look": "a54e4ed28d50436782ddd0486fa4845f",
+    "interrupted": "a7e0c1be5d0c4f83a6c13a1c31f7b6d4",
     "unquarantined": "ab6719a45dad47eeb13913bec72cf86b",
     "history-aside": "99a522d433ba401fbbc44ce5aa07a259",
     "history-unwritable": "c5eccfce8cac471898ec7112c8c5f7b0",
