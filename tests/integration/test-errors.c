@@ -10,6 +10,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
+#include "harness/holders.h"
 
 #define MESSAGE_ID_ERROR "68c2c4cb30984ce695a859badc2c6041"
 #define MESSAGE_ID_LOOK  "a54e4ed28d50436782ddd0486fa4845f"
@@ -297,12 +298,16 @@ START_TEST(quarantine_at_the_first_word)
         _cleanup_reply_ Reply *facts = NULL, *out = NULL;
 
         start_with("quarantine");
+        sysfs_set(CARD, "aer_dev_fatal", "%s", "Undefined 0\nTOTAL_ERR_FATAL 7\n");
         announce(CARD, BEGIN);
         (void) signal_wait("PropertiesChanged", device_path(CARD), "quarantined");
         facts = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "Quarantine");
         ck_assert_str_eq(reply_string(facts, "0.cause"), "error");
         ck_assert_str_eq(reply_string(facts, "0.checks.0.check"), "event");
         ck_assert_str_eq(reply_string(facts, "0.checks.0.after"), "ERROR_EVENT=BEGIN_RECOVERY");
+        ck_assert_str_eq(reply_string(facts, "0.checks.1.check"), "aer");
+        ck_assert_str_eq(reply_string(facts, "0.checks.1.device"), device_path(CARD));
+        ck_assert_ptr_nonnull(strstr(reply_string(facts, "0.checks.1.after"), "fatal 7"));
         announce(CARD, SUCCESS);
         wait_until(looks(CARD, "ok") == 1);
         expect_state(CARD, "quarantined");
@@ -498,6 +503,10 @@ START_TEST(what_is_frozen_is_given_to_nobody)
         int fd;
 
         start_with_endpoint(FROZEN);
+        wait_for_state(CARD, "frozen");
+        wait_for_state(CARD2, "frozen");
+        wait_for_state(PORT, "");
+        expect_state(CARD, "idle");
         lease = call_finish(acquire_start(alice, card_alone));
         expect_error(lease, "NotUsable", "frozen");
         function = reset(alice, CARD, "function", NULL);
@@ -514,10 +523,24 @@ START_TEST(what_is_frozen_is_given_to_nobody)
         expect_methods_run(CARD, "thaw");
         written = sysfs_get(CARD2, "eeh_pe_state");
         ck_assert_str_eq(written, THAWED);
+        wait_for_state(CARD, "");
+        wait_for_state(CARD2, "");
         after = reset(alice, CARD, "flr", NULL);
         expect_success(after);
         fd = claim_finish(acquire_start(alice, card_alone), NULL);
         claim_release(&fd);
+}
+END_TEST
+
+/* The kernel's own recovery has thawed it, and nobody has told. */
+START_TEST(it_is_thawed_by_others)
+{
+        start_with_endpoint(FROZEN);
+        wait_for_state(CARD, "frozen");
+        sysfs_set(CARD, "eeh_pe_state", THAWED);
+        (void) get_holders(bob, CARD);
+        wait_for_state(CARD, "");
+        wait_for_state(CARD2, "frozen");
 }
 END_TEST
 
@@ -568,6 +591,7 @@ int main(void)
         program_add(&program, it_is_in_the_history);
         program_add(&program, a_proof_ends_the_error);
         program_add(&program, what_is_frozen_is_given_to_nobody);
+        program_add(&program, it_is_thawed_by_others);
         program_add(&program, what_is_frozen_is_recovered);
         program_add(&program, it_stays_frozen_after_an_error);
         return program_run(&program);

@@ -92,6 +92,20 @@ int device_set_use(Device *device, const WorkerScan *scan)
         return is_news;
 }
 
+bool device_follow_endpoint(Device *device)
+{
+        ErrorState wanted = device->error_state;
+
+        if (device->frozen && wanted == ERROR_STATE_NONE)
+                wanted = ERROR_STATE_FROZEN;
+        else if (!device->frozen && wanted == ERROR_STATE_FROZEN && !device->quarantine)
+                wanted = ERROR_STATE_NONE;
+        if (wanted == device->error_state)
+                return false;
+        device->error_state = wanted;
+        return true;
+}
+
 bool device_take_look(Device *device, uint64_t look)
 {
         if (look < device->look)

@@ -191,6 +191,11 @@ struct Device {
 int device_set_use(Device *device, const WorkerScan *scan);
 void device_forget_use(Device *device);
 
+/* After a look: an endpoint that is frozen although no error was announced (before the daemon was started,
+ * or where events were lost) is an error as well, and over when it is thawed. What was announced stays, and
+ * so does what the device is in quarantine for. True if ErrorState has changed. */
+bool device_follow_endpoint(Device *device);
+
 /* True if what a look with this number (registry_begin_look()) found out, or that it failed, is to be taken
  * over. Looks overtake each other, and what an older one saw is not what a newer one saw, nor is it about a
  * driver that was bound after it began: then false. */

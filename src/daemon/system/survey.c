@@ -123,6 +123,8 @@ static void apply(const SurveyQuestion *question, const ScanTarget *target, cons
                 device_forget_use(device);
         else
                 news = device_set_use(device, scan);
+        if (scan && device_follow_endpoint(device))
+                registry_notify(survey->registry, device, DEVICE_CHANGED_ERROR_STATE);
         if (scan && survey->listener.looked)
                 survey->listener.looked(survey->listener.userdata, device, scan);
         if (news != 0 || device_is_in_use(device) != was_in_use)
