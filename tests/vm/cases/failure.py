@@ -8,7 +8,7 @@ from harness.bed import DEVICE, Bed, DBusError
 from harness.caller import Caller, Pending
 from harness.dead import DEAD, QUARANTINED, check_kept_away, cut_off, release
 from harness.registry import case
-from harness.service import RUN, Journal
+from harness.service import RUN, Journal, main_pid, start
 from harness.trace import KernelTrace
 
 FAILED = "org.pciresetd1.Error.ResetFailed"
@@ -171,6 +171,69 @@ def killed_worker(bed: Bed) -> None:
     assert (row["outcome"], row["why"], row["verdict"]) == ("failed", "worker-died", "unverified"), row
     assert row["checks"][0]["check"] == "answers" and row["checks"][0]["result"] == "ok", row
     assert bed.guest.list(RUN) == ["next-id"], bed.guest.list(RUN)
+
+
+@case("a worker that is killed while the host's driver is off, alone and with the daemon: the driver is back, and what was set",
+      timeout=90)
+def killed_without_driver(bed: Bed) -> None:
+    address, root, trace = bed.addr("slow2"), Caller(bed, "root"), bed.trace()
+    rule = root.call("SetPolicy", "sa{sv}a{sv}", [address, {"driver": ["s", "rebind"]}, {"runtime": ["b", True]}])
+    bed.defer(lambda: Caller(bed, "root").call("UnsetPolicy", "sa{sv}", [rule, {}]))
+    bed.defer(lambda: bed.unbind(address))
+    bed.bind(address, "e1000e")
+    bed.wait_until(lambda: root.property(address, "Driver") == "e1000e", 10, "news of the driver")
+    listed = bed.reset_methods(address)
+    for with_daemon in (False, True):
+        trace.clear()
+        pending, worker = begin_slow(bed, root, trace, address, seconds=3)
+        assert bed.driver(address) is None and bed.reset_methods(address) == ["acpi"]
+        bed.guest.run(["kill", "-KILL", str(worker)] + [str(main_pid(bed))] * with_daemon, check=True)
+        if with_daemon:
+            start(bed)
+            root = Caller(bed, "root")
+        else:
+            assert pending.error().name == FAILED
+        bed.wait_until(lambda: root.jobs() == [], 30, "the job to end")
+        assert (bed.driver(address), bed.attribute(address, "driver_override").strip()) == ("e1000e", "e1000e")
+        assert bed.reset_methods(address) == listed and bed.guest.list(RUN) == ["next-id"]
+        assert [e.returned for e in trace.resets(address)] == [0], trace.events()
+        row = root.call("GetHistory", "a{sv}", [{"address": ["s", address], "limit": ["t", 1]}])[0]
+        assert (row["outcome"], row["why"]) == ("failed", "worker-died"), row
+        driver, = [c for c in row["checks"] if c["check"] == "driver"]
+        assert (driver["result"], driver["after"]) == ("ok", "e1000e"), row
+        bed.wait_until(lambda: root.property(address, "Driver") == "e1000e", 10, "the driver to be known again")
+
+
+# Kills whoever has a job as soon as a device is gone.
+KILL_BETWEEN = """
+import glob, json, os, sys
+print("ready .", flush=True)
+while os.path.exists(sys.argv[1]):
+    pass
+for record in glob.glob("/run/pciresetd/jobs/*.json"):
+    os.kill(json.load(open(record))["pid"], 9)
+"""
+
+
+@case("a worker that is killed while the device is removed: it is found again, with its driver, its settings and its lease",
+      timeout=90)
+def killed_without_device(bed: Bed) -> None:
+    address, caller = bed.addr("nic2"), Caller(bed)
+    bed.defer(lambda: bed.unbind(bed.addr("nic2")))
+    bed.bind(address, "vfio-pci")
+    bed.wait_until(lambda: caller.property(address, "Driver") == "vfio-pci", 10, "news of the driver")
+    _, lease = caller.acquire(address)
+    trace, generation = bed.trace(), caller.property(address, "Generation")
+    killer = bed.guest.start(["python3", "-c", KILL_BETWEEN, f"/sys/bus/pci/devices/{address}"])
+    killer.wait_output("ready .\n", 20)
+    error = caller.reset_refused(address, "rescan")
+    assert error.name == FAILED, error
+    assert killer.wait(20).rc == 0 and trace.removed() == [address], trace.events()
+    assert error.evidence["attempts"][0]["why"] == "worker-died", error.evidence
+    assert (bed.driver(address), bed.attribute(address, "driver_override").strip()) == ("vfio-pci", "vfio-pci")
+    bed.wait_until(lambda: caller.property(address, "Driver") == "vfio-pci", 10, "the driver to be known again")
+    assert caller.property(address, "Generation") > generation and caller.property(address, "Lease") == lease
+    assert caller.reset(address, "pm")["verdict"] == "ok"
 
 
 @case("unplugged while its reset runs: the kernel waits, and then the call ends and nobody hangs", timeout=90)
