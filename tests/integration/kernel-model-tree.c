@@ -283,6 +283,8 @@ static int write_remove(const ModelAttribute *a)
 {
         Path path;
 
+        model_log(a, "removing", "%s", "");
+        model_wait_at_gate(a);
         (void) snprintf(path, sizeof(path), "%.4000s", a->path);
         remove_below(path, "rescan");
         park(a->address, "rescan");
@@ -294,8 +296,23 @@ static int write_rescan(const ModelAttribute *a)
         int r = -model_knob_number(a, "rescan-errno");
 
         model_log(a, "rescan", "%d", -r);
+        model_wait_at_gate(a);
         if (r == 0)
                 find_all(a->path, "rescan");
+        return r;
+}
+
+static int store(const ModelAttribute *a, const char *text)
+{
+        Path path;
+        int fd, r;
+
+        (void) snprintf(path, sizeof(path), "%.3000s/%s", a->path, a->name);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        r = ftruncate(fd, 0) == 0 && dprintf(fd, "%s\n", text) > 0 ? 0 : -EIO;
+        (void) close(fd);
         return r;
 }
 
@@ -317,11 +334,13 @@ static int write_slot_power(const ModelAttribute *a, const char *text)
                 return r;
         if (!model_knob_text(a, "bridge", address, sizeof(address)) || !find_device(address, &bridge))
                 return -ENODEV;
-        if (is_on)
+        if (is_on) {
+                model_wait_at_gate(a);
                 find_all(bridge.path, "slot");
-        else
+        } else {
                 remove_below(bridge.path, "slot");
-        return 0;
+        }
+        return store(a, text);
 }
 
 static void apply_after_below(const char *path)
@@ -406,20 +425,6 @@ static int write_endpoint(const ModelAttribute *a)
                 free(entries);
         model_log(a, "method", "thaw 0");
         return 0;
-}
-
-static int store(const ModelAttribute *a, const char *text)
-{
-        Path path;
-        int fd, r;
-
-        (void) snprintf(path, sizeof(path), "%.3000s/%s", a->path, a->name);
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        r = ftruncate(fd, 0) == 0 && dprintf(fd, "%s\n", text) > 0 ? 0 : -EIO;
-        (void) close(fd);
-        return r;
 }
 
 static bool is_below(const ModelAttribute *a, const char *folder)

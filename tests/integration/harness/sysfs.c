@@ -379,6 +379,7 @@ void sysfs_slot(const char *slot, const char *address, const char *bridge)
         directory_make(KERNEL_MODEL_DIR "/%s", slot);
         knob = textf(KERNEL_MODEL_DIR "/%s/bridge", slot);
         file_print(knob, "%s\n", bridge);
+        model_knob(slot, "gate", "");
 }
 
 void sysfs_hotplug(const char *port)
