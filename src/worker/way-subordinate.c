@@ -23,7 +23,8 @@
 
 typedef struct SubordinateWay {
         int reset_fd;
-        bool must_sleep; /* the bridge is allowed to sleep, but for now */
+        bool may_sleep; /* the bridge was allowed to, */
+        bool is_awake; /* and is not for now */
 } SubordinateWay;
 
 static bool open_bridge(Reset *reset)
@@ -68,8 +69,8 @@ static bool save_power(Reset *reset)
         SubordinateWay *state = reset->state;
         int r;
 
-        state->must_sleep = has_power_control(&reset->bridge, SLEEPS);
-        r = state->must_sleep ? reset->events->save_power(reset->events->userdata) : 0;
+        state->may_sleep = has_power_control(&reset->bridge, SLEEPS);
+        r = state->may_sleep ? reset->events->save_power(reset->events->userdata) : 0;
         return r >= 0 || reset_end(reset, WORKER_REFUSED, WORKER_WHY_RECORD, -r,
                                    "%s: that its bridge %s may sleep cannot be saved: %s",
                                    reset_target_name(reset), reset->bridge.name, strerror(-r));
@@ -77,12 +78,11 @@ static bool save_power(Reset *reset)
 
 static bool begin(Reset *reset)
 {
-        const SubordinateWay *state = reset->state;
+        SubordinateWay *state = reset->state;
         int r;
 
         /* One that cannot be woken fails the reset. */
-        if (state->must_sleep)
-                (void) write_power_control(&reset->bridge, AWAKE);
+        state->is_awake = state->may_sleep && write_power_control(&reset->bridge, AWAKE) >= 0;
 
         r = device_check_subordinate_bus(&reset->bridge);
         if (r < 0)
@@ -114,7 +114,7 @@ static void let_sleep(Reset *reset)
 {
         const SubordinateWay *state = reset->state;
 
-        if (state->must_sleep)
+        if (state->is_awake)
                 (void) write_power_control(&reset->bridge, SLEEPS);
 }
 

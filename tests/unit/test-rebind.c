@@ -179,7 +179,7 @@ START_TEST(held_between_two_tries)
         hold(&mount, 1);
         run();
         expect_result(WORKER_REFUSED, WORKER_WHY_HELD, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log, "resetting; control on; reset_subordinate " PORT
+        ck_assert_str_eq(action_log, "save power; resetting; control on; reset_subordinate " PORT
                                      "; reset_subordinate " PORT "; control auto; ");
 }
 END_TEST
@@ -243,9 +243,10 @@ START_TEST(rebind_all)
         bind(SIBLING, 1, "snd_hda_intel");
         run();
         expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log, "resetting; unbind e1000e " CARD "; unbind snd_hda_intel " SIBLING
-                                     "; control on; reset_subordinate " PORT "; verifying; bind e1000e " CARD
-                                     "; bind snd_hda_intel " SIBLING "; control auto; ");
+        ck_assert_str_eq(action_log,
+                         "save power; resetting; unbind e1000e " CARD "; unbind snd_hda_intel " SIBLING
+                         "; control on; reset_subordinate " PORT "; verifying; bind e1000e " CARD
+                         "; bind snd_hda_intel " SIBLING "; control auto; ");
 }
 END_TEST
 
@@ -275,7 +276,7 @@ START_TEST(unbind_fails)
         kernel.on_unbind = the_next_one_stays;
         run();
         expect_result(WORKER_REFUSED, WORKER_WHY_UNBIND, EBUSY, VERDICT_UNVERIFIED, LIST_UNTOUCHED);
-        ck_assert_str_eq(action_log, "resetting; unbind e1000e " CARD "; unbind e1000e " SIBLING
+        ck_assert_str_eq(action_log, "save power; resetting; unbind e1000e " CARD "; unbind e1000e " SIBLING
                                      "; bind e1000e " CARD "; ");
         ck_assert_ptr_nonnull(strstr(result->message, SIBLING));
 }
