@@ -5,14 +5,18 @@
 usage: storm.py PLAN
 
 Theory of operation: PLAN is a JSON file: seed, seconds, kills (of the daemon),
-devices, slow, bound (addresses whose drivers change), carrier (one whose
-network interface gets addresses), users and the folder for logs. Every client
-is a process with a connection of its own (caller.py) and several calls under
-way; what it does and hears it writes down at once, one JSON object a line with
+devices, bound (addresses whose drivers change), carrier (one whose network
+interface gets addresses), removed (one that goes away and is found again),
+released (one that is given to nobody who is not its first user since a reset),
+enough (how often each method must have succeeded), users and the folder for
+logs. On a machine that is slow or busy a storm lasts longer, until that much
+has happened. Every client
+is a process with a connection of its own (caller.py) and several calls under way; what it does and hears it writes down at once, one JSON object a line with
 CLOCK_MONOTONIC times, so that nothing of it is lost when it is killed. The
 case on the host (cases/storm.py) holds all that against what the kernel did.
 """
 
+import collections
 import importlib.util
 import json
 import os
@@ -28,6 +32,8 @@ DEVICES = "/sys/bus/pci/devices"
 METHODS = ("any", "any", "any", "function", "flr", "pm", "acpi", "acpi", "bus", "link", "subordinate")
 ROOT_METHODS = (*METHODS, "rescan", "recover")
 CALLS_MAX = 3
+# So many times as long as planned, until enough has happened.
+LONGEST = 4
 # How long answers are waited for when all is over.
 LAST_ANSWERS = 90
 
@@ -103,17 +109,21 @@ class Client:
                        "signature": signature, "arguments": arguments})
 
     def heard(self, **what):
+        if "gone" in what:
+            raise RuntimeError(f"the bus has thrown this client out: {list(self.open.values())}")
         if "n" not in what or what["n"] not in self.open:
             return
         member, arguments = self.open.pop(what["n"])
         reply = what.get("reply")
         self.log("done", n=what["n"], member=member, error=what.get("error"), reply=reply,
                  text=str(what.get("body", [""])[:1])[:300])
+        if not self.stopping:
+            self.go_on(member, arguments, str(what.get("error")))
         if not reply:
             return
         if member in ("Acquire", "Inhibit"):
             fd = reply[0]["fd"]
-            self.log("lease" if member == "Acquire" else "inhibitor", fd=fd, addresses=arguments[0], uid=self.uid)
+            self.log("lease" if member == "Acquire" else "inhibitor", n=what["n"], fd=fd, addresses=arguments[0])
             self.held.append((time.monotonic() + self.random.uniform(0.1, 4), fd))
         elif member == "SetPolicy":
             self.rules.append((time.monotonic() + self.random.uniform(0.5, 4), reply[0]))
@@ -121,9 +131,25 @@ class Client:
             self.call("Cancel", "a{sv}", [{}], path=self.random.choice(reply[0])["job"],
                       interface="org.pciresetd1.Job")
 
+    def go_on(self, member, arguments, error):
+        """As somebody would who wants what he was refused."""
+        if member == "Acquire" and error.endswith(".PolicyDenied"):
+            # Given to nobody as it is.
+            self.call("Reset", "ssa{sv}", [self.plan["released"], "any", {"timeout_usec": ["t", 40_000_000]}])
+        elif member == "Reset" and error == "None" and arguments[0] == self.plan["released"]:
+            self.call("Acquire", "asssa{sv}", [[arguments[0]], "storm", "clean", {}])
+        elif member in ("Acquire", "Reset") and error.endswith(".Quarantined") and self.uid == 0:
+            self.release(*([arguments[0]] if member == "Reset" else arguments[0]))
+
     def some(self):
-        if self.random.random() < 0.1:
+        draw = self.random.random()
+        if draw < 0.1:
             return self.random.choice([n for n in os.listdir(DEVICES) if is_network(n)])
+        if draw < 0.2:
+            return self.plan["released"]
+        if draw < 0.5:
+            # All want the same for a while, so that they meet.
+            return random.Random(f"{self.plan['seed']} {time.monotonic() // 4}").choice(self.plan["devices"])
         return self.random.choice(self.plan["devices"])
 
     def act(self):
@@ -135,7 +161,7 @@ class Client:
             addresses = sorted({address, *([self.some()] if self.random.random() < 0.3 else [])})
             self.call("Acquire", "asssa{sv}", [addresses, "storm", "to see", {}])
         elif draw < 0.68:
-            self.call("Inhibit", "asssa{sv}", [[address], "storm", "to see", self.random.choice(("block", "delay")), {}])
+            self.call("Inhibit", "assssa{sv}", [[address], "storm", "to see", self.random.choice(("block", "delay")), {}])
         elif draw < 0.78:
             self.call("GetMethods", "sa{sv}", [address, {}])
         elif draw < 0.84:
@@ -148,9 +174,14 @@ class Client:
             self.call("SetPolicy", "sa{sv}a{sv}", [address, {"forbid": ["as", ["slot", self.random.choice(("pm", "acpi", "bus"))]]},
                                                    {"runtime": ["b", True]}])
         elif self.uid == 0:
-            self.call("ReleaseQuarantine", "a{sv}", [{"reason": ["s", "to go on"]}], **on_device)
+            self.release(address)
         else:
             self.call("ListDevices", "", [])
+
+    def release(self, *addresses):
+        for address in addresses:
+            self.call("ReleaseQuarantine", "a{sv}", [{"reason": ["s", "to go on"]}], path=device_path(address),
+                      interface="org.pciresetd1.Device")
 
     def reset(self, address):
         options, chosen = {}, self.random
@@ -160,7 +191,7 @@ class Client:
             options["no_wait"] = ["b", True]
         elif chosen.random() < 0.3:
             options["when_idle"] = ["b", True]
-        options["timeout_usec"] = ["t", chosen.randrange(1_000_000, 10_000_000)]
+        options["timeout_usec"] = ["t", chosen.randrange(1_000_000, chosen.choice((10_000_000, 40_000_000)))]
         method = chosen.choice(ROOT_METHODS if self.uid == 0 else METHODS)
         self.call("Reset", "ssa{sv}", [address, method, options])
 
@@ -212,7 +243,7 @@ def carrier_is_used(plan, log, chosen):
     if subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", name], **quiet).returncode == 0 and \
             subprocess.run(["ip", "link", "set", name, "up"], **quiet).returncode == 0:
         began = time.monotonic()
-        time.sleep(chosen.uniform(2, 7))
+        time.sleep(chosen.uniform(4, 10))
         log("used", address=plan["carrier"], since=began)
     subprocess.run(["ip", "addr", "flush", "dev", name], **quiet)
     subprocess.run(["ip", "link", "set", name, "down"], **quiet)
@@ -302,7 +333,7 @@ class Storm:
         self.plan, self.log = plan, Log(plan["folder"], "storm")
         self.random = random.Random(f"{plan['seed']} storm")
         self.caller = load("/run/bed-caller.py")
-        self.count = 0
+        self.count, self.killed = 0, set()
         self.weather = [fork(weather, plan, what) for what in WEATHER]
         self.clients = {}
         for user in plan["users"]:
@@ -315,6 +346,7 @@ class Storm:
 
     def kill(self, what, pid, **more):
         self.log("kill", what=what, pid=pid, **more)
+        self.killed.add(what)
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -327,21 +359,45 @@ class Storm:
         os.waitpid(pid, 0)
         self.add_client(user)
 
+    def has_seen_enough(self):
+        """By what the clients have written down; what was killed has, too."""
+        succeeded = collections.Counter()
+        for name in os.listdir(self.plan["folder"]):
+            if name.startswith("client-"):
+                with open(f"{self.plan['folder']}/{name}") as file:
+                    lines = [json.loads(line) for line in file.read().splitlines(True) if line.endswith("\n")]
+                succeeded.update(line["member"] for line in lines if line["kind"] == "done" and not line["error"])
+                succeeded["clean"] += sum(line["kind"] == "lease" and self.plan["released"] in line["addresses"] for line in lines)
+        return all(succeeded[what] >= n for what, n in self.plan["enough"].items())
+
+    def is_over(self, began):
+        age = time.monotonic() - began
+        if age < self.plan["seconds"]:
+            return False
+        return (len(self.killed) == 3 and self.has_seen_enough()) or age > LONGEST * self.plan["seconds"]
+
     def rage(self):
         """Kills until the time is over; the last part of it passes without any of the daemon. One that is due while there is
-        none comes when there is one again."""
+        none comes when there is one again. If it takes longer, what has to happen may."""
         seconds, kills = self.plan["seconds"], self.plan["kills"]
         began = time.monotonic()
         of_daemon = [began + seconds * 0.9 * (i + self.random.uniform(0.6, 1)) / kills for i in range(kills)]
         of_others = began + 3
-        while (now := time.monotonic()) < began + seconds or (of_daemon and now < began + 3 * seconds):
+        looked = began
+        while True:
+            now = time.monotonic()
+            if now > looked + 1 and (not of_daemon or now > began + LONGEST * seconds):
+                looked = now
+                if self.is_over(began):
+                    break
             if of_daemon and now >= of_daemon[0]:
                 daemons = running("pciresetd")
                 for pid in daemons:
                     self.kill("daemon", pid)
                 if daemons:
-                    of_daemon.pop(0)
-            if now >= of_others:
+                    # The next one has some time to do something.
+                    of_daemon = [max(when, now + 3) for when in of_daemon[1:]]
+            if now >= of_others and (of_daemon or now < began + seconds or len(self.killed) < 3):
                 of_others = now + self.random.uniform(0.5, 4)
                 workers = running("pcireset-worker")
                 if workers and self.random.random() < 0.7:

@@ -6,7 +6,8 @@ who was killed when; the kernel's probes tell which resets really ran, and
 sysfs where each device hangs. From these alone, without a word of the daemon's,
 follow the promises: resets that disturb each other do not overlap, whoever has
 a lease is not reset by others, an interface that is used is left alone, and
-every call is answered unless its daemon was killed. Each finding is a line of
+every call is answered unless its daemon was killed, and what rules want to be
+clean was reset since its last user got it. Each finding is a line of
 text; none is good.
 """
 
@@ -26,7 +27,7 @@ AFTERMATH = 15.0
 # A reset that nobody waits for any more may begin so late.
 LATE = 60.0
 # A worker that looked before an interface got its address may still write for so long.
-GRACE = 3.0
+GRACE = 5.0
 BUS_ERRORS = ("org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.ServiceUnknown",
               "org.freedesktop.DBus.Error.NameHasNoOwner", "org.freedesktop.DBus.Error.Spawn",
               "org.freedesktop.DBus.Error.TimedOut", "org.freedesktop.systemd1.")
@@ -53,6 +54,7 @@ class Call:
 class Lease:
     uid: int
     addresses: list[str]
+    asked: float
     since: float
     until: float
 
@@ -100,7 +102,7 @@ def _read_client(record: Record, name: str, written: list[dict[str, Any]], death
             call = calls[line["n"]]
             call.done, call.error, call.text, call.reply = line["t"], line["error"], line["text"], line["reply"]
         elif line["kind"] == "lease":
-            held[line["fd"]] = Lease(uid, line["addresses"], line["t"], death or float("inf"))
+            held[line["fd"]] = Lease(uid, line["addresses"], calls[line["n"]].sent, line["t"], death or float("inf"))
             record.leases.append(held[line["fd"]])
         elif line["kind"] == "release" and line["fd"] in held:
             held.pop(line["fd"]).until = line["t"]
@@ -184,6 +186,32 @@ def leased(record: Record, found: list[Reset]) -> list[str]:
 def in_use(record: Record, found: list[Reset]) -> list[str]:
     return [f"{reset}, and its interface is used from {since:.3f} to {until:.3f}" for reset in found
             for address, since, until in record.used if address in reset.members and since <= reset.event.time < until]
+
+
+def _is_proof(event: Event, address: str, place: list[str]) -> bool:
+    """A worker has had all of this device reset. Over `pm` many devices keep what they have."""
+    if not event.task.startswith(WORKER):
+        return False
+    if event.what in METHODS:
+        return event.address == address and event.what != "pm" and not event.probe and event.returned == 0
+    return event.what == "sbr" and event.address in place[:-1]
+
+
+def handed_out(record: Record, address: str) -> list[Lease]:
+    return sorted((lease for lease in record.leases if address in lease.addresses), key=lambda lease: lease.since)
+
+
+def dirty(record: Record, events: list[Event], address: str) -> list[str]:
+    """Leases on a device that rules want to be clean, and that was not reset since somebody else got it. What was
+    before the storm is not known to the daemon either, so the first one needs a reset, too."""
+    wrong, last = [], 0.0
+    place = record.places.get(address, [address])
+    for lease in handed_out(record, address):
+        if not any(last < event.time and (event.ended or event.time) <= lease.since and _is_proof(event, address, place)
+                   for event in events):
+            wrong.append(f"uid {lease.uid} got {address} at {lease.since:.3f}, and it was not reset since {last:.3f}")
+        last = lease.asked
+    return wrong
 
 
 # -- answers ---------------------------------------------------------------
