@@ -266,6 +266,8 @@ START_TEST(lane_stays_taken)
 
         refused = reset(alice, FUNCTION1, "flr", "no_wait", "b", 1, NULL);
         expect_error(refused, "NotUsable", FUNCTION1);
+        /* And what it would have to wait for. */
+        expect_error(refused, "NotUsable", "of " CARD ")");
         next = reset_start(alice, FUNCTION1, "flr", NULL);
         (void) signal_wait("JobNew", MANAGER_PATH, FUNCTION1);
         client_barrier(alice);

@@ -180,9 +180,13 @@ START_TEST(one_that_runs_already_is_waited_for)
         enter(&late);
         take_all();
         ck_assert(!first.running && !late.running);
+        ck_assert_ptr_eq(lane_ticket_in_the_way(first.ticket), &adopted);
+        ck_assert_ptr_eq(lane_ticket_in_the_way(late.ticket), &adopted);
+        ck_assert_ptr_null(lane_ticket_in_the_way(adopted.ticket));
         adopted.ticket = lane_ticket_leave(adopted.ticket);
         take_all();
         ck_assert(first.running && !late.running);
+        ck_assert_ptr_eq(lane_ticket_in_the_way(late.ticket), &first);
         leave(&first);
         leave(&late);
 }

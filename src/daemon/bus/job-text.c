@@ -4,6 +4,7 @@
  * Errors of a reset in words. Each names the device, the reason, and what to do next.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,11 +138,24 @@ static void print_unusable(FILE *f, const Job *job, const Attempt *attempt)
                 }
 }
 
+/* Which one it is, for who has to find out why it does not end. */
+static void print_in_the_way(FILE *f, const Job *job)
+{
+        const Job *other = job_in_the_way(job);
+        char address[PCI_ADDRESS_STRING_MAX];
+
+        if (other)
+                fprintf(f, " (job %" PRIu32 ", %s of %s)", other->id, other->method,
+                        pci_address_format(&other->target.address, address));
+}
+
 static void print_refused(FILE *f, const Job *job, const Attempt *attempt)
 {
-        if (strcmp(attempt->why, "busy") == 0)
-                fputs("another reset has to end first; leave no_wait out to wait for it", f);
-        else if (job->result && job->result->message[0])
+        if (strcmp(attempt->why, "busy") == 0) {
+                fputs("another reset has to end first", f);
+                print_in_the_way(f, job);
+                fputs("; leave no_wait out to wait for it", f);
+        } else if (job->result && job->result->message[0])
                 fputs(job->result->message, f);
         else
                 fprintf(f, "refused: %s", attempt->why);
@@ -289,6 +303,11 @@ static void print_waited_for(FILE *f, const Job *job)
 {
         bool is_silent = false;
 
+        if (job->phase == JOB_QUEUED) {
+                fputs(" Another reset has to end first", f);
+                print_in_the_way(f, job);
+                fputs(".", f);
+        }
         if (job->phase != JOB_WAITING_IDLE || job->n_holders == 0)
                 return;
         fputs(" It waited for its users: ", f);

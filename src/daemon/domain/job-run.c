@@ -82,6 +82,18 @@ void job_leave_lane(Job *job)
         jobs_dispatch(jobs);
 }
 
+const Job *job_in_the_way(const Job *job)
+{
+        const void *found = job->phase == JOB_QUEUED && job->ticket ? lane_ticket_in_the_way(job->ticket)
+                                                                    : NULL;
+
+        /* The daemon's own work on a device takes turns with jobs. */
+        for (const Job *other = job->jobs->jobs; other; other = other->hh.next)
+                if (other == found)
+                        return other;
+        return NULL;
+}
+
 void job_enqueue(Job *job)
 {
         Jobs *jobs = job->jobs;

@@ -252,6 +252,10 @@ const Device *job_moved_target(const Job *job);
 const char *job_method_used(const Job *job);
 uint64_t job_duration_usec(const Job *job);
 
+/* The job that has to end before this one's turn in its lane comes: one that runs, if any such is in its
+ * way. NULL: it does not wait for its turn, or what it waits for is no job. */
+const Job *job_in_the_way(const Job *job);
+
 /* Is there still somebody, or a rule, that wants it to go on? */
 static inline bool job_is_wanted(const Job *job)
 {

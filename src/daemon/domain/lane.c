@@ -316,6 +316,20 @@ void lane_ticket_take(LaneTicket *ticket)
                 move_to_front(&ticket->claims[i]);
 }
 
+/* A claim that is not granted is never at the head of its queue. */
+void *lane_ticket_in_the_way(const LaneTicket *ticket)
+{
+        const LaneTicket *found = NULL;
+
+        for (size_t i = 0; i < ticket->n_claims; i++) {
+                const LaneTicket *head = ticket->claims[i].node->queue->ticket;
+
+                if (!ticket->claims[i].granted && (!found || (head->taken && !found->taken)))
+                        found = head;
+        }
+        return found ? found->userdata : NULL;
+}
+
 void *lanes_take_ready(Lanes *lanes)
 {
         LaneTicket *ticket = lanes->ready;

@@ -48,5 +48,9 @@ LaneTicket *lane_ticket_leave(LaneTicket *ticket);
  * leaves. NULL: nobody's turn. */
 void *lanes_take_ready(Lanes *lanes);
 
+/* The userdata of a ticket that has to leave before this one's turn comes: of one that has been taken, if
+ * any such is in its way. NULL: nobody is. */
+void *lane_ticket_in_the_way(const LaneTicket *ticket);
+
 /* Takes a ticket out of turn: for a reset that is known to be running already. Others wait for it. */
 void lane_ticket_take(LaneTicket *ticket);
