@@ -44,6 +44,35 @@ def lose_events(bed: Bed, spared: list[str]) -> None:
     bed.guest.run(["sh", "-c", script], env=env, timeout=40, check=True)
 
 
+# So many uevents, of these devices in turn.
+WRITE_CHANGES = """
+import os, sys
+files = [os.open(f"/sys/bus/pci/devices/{address}/uevent", os.O_WRONLY) for address in sys.argv[2:]]
+for n in range(int(sys.argv[1])):
+    os.pwrite(files[n % len(files)], b"change", 0)
+print("written .")
+"""
+
+
+def drops(bed: Bed) -> int:
+    """How many events the kernel has dropped because the daemon's socket was full."""
+    pid = main_pid(bed)
+    rows = [line.split() for line in bed.guest.read_text("/proc/net/netlink").splitlines()[1:]]
+    return sum(int(row[8]) for row in rows if (row[1], row[2]) == ("15", str(pid)))
+
+
+def forget_events(bed: Bed) -> None:
+    """What udev has not yet passed on will never be: it would take minutes."""
+    units = "systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udevd.service"
+    bed.guest.run(f"systemctl stop {units} 2>&1; systemctl start {units}", timeout=60, check=True)
+
+
+def wait_quiet(bed: Bed) -> None:
+    """Until the daemon has used no processor for half a second."""
+    script = "used() { cut -d' ' -f14,15 /proc/$0/stat; }; before=$(used); sleep 0.5; [ \"$(used)\" = \"$before\" ]"
+    bed.wait_until(lambda: bed.guest.run(["sh", "-c", script, str(main_pid(bed))]).rc == 0, 20, "the daemon to be quiet")
+
+
 def read_all(bed: Bed, busy: list[str]) -> None:
     """Many reads, about devices in a reset and others. Who calls this looks whether that reset still runs."""
     reader = Caller(bed, "bob")
@@ -123,6 +152,47 @@ def overflow(bed: Bed) -> None:
     assert [s.arguments[0] for s in reader.signals("InterfacesRemoved")] == [bed.device_path(gone)]
     wait_ended(bed, trace, address)
     bed.wait_until(lambda: reader.property(address, "State") == "idle", 10, "the job to end")
+
+
+@case("stopped while 50,000 events are made, among them real changes: what was lost is said, and all is as sysfs has it", timeout=240)
+def flooded(bed: Bed) -> None:
+    reader, journal = Caller(bed, "bob"), Journal(bed)
+    bound, freed, gone, replaced = (bed.addr(role) for role in ("nic2", "nic", "conv1", "conv0"))
+    others = [bed.addr(role) for role in ("multi0", "multi1", "slow0", "slow1", "slow2", "sw-nic0", "sw-nic1", "virtio")]
+    bed.guest.run("modprobe pci-stub", check=True)
+    bed.bind(freed, "pci-stub")
+    bed.defer(lambda: [bed.unbind(address) for address in (bound, freed)])
+    bed.wait_until(lambda: reader.property(freed, "Driver") == "pci-stub", 10, "the driver to be known")
+    generation = reader.property(replaced, "Generation")
+    reader.listen()
+    bed.defer(lambda: bed.guest.poke("/sys/bus/pci/rescan", "1"))
+    bed.defer(lambda: forget_events(bed))
+    with held(bed, UNIT):
+        writer = bed.guest.start(["python3", "-c", WRITE_CHANGES, "50000", *others])
+        bed.wait_until(lambda: drops(bed) > 0, 40, "events to be dropped")
+        # There is no room for these.
+        bed.bind(bound, "pci-stub")
+        bed.unbind(freed)
+        for address in (gone, replaced):
+            bed.guest.poke(f"/sys/bus/pci/devices/{address}/remove", "1")
+        bed.guest.poke("/sys/bus/pci/rescan", "1")
+        bed.guest.poke(f"/sys/bus/pci/devices/{gone}/remove", "1")
+        bed.machine.plug("e1000e", "port-empty0", "guest0", romfile="")
+        bed.wait_until(lambda: bed.present("guest0"), 20, "the device to be plugged in")
+        new = bed.addr("guest0")
+        writer.wait_output("written .\n", 60)
+        forget_events(bed)
+    journal.wait("events-lost")
+    wait_quiet(bed)
+    check_sysfs(bed, reader)
+    assert (reader.property(bound, "Driver"), reader.property(freed, "Driver")) == ("pci-stub", "")
+    assert reader.property(replaced, "Generation") > generation
+    told = {kind: {s.arguments[0] for s in reader.signals(kind)} for kind in ("InterfacesAdded", "InterfacesRemoved")}
+    assert bed.device_path(gone) in told["InterfacesRemoved"] - told["InterfacesAdded"], told
+    assert {bed.device_path(address) for address in (new, replaced)} <= told["InterfacesAdded"], told
+    # And it hears what comes now.
+    bed.machine.unplug("guest0")
+    bed.wait_until(lambda: new not in [row[0] for row in reader.call("ListDevices")], 20, "the device to go")
 
 
 @case("stopped during a reset of 20 s: at once; the worker goes on, and the next daemon knows how it ended", timeout=120)

@@ -70,9 +70,13 @@ def newest_row(caller: Caller, address: str) -> dict[str, Any]:
     return caller.call("GetHistory", "a{sv}", [{"address": ["s", address], "limit": ["t", 1]}])[0]
 
 
-@case("the bus is killed during a reset: the daemon comes back with the bus, and knows the reset and how it ended", timeout=120)
+@case("the bus is killed during a reset: the daemon comes back with the bus, and knows the reset, how it ended, and the leases", timeout=120)
 def bus_killed(bed: Bed) -> None:
-    trace, before = bed.trace(), main_pid(bed)
+    trace, before, kept = bed.trace(), main_pid(bed), bed.addr("nic2")
+    bed.unbind(kept)
+    holder = bed.guest.start(["pcireset", "run", kept, "--", "sh", "-c", "echo $PCIRESET_LEASE .; sleep 900"], user="alice")
+    bed.defer(lambda: bed.guest.run("pkill -u alice -x sleep"))
+    lease = holder.wait_output(".\n", 30).split()[0]
     listed = bed.reset_methods(bed.addr("slow2"))
     address, _, _ = begin_slow(bed, trace, 8)
     bed.guest.run("systemctl kill -s KILL dbus.service", check=True)
@@ -86,9 +90,13 @@ def bus_killed(bed: Bed) -> None:
     assert (row["method"], row["outcome"], row["verdict"], row["uid"]) == ("acpi", "done", "ok", 1001), row
     assert bed.reset_methods(address) == listed
     assert caller.reset(address, "pm")["verdict"] == "ok"
+    # Whoever has a lease needs no bus to keep it.
+    assert set(caller.leases()) == {lease} and caller.property(kept, "Lease") == lease
+    bed.guest.run("pkill -u alice -x sleep", check=True)
+    bed.wait_until(lambda: caller.leases() == {}, 20, "the lease to end")
 
 
-@case("without a journal, and with one that is stopped, resets go on as before", timeout=120)
+@case("without a journal, and with one that is stopped, resets go on as before, and the daemon starts", timeout=120)
 def no_journal(bed: Bed) -> None:
     caller, address = Caller(bed), bed.addr("slow2")
     with held(bed, "systemd-journald.service"):
@@ -97,6 +105,9 @@ def no_journal(bed: Bed) -> None:
     bed.defer(lambda: bed.guest.run(f"systemctl start {sockets} systemd-journald.service", timeout=40))
     bed.guest.run(f"systemctl stop {sockets} systemd-journald.service", timeout=40)
     assert caller.reset(address, "pm")["verdict"] == "ok"
+    restart(bed)
+    assert Caller(bed).reset(address, "pm")["verdict"] == "ok"
+    assert "active" not in bed.guest.run(f"systemctl is-active {sockets} systemd-journald.service").stdout.split()
 
 
 @case("the clock jumps by years during a reset, and back: only what tells the time shows it")
