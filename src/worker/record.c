@@ -7,6 +7,8 @@
  *
  * The lock has a file of its own because the record's is replaced. The daemon removes both, so a worker that
  * waited at the lock file may have locked one that is not there any more: it looks, and starts again.
+ *
+ * Only a record that is taken over when there is no room for a second one is written to where it is.
  */
 
 #include "worker/record.h"
@@ -129,6 +131,47 @@ static int save(const Record *record)
         return replace_file(record, text);
 }
 
+/* As many bytes as the old text has, or as many more as the file's last page has room for, take nothing that
+ * the file does not have already. All that is another one is the pid. */
+static int overwrite_file(const Record *record, const char *text)
+{
+        size_t length = strlen(text), page = (size_t) sysconf(_SC_PAGESIZE), size;
+        _cleanup_free_ char *padded = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        ssize_t n;
+
+        fd = openat(record->directory_fd, record->name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        size = (size_t) st.st_size;
+        if (length > (size + page - 1) / page * page)
+                return -ENOSPC;
+        if (size < length)
+                size = length;
+        padded = malloc(size);
+        if (!padded)
+                return -ENOMEM;
+        /* What follows a text of JSON may be blank. */
+        memset(padded, '\n', size);
+        memcpy(padded, text, length);
+        n = pwrite(fd, padded, size, 0);
+        return n < 0 ? -errno : (size_t) n == size ? 0 : -ENOSPC;
+}
+
+/* Whoever puts right what another worker has left must not fail for want of room. */
+static int save_taken_over(const Record *record)
+{
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = worker_record_format(&record->content, &text);
+        if (r < 0)
+                return r;
+        r = replace_file(record, text);
+        return r == -ENOSPC || r == -EDQUOT ? overwrite_file(record, text) : r;
+}
+
 static int begin(const char *directory, const WorkerRequest *request, Record **ret)
 {
         _cleanup_(cleanup_record_close) Record *record = malloc(sizeof(*record));
@@ -211,7 +254,7 @@ int record_take_over(const char *directory, const WorkerRequest *request, Record
         } else if (r != -ENOENT) {
                 return r;
         }
-        r = save(record);
+        r = record->taken_over ? save_taken_over(record) : save(record);
         if (r < 0)
                 return r;
 
