@@ -310,6 +310,7 @@ static int port_start_worker(void *userdata, Job *job, const WorkerRequest *requ
                 r = bus_job_fds(job, &fds, &n_fds);
         if (r >= 0 && request->n_fds != n_fds)
                 r = -EINVAL;
+        records_secure_ids(daemon->records);
         /* What was done to nodes before is none of the reset's. */
         watch_drain(daemon->watch);
         for (size_t i = 0; i < request->n_members; i++)

@@ -43,6 +43,7 @@ struct Records {
         RecordHandler handler;
         Follower *followers;
         uint32_t next_id, ids_end;
+        bool ids_unsaved; /* the last ones are not set aside on disk */
 };
 
 DEFINE_CLEANUP(Records *, records_free);
@@ -220,18 +221,29 @@ static int store_next_id(Records *records, uint32_t value)
         return r;
 }
 
+static void save_ids(Records *records)
+{
+        int r = store_next_id(records, records->ids_end);
+
+        if (r < 0 && !records->ids_unsaved)
+                journal_record_unusable(ID_FILE, r);
+        records->ids_unsaved = r < 0;
+}
+
+void records_secure_ids(Records *records)
+{
+        if (records->ids_unsaved)
+                save_ids(records);
+}
+
 uint32_t records_new_job_id(Records *records)
 {
         if (records->next_id == records->ids_end) {
-                int r;
-
                 /* 0 is no id. After four thousand million jobs the numbers begin again. */
                 if (records->next_id > UINT32_MAX - ID_BLOCK)
                         records->next_id = 1;
                 records->ids_end = records->next_id + ID_BLOCK;
-                r = store_next_id(records, records->ids_end);
-                if (r < 0)
-                        journal_record_unusable(ID_FILE, r);
+                save_ids(records);
         }
         return records->next_id++;
 }

@@ -39,5 +39,9 @@ void records_remove(Records *records, uint32_t job);
  */
 int records_read(Records *records, uint32_t job, WorkerRecord **ret);
 
-/* A job id that no job has had since the machine was started, over restarts of the daemon too. */
+/* A job id that no job has had since the machine was started, over restarts of the daemon too. If there is
+ * no room to set it aside, that is for records_secure_ids(). */
 uint32_t records_new_job_id(Records *records);
+/* Before a worker begins: sets aside what could not be when its id was drawn. Where there is no room for
+ * that there is none for the worker's record either, and it refuses. */
+void records_secure_ids(Records *records);
