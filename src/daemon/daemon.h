@@ -45,6 +45,7 @@ typedef struct Daemon {
         QuarantineStore *quarantine_store;
         Releases *releases;
         sd_event_source *releasing; /* runs them soon */
+        bool releases_unstored; /* the last one could not be written, which was said */
         Names *names;
         PolicyStore *policies;
         Jobs *jobs;

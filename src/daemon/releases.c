@@ -19,9 +19,17 @@ static void on_release_wake(void *userdata)
         (void) sd_event_source_set_enabled(((Daemon *) userdata)->releasing, SD_EVENT_ONESHOT);
 }
 
-static void on_release_stored(void *userdata, const ReleaseRecord *record, bool keep)
+static int on_release_stored(void *userdata, const ReleaseRecord *record, bool keep)
 {
-        release_store(RELEASE_STORE_DIR, record, keep);
+        Daemon *daemon = userdata;
+        char address[PCI_ADDRESS_STRING_MAX];
+        int r = release_store(RELEASE_STORE_DIR, record, keep);
+
+        /* It is tried again and again. */
+        if (r < 0 && !daemon->releases_unstored)
+                journal_release_unstored(pci_address_format(&record->device.address, address), r);
+        daemon->releases_unstored = r < 0;
+        return r;
 }
 
 static void on_release_waiting(void *userdata, const Release *release)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-id128.h>
 
 #include "daemon/daemon.h"
@@ -19,6 +20,7 @@
 #include "daemon/system/journal.h"
 #include "daemon/system/kept-off.h"
 #include "daemon/system/quarantine-log.h"
+#include "daemon/system/release-store.h"
 #include "daemon/system/sysfs.h"
 #include "shared/cleanup.h"
 
@@ -42,11 +44,26 @@ static int on_claim_found(void *userdata, const ClaimRecord *record)
         return claims_add(((Daemon *) userdata)->claims, record, &claim);
 }
 
+/* Its user had no note of his own if there was no room for one. */
+static void on_claim_orphaned(void *userdata, const ClaimRecord *record)
+{
+        ReleaseRecord user = {.uid = record->uid};
+
+        if (record->kind != CLAIM_LEASE)
+                return;
+        memcpy(user.lease, record->id, sizeof(user.lease));
+        for (size_t i = 0; i < record->n_devices; i++) {
+                user.device = record->devices[i];
+                release_store_missing(RELEASE_STORE_DIR, &user);
+        }
+}
+
 int daemon_take_over_claims(Daemon *daemon)
 {
         const LeaseHandler handler = {
                 .released = on_claim_released,
                 .found = on_claim_found,
+                .orphaned = on_claim_orphaned,
                 .userdata = daemon,
         };
         int r = lease_store_new(daemon->event, LEASE_STORE_DIR, &handler, &daemon->leases);

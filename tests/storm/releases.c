@@ -22,7 +22,7 @@ static bool is_same(const ReleaseRecord *a, const ReleaseRecord *b)
                a->device.device == b->device.device;
 }
 
-static void store(void *userdata, const ReleaseRecord *record, bool keep)
+static int store(void *userdata, const ReleaseRecord *record, bool keep)
 {
         size_t i = 0;
 
@@ -35,6 +35,7 @@ static void store(void *userdata, const ReleaseRecord *record, bool keep)
         } else if (i < storm.n_users) {
                 storm.users[i] = storm.users[--storm.n_users];
         }
+        return 0;
 }
 
 static void waiting(void *userdata, const Release *release)

@@ -158,10 +158,12 @@ static bool is_same(const ClaimDevice *a, const ClaimDevice *b)
                a->device == b->device;
 }
 
-static void store(void *userdata, const ReleaseRecord *record, bool keep)
+static int store(void *userdata, const ReleaseRecord *record, bool keep)
 {
         size_t i = 0;
 
+        if (seen.store_result < 0)
+                return seen.store_result;
         while (i < seen.n_stored && !is_same(&seen.stored[i].device, &record->device))
                 i++;
         if (keep) {
@@ -171,6 +173,7 @@ static void store(void *userdata, const ReleaseRecord *record, bool keep)
         } else if (i < seen.n_stored) {
                 seen.stored[i] = seen.stored[--seen.n_stored];
         }
+        return 0;
 }
 
 static void waiting(void *userdata, const Release *release)

@@ -54,6 +54,7 @@ typedef struct JobWorld {
         void (*on_scan)(void);
         int pins_left; /* before -EMFILE, negative: any number */
         int delay_result;
+        int store_result; /* negative: users are not stored */
         uint64_t now_boottime;
 } JobWorld;
 

@@ -5,6 +5,8 @@
  * another card; and a daemon that is another one by then.
  */
 
+#include <errno.h>
+
 #include "daemon/domain/cleanliness.h"
 #include "release-bed.h"
 #include "unit.h"
@@ -208,6 +210,24 @@ START_TEST(open_over_a_restart)
 }
 END_TEST
 
+/* There was no room for the note of who has it: it is made with the next news of the device. */
+START_TEST(stored_late)
+{
+        seen.store_result = -ENOSPC;
+        lease("one", A);
+        ck_assert_uint_eq(seen.n_stored, 0);
+        seen.store_result = 0;
+        releases_looked(seen.releases, device_of(A));
+        ck_assert_uint_eq(seen.n_stored, 1);
+        ck_assert_str_eq(seen.stored[0].lease, "one");
+        ck_assert(!seen.stored[0].pending);
+        let_go_of("one");
+        last_is_well();
+        check_free(A, true);
+        ck_assert_uint_eq(seen.n_stored, 0);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("release-lost");
@@ -224,6 +244,7 @@ int main(void)
         tcase_add_test(tcase, the_daemon_is_another_one);
         tcase_add_test(tcase, still_leased_after_a_restart);
         tcase_add_test(tcase, pending_over_a_restart);
+        tcase_add_test(tcase, stored_late);
         tcase_add_loop_test(tcase, open_over_a_restart, 0, 2);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);

@@ -54,9 +54,15 @@ void releases_wake(Releases *releases)
         releases->ports.wake(releases->ports.userdata);
 }
 
-static void store(Releases *releases, const Release *release, bool keep)
+static void store(Releases *releases, Release *release, bool keep)
 {
-        releases->ports.store(releases->ports.userdata, &release->record, keep);
+        release->is_unstored = releases->ports.store(releases->ports.userdata, &release->record, keep) < 0;
+}
+
+static void store_late(Releases *releases, Device *device)
+{
+        if (device->release && device->release->is_unstored)
+                store(releases, device->release, true);
 }
 
 void release_set_state(Releases *releases, Release *release, ReleaseState state)
@@ -280,6 +286,7 @@ void releases_follow(Releases *releases, Device *device)
         follow_user(releases, device);
         if (device->touched_in_reset)
                 releases_touched(releases, device);
+        store_late(releases, device);
         if (device->release)
                 releases_wake(releases);
         DL_FOREACH (releases->list, release)
@@ -297,8 +304,10 @@ void releases_touched(Releases *releases, Device *device)
 
 void releases_looked(Releases *releases, Device *device)
 {
-        if (cleanliness_applies(device))
-                follow_user(releases, device);
+        if (!cleanliness_applies(device))
+                return;
+        follow_user(releases, device);
+        store_late(releases, device);
 }
 
 void releases_device_removed(Releases *releases, Device *device)

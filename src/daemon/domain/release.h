@@ -54,6 +54,7 @@ typedef struct Release {
         bool is_leased; /* by record.lease, */
         bool is_given; /* or open, as far as was known when it was last followed */
         ReleaseState state; /* once it is pending */
+        bool is_unstored; /* its record could not be kept */
         bool is_unwanted; /* no rule wants it any more */
         unsigned n_tries; /* jobs in a row that came to nothing for a reason that nobody announces the end of
                            */
@@ -65,8 +66,9 @@ typedef struct Release {
 typedef struct ReleasePorts {
         /* releases_run() is to be called soon, and not from in here. */
         void (*wake)(void *userdata);
-        /* The record is to be kept, or not any more. */
-        void (*store)(void *userdata, const ReleaseRecord *record, bool keep);
+        /* The record is to be kept, or not any more. After a negative return it is told again with the next
+         * news of the device. */
+        int (*store)(void *userdata, const ReleaseRecord *record, bool keep);
         /* A release waits (Release.waits). */
         void (*waiting)(void *userdata, const Release *release);
         void *userdata;

@@ -81,23 +81,42 @@ static int parse_record(const char *text, size_t length, ReleaseRecord *ret)
         return json_reader_finish(&reader);
 }
 
-void release_store(const char *directory, const ReleaseRecord *record, bool keep)
+static int print_path(const char *directory, const ReleaseRecord *record, char **ret)
 {
-        _cleanup_free_ char *text = NULL, *path = NULL;
         char name[NAME_MAX_LENGTH];
-        int r = 0;
 
-        format_name(&record->device, name);
-        if (asprintf(&path, "%s/%s", directory, name) < 0) {
-                path = NULL;
-                r = -ENOMEM;
-        }
-        if (r >= 0 && keep)
+        return asprintf(ret, "%s/%s", directory, format_name(&record->device, name)) < 0 ? -ENOMEM : 0;
+}
+
+int release_store(const char *directory, const ReleaseRecord *record, bool keep)
+{
+        _cleanup_free_ char *text = NULL;
+        char *path;
+        int r = print_path(directory, record, &path);
+
+        if (r < 0)
+                return r;
+        if (keep)
                 r = format_record(record, &text);
         if (r >= 0)
                 r = file_replace(path, text, text ? strlen(text) : 0);
+        free(path);
+        return r;
+}
+
+void release_store_missing(const char *directory, const ReleaseRecord *record)
+{
+        char address[PCI_ADDRESS_STRING_MAX];
+        char *path;
+        int r = print_path(directory, record, &path);
+
+        if (r >= 0) {
+                if (access(path, F_OK) < 0)
+                        r = release_store(directory, record, true);
+                free(path);
+        }
         if (r < 0)
-                journal_release_unstored(name, r);
+                journal_release_unstored(pci_address_format(&record->device.address, address), r);
 }
 
 static int read_record(int folder, const char *name, ReleaseRecord *ret)

@@ -15,8 +15,10 @@
 
 #define RELEASE_STORE_DIR "/run/pciresetd/users"
 
-/* Writes the file, or removes it. What fails is told to the journal. */
-void release_store(const char *directory, const ReleaseRecord *record, bool keep);
+/* Writes the file, or removes it. 0 or -errno. */
+int release_store(const char *directory, const ReleaseRecord *record, bool keep);
+/* Writes it unless there is one. What fails is told to the journal. */
+void release_store_missing(const char *directory, const ReleaseRecord *record);
 
 /* Hands over each record; a damaged one as of a user who has let go and is not known. 0, what `found`
  * returned, or -errno. A directory that is not there has none. */
