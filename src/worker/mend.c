@@ -173,6 +173,8 @@ static void run(Reset *reset, const WorkerRecord *record, ComeBack *state)
                 (void) reset_end(reset, WORKER_GONE, "", ENODEV,
                                  "%s: %s while it was reset by %s, and the device is gone",
                                  reset_target_name(reset), what_happened(reset), reset->request->method);
+                /* Something may have been, and of the other members nobody knows what it has done. */
+                result->written = true;
                 return;
         }
         restore_list(reset, record);
