@@ -228,6 +228,37 @@ START_TEST(stored_late)
 }
 END_TEST
 
+/* What is written down is who has it now, also of one who keeps it open when his lease ends. */
+START_TEST(written_down_as_it_is)
+{
+        const PolicySettings none = {.set = 1U << POLICY_ON_RELEASE};
+
+        job_world_rule(NULL, &none);
+        world_bind(&seen.world, A, "vfio-pci");
+        ck_assert_int_eq(world_claim(&seen.world, seen.claims, "one", CLAIM_LEASE, 0, A), 0);
+        hold(A, HOLDER_VFIO);
+        job_world_settle();
+        ck_assert_str_eq(seen.stored[0].lease, "one");
+        let_go_of("one");
+        hold(A, HOLDER_VFIO);
+        job_world_settle();
+        ck_assert_str_eq(device_of(A)->release->record.lease, "");
+        ck_assert_str_eq(seen.stored[0].lease, "");
+}
+END_TEST
+
+/* So is that one has let go which was not there when the daemon began. */
+START_TEST(written_down_as_gone)
+{
+        lease("one", A);
+        unplug(A);
+        seen.stored[0].pending = false;
+        job_world_restart_releases();
+        ck_assert(releases_next(seen.releases, NULL)->record.pending);
+        ck_assert(seen.stored[0].pending);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("release-lost");
@@ -246,6 +277,8 @@ int main(void)
         tcase_add_test(tcase, pending_over_a_restart);
         tcase_add_test(tcase, stored_late);
         tcase_add_loop_test(tcase, open_over_a_restart, 0, 2);
+        tcase_add_test(tcase, written_down_as_it_is);
+        tcase_add_test(tcase, written_down_as_gone);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);
 }

@@ -197,14 +197,21 @@ static void let_go(Releases *releases, Release *release)
         release_set_state(releases, release, RELEASE_READY);
 }
 
+static bool is_same_user(const ReleaseRecord *a, const ReleaseRecord *b)
+{
+        return a->uid == b->uid && a->pending == b->pending && strcmp(a->lease, b->lease) == 0;
+}
+
 /* He has it, be it still or from now on. */
 static void note_user(Releases *releases, Device *device, bool is_given)
 {
         Release *release = device->release ? device->release : add(releases, device);
-        bool is_new_lease = device->lease && (!release || !release->is_leased), is_known_now = false;
+        bool is_new_lease = device->lease && (!release || !release->is_leased);
+        ReleaseRecord before;
 
         if (!release)
                 return;
+        before = release->record;
         device->released = false;
         if (is_new_lease) {
                 release->record.uid = device->lease->record.uid;
@@ -213,11 +220,10 @@ static void note_user(Releases *releases, Device *device, bool is_given)
                 release->record.pending = false;
         } else if (!device->lease && (!release->is_given || release->record.uid == 0)) {
                 /* Of a node that was opened just now it is known with the next look. */
-                is_known_now = release->is_given && opener(device) != 0;
                 release->record.uid = opener(device);
                 release->record.lease[0] = '\0';
         }
-        if (is_new_lease || is_known_now || (is_given && !release->is_given))
+        if (!is_same_user(&before, &release->record) || (is_given && !release->is_given))
                 store(releases, release, true);
         release->is_leased = device->lease != NULL;
         release->is_given = is_given;
@@ -362,6 +368,8 @@ int releases_restore(Releases *releases, const ReleaseRecord *record)
         release->record = *record;
         if (!device) {
                 release->record.pending = true;
+                if (!record->pending)
+                        store(releases, release, true);
                 return 0;
         }
         cleanliness_set(device, CLEANLINESS_DIRTY);
