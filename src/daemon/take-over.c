@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-id128.h>
+#include <time.h>
 
 #include "daemon/daemon.h"
 #include "daemon/domain/keep-off.h"
@@ -146,6 +147,14 @@ static void take_over_methods(Daemon *daemon, const WorkerRecord *record)
         }
 }
 
+static uint64_t now_monotonic(void)
+{
+        struct timespec now;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
+}
+
 static int on_record_running(void *userdata, const WorkerRecord *record, void **ret_job)
 {
         Daemon *daemon = userdata;
@@ -157,6 +166,7 @@ static int on_record_running(void *userdata, const WorkerRecord *record, void **
         if (r < 0)
                 return r;
         journal_adopted(job);
+        job->watched_since = now_monotonic();
         under_way_begin(daemon->under_way, record->request);
         *ret_job = job;
         return 0;
@@ -268,7 +278,7 @@ static bool on_kept_off(void *userdata, const PciAddress *address)
         Device *device = registry_find(((Daemon *) userdata)->registry, address);
 
         if (device)
-                device->hold.kept = true;
+                device->hold.kept = device->hold.noted = true;
         return device;
 }
 

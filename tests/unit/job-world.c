@@ -86,7 +86,7 @@ static int start_order(void *userdata, const WorkerRequest *request)
         seen.ordered = request->members[0];
         seen.order.members = NULL;
         seen.n_orders++;
-        return 0;
+        return seen.order_result;
 }
 
 static void ordered(void *userdata, Device *device, const ResetMethodList *wanted, bool failed)

@@ -42,6 +42,7 @@ typedef struct JobWorld {
         Job last; /* and the job itself */
         WorkerRequest order; /* the last one of the operation `order`, with its member in `ordered` */
         WorkerMember ordered;
+        int order_result; /* of start_order */
         unsigned n_orders; /* that workers were sent out for, */
         unsigned n_told; /* and that were told of: */
         bool order_failed;

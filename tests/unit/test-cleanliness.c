@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/domain/admission.h"
@@ -268,6 +269,37 @@ START_TEST(no_proof)
 }
 END_TEST
 
+static const struct {
+        uint64_t watched, written;
+        const char *after;
+} earlier[] = {
+        {0, 1000, "unknown"}, /* it had ended before */
+        {2000, 1000, "unknown"},
+        {1000, 2000, "clean"},
+};
+
+/* The worker of an earlier daemon: who has had the device between its write and our start nobody knows. */
+START_TEST(proved_while_nobody_watched)
+{
+        const Device *device = device_of(A);
+        WorkerMember member = {.address = device->facts.address, .inode = device->facts.inode};
+        WorkerRequest request = {.job = 77, .method = "flr", .members = &member, .n_members = 1};
+        WorkerResult *result = calloc(1, sizeof(WorkerResult));
+        Job *job;
+
+        ck_assert_ptr_nonnull(result);
+        *result = (WorkerResult){.outcome = WORKER_DONE,
+                                 .verdict = VERDICT_OK,
+                                 .written = true,
+                                 .finished_usec = earlier[_i].written};
+        ck_assert_int_eq(jobs_adopt(seen.jobs, &request, &job), 0);
+        job->watched_since = earlier[_i].watched;
+        job_worker_done(job, result);
+        ck_assert_int_eq(seen.error, RESET_OK);
+        check_is(A, earlier[_i].after);
+}
+END_TEST
+
 /* The worker was killed: what it had done is not known. */
 START_TEST(no_result)
 {
@@ -361,6 +393,7 @@ int main(void)
         tcase_add_loop_test(tcase, a_moment_in_a_reset, 0, (int) ELEMENTSOF(moments));
         tcase_add_loop_test(tcase, proof, 0, (int) ELEMENTSOF(results));
         tcase_add_loop_test(tcase, no_proof, 0, (int) ELEMENTSOF(no_resets));
+        tcase_add_loop_test(tcase, proved_while_nobody_watched, 0, (int) ELEMENTSOF(earlier));
         tcase_add_test(tcase, no_result);
         tcase_add_test(tcase, not_while_it_is_open);
         tcase_add_test(tcase, of_the_whole_set);

@@ -384,6 +384,48 @@ START_TEST(workers_that_die)
                 lane_task_done(seen.jobs, seen.order.job, NULL);
         }
         ck_assert_uint_eq(seen.n_orders, 4);
+        /* But nothing stays kept off: the next change is another try. */
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_uint_eq(seen.n_orders, 5);
+        ck_assert_int_eq(seen.order.action, HOLD_RELEASE);
+        worker_ends("", NULL);
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_uint_eq(seen.n_orders, 5);
+}
+END_TEST
+
+/* There is no process for it just now, or the override cannot be written. */
+START_TEST(released_later)
+{
+        put_in(QUARANTINE_DEAD);
+        jobs_keep_off(seen.jobs, card());
+        worker_ends(WORKER_OVERRIDE_PREFIX, NULL);
+        seen.order_result = _i == 0 ? -EAGAIN : 0;
+        ck_assert_int_eq(quarantines_end(seen.quarantines, card(), QUARANTINE_RELEASED), 0);
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_uint_eq(seen.n_orders, 2);
+        if (_i == 1)
+                worker_ends(WORKER_OVERRIDE_PREFIX, NULL);
+        ck_assert_uint_eq(seen.n_orders, 2);
+        seen.order_result = 0;
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_uint_eq(seen.n_orders, 3);
+        ck_assert_int_eq(seen.order.action, HOLD_RELEASE);
+        worker_ends("", NULL);
+        ck_assert(!card()->hold.kept);
+}
+END_TEST
+
+/* An earlier daemon has kept drivers off it, and somebody has let one at it since. */
+START_TEST(not_kept_off_any_more)
+{
+        put_in(QUARANTINE_DEAD);
+        (void) snprintf(card()->facts.driver, sizeof(card()->facts.driver), "nvme");
+        card()->hold.kept = card()->hold.noted = true;
+        jobs_keep_off_all(seen.jobs);
+        ck_assert_int_eq(seen.order.action, HOLD_LOOK);
+        worker_ends("", NULL);
+        ck_assert(!card()->hold.kept);
 }
 END_TEST
 
@@ -396,6 +438,14 @@ START_TEST(left_as_it_is)
         jobs_keep_off(seen.jobs, card());
         ck_assert_uint_eq(seen.n_orders, 1);
         ck_assert(!card()->hold.kept);
+        /* What is noted of that is not to be found by the next quarantine, which is another matter. */
+        ck_assert_int_eq(quarantines_end(seen.quarantines, card(), QUARANTINE_RELEASED), 0);
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_uint_eq(seen.n_orders, 2);
+        ck_assert_int_eq(seen.order.action, HOLD_RELEASE);
+        worker_ends("vfio-pci", NULL);
+        jobs_keep_off(seen.jobs, card());
+        ck_assert_uint_eq(seen.n_orders, 2);
 }
 END_TEST
 
@@ -432,6 +482,8 @@ int main(void)
         tcase_add_loop_test(cases, what_workers_are_sent_for, 0, ELEMENTSOF(holds));
         tcase_add_loop_test(cases, released_meanwhile, 0, 2);
         tcase_add_test(cases, workers_that_die);
+        tcase_add_loop_test(cases, released_later, 0, 2);
+        tcase_add_test(cases, not_kept_off_any_more);
         tcase_add_test(cases, left_as_it_is);
         tcase_add_test(cases, one_after_the_other);
         suite_add_tcase(suite, cases);

@@ -79,6 +79,7 @@ typedef struct DeviceOrder {
 typedef struct DeviceHold {
         bool looked; /* since it went in, or since the last reset */
         bool kept; /* drivers are kept off it */
+        bool noted; /* they are or were, and what tells the next daemon so is to be taken away in the end */
         bool left; /* they were to be, and somebody wants it otherwise */
         bool again; /* the last worker died, and this is the second one */
 } DeviceHold;

@@ -190,11 +190,19 @@ static void judge_members(Job *job, const Attempt *attempt)
         }
 }
 
+/* Who has had the members since an earlier daemon's worker has written nobody has seen, unless this one was
+ * there by then. */
+static bool was_watched(const Job *job, const WorkerResult *result)
+{
+        return !job->adopted ||
+               (job->watched_since > 0 && result && result->finished_usec >= job->watched_since);
+}
+
 /* The verdict is about all members. */
 static void note_cleanliness(Job *job, const Attempt *attempt)
 {
         bool is_proved = attempt->outcome == ATTEMPT_DONE && attempt->verdict == VERDICT_OK &&
-                         cleans(job, attempt->method);
+                         cleans(job, attempt->method) && was_watched(job, job->result);
         const Device *target = job_target_device(job);
 
         for (size_t i = 0; i < job->n_members; i++) {

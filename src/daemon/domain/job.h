@@ -180,6 +180,8 @@ struct Job {
         bool needs_power_cycle; /* all that may be done to bring the target back was done, and it is not back
                                  */
         bool adopted; /* begun by an earlier daemon */
+        uint64_t watched_since; /* CLOCK_MONOTONIC, of an adopted one: when this daemon began, which looks
+                                   who uses its members; 0: its worker had ended before */
 
         UT_hash_handle hh;
 };

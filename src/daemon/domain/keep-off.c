@@ -28,7 +28,7 @@ static bool is_needed(const Device *device)
         if (device->facts.is_bridge)
                 return false;
         if (!device->quarantine)
-                return hold->kept;
+                return hold->noted;
         if (is_to_be_kept(device))
                 return !hold->looked || (!hold->kept && !hold->left);
         return !hold->looked && device->serial[0] == '\0';
@@ -57,12 +57,13 @@ static int start_worker(KeepOff *keep_off, const Device *device)
         return lane_task_start_worker(&keep_off->task, device, &request);
 }
 
-/* Without a worker it is not tried again before something changes. */
+/* Without a worker it is not tried again before something changes; what is still to be released then is. */
 static void give_up(KeepOff *keep_off, Device *device)
 {
-        device->hold.looked = device->hold.left = true;
         if (keep_off->action == HOLD_RELEASE)
-                device->hold.kept = false;
+                keep_off->task.again = false;
+        else
+                device->hold.looked = device->hold.left = true;
         lane_task_end(&keep_off->task);
 }
 
@@ -102,17 +103,25 @@ static void done(LaneTask *task, Device *device, const WorkerResult *result)
 
         /* A second one may live longer. */
         hold->again = !result && !hold->again;
-        hold->looked = !hold->again;
         switch (keep_off->action) {
         case HOLD_LOOK:
+                hold->looked = !hold->again;
+                /* Somebody may have written something else there. */
+                hold->kept = result ? is_kept : was_kept;
                 break;
         case HOLD_KEEP:
+                hold->looked = !hold->again;
                 hold->kept = is_kept || !result;
                 hold->left = !hold->kept;
+                hold->noted = true;
                 break;
         case HOLD_RELEASE:
-                hold->kept = hold->again;
                 hold->left = false;
+                hold->noted = !result || is_kept;
+                hold->kept = hold->noted;
+                /* What fails again and again waits for the next change. */
+                if (hold->noted && !hold->again)
+                        task->again = false;
                 break;
         }
         if (device->quarantine && hold->kept != was_kept)
