@@ -128,6 +128,7 @@ static void audit_jobs(void)
         size_t n_at_work = 0;
         long pins = 0;
 
+        n_at_work = tasks_count();
         for (size_t i = 0; i < RUNS_MAX; i++)
                 n_at_work += storm.runs[i].job != 0 && storm.runs[i].is_known;
         for (const Job *job = jobs_next(storm.jobs, NULL); job; job = jobs_next(storm.jobs, job)) {
@@ -171,4 +172,6 @@ void audit(void)
         audit_jobs();
         clean_audit();
         errors_audit();
+        tasks_audit();
+        restart_audit();
 }

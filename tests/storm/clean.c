@@ -5,6 +5,8 @@
  * who had them, by a lease, through VFIO or in a guest. The daemon may know less, but never more.
  */
 
+#include <string.h>
+
 #include "daemon/domain/cleanliness.h"
 #include "storm.h"
 
@@ -69,6 +71,21 @@ static void follow_user(size_t i, bool leased, bool enabled)
                 trail->must_be_reset = false;
 }
 
+/* Of a reset through VFIO nobody can tell its own openings from others. */
+static void note_touch(size_t node)
+{
+        for (size_t i = 0; i < RUNS_MAX; i++) {
+                Run *run = &storm.runs[i];
+
+                if (run->job == 0 || !(run->writing || run->written) ||
+                    strcmp(run->request.method, "vfio_hot") == 0)
+                        continue;
+                for (size_t k = 0; k < run->n_members; k++)
+                        if (run->members[k].node == node)
+                                run->members[k].is_touched = true;
+        }
+}
+
 void clean_follow(void)
 {
         for (size_t i = 0; i < storm.tree.n; i++) {
@@ -76,6 +93,8 @@ void clean_follow(void)
                 Trail *trail = &storm.trails[i];
                 bool open = is_open(node), leased = is_leased(i);
 
+                if (open || trail->was_open)
+                        note_touch(i);
                 if (open != trail->was_open)
                         tell_touched(i, true);
                 else if (node->n_holders != trail->n_holders)
@@ -116,7 +135,7 @@ void clean_after(const Run *run, bool is_well)
                         continue;
                 trail->inode = node->inode;
                 if (clean_is_reached(run, run->members[i].node))
-                        trail->is_clean = is_well && !is_open(node);
+                        trail->is_clean = is_well && !is_open(node) && !run->members[i].is_touched;
         }
 }
 

@@ -10,14 +10,21 @@
 #include <string.h>
 
 #include "daemon/domain/cleanliness.h"
+#include "daemon/domain/keep-off.h"
+#include "daemon/domain/kernel-order.h"
 #include "storm.h"
 #include "unit.h"
 
 /* ---- the ports ---- */
 
+/* In the middle of a reset the list is not the device's own. */
 static int refresh(void *userdata, Device *device)
 {
+        const ResetMethodList methods = device->live.methods;
+
         tree_refresh(&storm.tree, device);
+        if (device->n_resetting > 0)
+                device->live.methods = methods;
         return 0;
 }
 
@@ -214,6 +221,8 @@ static void check_conflicts(const Track *track, const Footprint *footprint)
                         storm_wrong("job %u begins while job %u, which it disturbs, is at work", track->job,
                                     run->job);
         }
+        if (tasks_conflict(footprint))
+                storm_wrong("job %u begins while a setting of a member is written", track->job);
 }
 
 static void count(const Job *job, const Track *track)
@@ -309,6 +318,16 @@ static void note_own(Track *track, const Job *job)
                    name_of(track->target));
 }
 
+static void look_at_quarantined(const Job *job)
+{
+        for (size_t i = 0; i < job->n_members; i++) {
+                Device *device = registry_find(storm.registry, &job->members[i].address);
+
+                if (device)
+                        jobs_keep_off(storm.jobs, device);
+        }
+}
+
 static void event(void *userdata, Job *job, JobEvent what)
 {
         Track *track = track_of(job->id);
@@ -329,6 +348,8 @@ static void event(void *userdata, Job *job, JobEvent what)
                 track->last_claim = storm.tree.last_claim;
                 track->delay_is_over = false;
         }
+        if (what == JOB_EVENT_ATTEMPT && storm.is_started)
+                look_at_quarantined(job);
         if (what != JOB_EVENT_FINISHED)
                 return;
         finish(track, job);
@@ -355,6 +376,8 @@ static void on_added(void *userdata, Device *device)
         runs_follow(index_of(device));
         cleanliness_follow(device);
         releases_follow(storm.releases, device);
+        jobs_order(storm.jobs, device);
+        jobs_keep_off(storm.jobs, device);
         storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
 }
 
@@ -375,9 +398,17 @@ static void on_changed(void *userdata, Device *device, unsigned changes)
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_QUARANTINE | DEVICE_CHANGED_CLEANLINESS | DEVICE_CHANGED_ERROR_STATE))
                 releases_follow(storm.releases, device);
+        if (changes & DEVICE_CHANGED_CLEANLINESS && device->touched_in_reset)
+                storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
         if (changes & (DEVICE_CHANGED_USE | DEVICE_CHANGED_CLAIMS | DEVICE_CHANGED_DRIVER |
                        DEVICE_CHANGED_ERROR_STATE))
                 jobs_wake(storm.jobs, device);
+        if (changes & DEVICE_CHANGED_DRIVER) {
+                jobs_order(storm.jobs, device);
+                device->hold.left = false;
+        }
+        if (changes & (DEVICE_CHANGED_DRIVER | DEVICE_CHANGED_QUARANTINE))
+                jobs_keep_off(storm.jobs, device);
 }
 
 static QuarantineRecord *find_stored(const QuarantineRecord *record)
@@ -432,6 +463,8 @@ static void set_up(void)
                 .authorize = authorize,
                 .forget_authorization = forget_authorization,
                 .start_worker = start_worker,
+                .start_order = task_start,
+                .ordered = task_ordered,
                 .event = event,
                 .now_realtime = now_realtime,
                 .now_boottime = now_realtime,
@@ -474,9 +507,17 @@ static void take_over_quarantines(void)
         for (size_t i = 0; i < storm.n_stored; i++)
                 ck_assert_int_eq(quarantines_restore(storm.quarantines, &storm.stored[i]), 0);
         quarantines_set_listener(storm.quarantines, &listener);
+        quarantines_pin(storm.quarantines, "this-boot");
         for (size_t i = 0; i < storm.tree.n; i++)
                 for (size_t k = 0; k < NODE_IDS; k++)
                         storm.tree.nodes[i].quarantine[k].job = 0;
+}
+
+static void take_over_resets(void)
+{
+        for (size_t i = 0; i < RUNS_MAX; i++)
+                if (storm.runs[i].job != 0)
+                        run_take_over(&storm.runs[i]);
 }
 
 void daemon_start(void)
@@ -492,9 +533,9 @@ void daemon_start(void)
         take_over_claims();
         take_over_quarantines();
         releases_begin();
-        for (size_t i = 0; i < RUNS_MAX; i++)
-                if (storm.runs[i].job != 0)
-                        run_take_over(&storm.runs[i]);
+        restart_audit();
+        take_over_resets();
+        restart_resets();
         errors_begin();
         registry_set_listener(storm.registry, &listener);
         for (Device *d = registry_next(storm.registry, NULL); d; d = registry_next(storm.registry, d)) {
@@ -505,12 +546,17 @@ void daemon_start(void)
                 storm.tree.nodes[i].is_known = false;
                 storm.survey_at[i] = storm_in(1 * MSEC, 2 * SEC);
         }
+        storm.is_started = true;
+        jobs_order_all(storm.jobs);
+        restart_kept_off();
+        jobs_keep_off_all(storm.jobs);
 }
 
 void daemon_kill(void)
 {
         storm_note("daemon %u is killed", storm.life);
         stats.kills++;
+        storm.is_started = false;
         errors_end();
         registry_set_listener(storm.registry, NULL);
         storm.releases = releases_free(storm.releases);

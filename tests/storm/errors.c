@@ -42,8 +42,10 @@ static bool is_concerned(size_t i)
 
 static void expect_aside(size_t i)
 {
-        stats.put_aside += !quarantine_of(i)->in;
-        put_in(quarantine_of(i), 0, false);
+        if (quarantine_of(i)->in)
+                return;
+        stats.put_aside++;
+        *quarantine_of(i) = (NodeQuarantine){.in = true, .is_error = true, .turn = ++storm.n_quarantines};
 }
 
 static void expect_state(size_t i, ErrorState state)

@@ -12,6 +12,9 @@
  *   workers.c     workers, from their start to the result, and what they do to devices
  *   users.c       requests, leases, inhibitors, rules, people in charge
  *   errors.c      errors that the kernel announces, and what is to become of the devices
+ *   results.c     how devices are after a reset, and what a worker says of that
+ *   tasks.c       workers that write settings: drivers kept off, the kernel's own list of methods
+ *   restart.c     what a kill of the daemon leaves on disk and in /run, and what the next one makes of it
  *   clean.c       who has had which device since its last reset
  *   releases.c    resets between two users, which the daemon makes by itself
  *   audit.c       what must be true between any two steps
@@ -34,6 +37,8 @@
 #define RUNS_MAX    128U
 #define ASKS_MAX    8U
 #define LOOKS_MAX   8U
+#define MENDERS_MAX 3U
+#define TASKS_MAX   (2U * NODES_MAX)
 #define STORED_MAX  (NODES_MAX * NODE_IDS)
 #define HISTORY_MAX 60U /* steps that are told after a failure */
 #define NOTE_MAX    160U
@@ -63,6 +68,10 @@ typedef struct RunMember {
         uint64_t inode; /* of the device that the job takes for its member now */
         uint16_t id;
         unsigned turn; /* of its quarantine when the worker began, 0: none */
+        bool was_kept_off; /* before it was taken away */
+        ResetMethodList list; /* and what it was */
+        bool is_touched; /* somebody has had it open since the write */
+        bool is_off; /* its driver is, by this reset */
 } RunMember;
 
 typedef enum Health { HEALTH_WELL, HEALTH_CHANGED, HEALTH_DEAD } Health;
@@ -84,6 +93,11 @@ typedef struct Run {
         size_t n_members;
         uint64_t record_at, write_at, verify_at, end_at;
         WorkerResult *early; /* what it ends with, if that is known already */
+        bool has_list;
+        ResetMethodList list; /* the target's, which is the one method alone meanwhile */
+        unsigned n_menders; /* which of those it is that come after a worker that died */
+        bool is_old; /* what it has done was done while there was no daemon */
+        bool is_dead; /* and there was no daemon to send the next one */
 } Run;
 
 /* Acquire or Inhibit, while polkit is asked. */
@@ -113,9 +127,29 @@ typedef struct Hardware {
         Health health;
         bool recovers; /* the kernel is at it, whatever the daemon has heard */
         bool is_endless; /* and says nothing more */
+        bool is_excused; /* a worker has died of a setting, or could not be started, or it was set by hand */
         ErrorState error; /* as the daemon is to know it */
         uint64_t since; /* of a recovery */
 } Hardware;
+
+/* A worker that writes a setting. */
+typedef struct Task {
+        uint32_t id; /* 0: unused */
+        unsigned life; /* of the daemon that asked */
+        bool is_hold, written, dies;
+        WorkerHold action;
+        ResetMethodList list;
+        size_t node;
+        uint64_t inode, write_at, end_at;
+        Footprint footprint;
+        WorkerResult *result;
+} Task;
+
+/* In /run, by address: drivers were kept off the device with this inode. */
+typedef struct KeptOff {
+        bool exists;
+        uint64_t inode;
+} KeptOff;
 
 /* A worker that looks at a device after an error. */
 typedef struct ErrorLook {
@@ -146,6 +180,7 @@ typedef struct Storm {
         uint64_t release_at; /* when it does what can be done */
         uint32_t last_job;
         long pins;
+        bool is_started; /* and its bus is there */
         uint64_t start_at; /* of the next one */
 
         Track tracks[TRACKS_MAX];
@@ -154,6 +189,10 @@ typedef struct Storm {
         uint64_t survey_at[NODES_MAX];
         Trail trails[NODES_MAX];
         Hardware hardware[NODES_MAX];
+        KeptOff kept_off[NODES_MAX];
+        ResetMethodList supported[NODES_MAX]; /* by the kernel */
+        char left_off[NODES_MAX][DRIVER_NAME_MAX]; /* the driver that a reset has left off last */
+        Task tasks[TASKS_MAX];
         QuarantineRecord stored[STORED_MAX];
         size_t n_stored;
         unsigned n_quarantines; /* that there were */
@@ -169,7 +208,8 @@ typedef struct StormStats {
         unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
                 worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released, put_aside,
-                looked, broken, recovered, not_recovered, unfinished, own_begun;
+                looked, broken, recovered, not_recovered, unfinished, own_begun, tasks, kept_off, let_at,
+                ordered, in_order, mended, handed_back, taken_off, left_off, rebound;
         unsigned long errors[RESET_RECOVERING + 1];
         unsigned long obstacles[ADMISSION_FROZEN + 1];
 } StormStats;
@@ -208,17 +248,34 @@ uint64_t run_due(const Run *run);
 void run_go_on(Run *run);
 void run_kill(Run *run);
 Run *run_of(uint32_t job);
+/* A device has come: it may be a member that was taken away. */
+void runs_follow(size_t node);
 /* The daemon that lives now takes it on, or hears of it too late. */
 void run_take_over(Run *run);
+/* What is to be plugged in has the list that the kernel makes. */
+void tree_unlist(size_t node);
+void run_free(Run *run);
+bool run_takes_away(const Run *run);
+
+/* ---- results.c ---- */
 /* How the device is that is there now. */
 Hardware *hardware_of(size_t node);
+/* Is it still the member? A reset that takes devices away knows them again by their place. */
+bool result_is_there(const Run *run, size_t member);
+/* After the write, or after all was put back that a dead worker has left. */
+WorkerResult *result_draw(Run *run);
+WorkerResult *result_of_mender(Run *run);
+void result_add_check(WorkerResult *result, const PciAddress *device, const char *name, bool failed);
+/* Who goes into quarantine by this result, and who comes out. */
+void result_expect(const Run *run, const WorkerResult *result, bool is_well, uint32_t job);
+bool run_resets(const Run *run);
+bool run_is_doubtful(const Run *run);
+bool run_leaves_nothing(const Run *run);
 /* Checks of a device that is like that; returns the verdict on it. */
 Verdict result_add_health(WorkerResult *result, const PciAddress *device, Health health);
 WorkerResult *result_new(WorkerOutcome outcome, const char *why);
 /* It is in quarantine from now on, if it was not. */
 void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead);
-/* A device has come: it may be a member that was taken away. */
-void runs_follow(size_t node);
 
 /* ---- users.c ---- */
 void user_asks(void);
@@ -229,6 +286,28 @@ void rules_begin(void); /* with the machine */
 void rules_change(void);
 void rules_give(void); /* to the registry */
 void somebody_in_charge(void);
+
+/* ---- tasks.c ---- */
+int task_start(void *userdata, const WorkerRequest *request); /* as JobPorts.start_order */
+void task_ordered(void *userdata, Device *device, const ResetMethodList *wanted, bool failed);
+uint64_t task_due(const Task *task);
+void task_go_on(Task *task);
+bool tasks_conflict(const Footprint *footprint);
+size_t tasks_count(void); /* of the daemon that lives now */
+void administrator_overrides(size_t node);
+ResetMethodList methods_common(const ResetMethodList *list, const ResetMethodList *supported);
+bool methods_same(const ResetMethodList *a, const ResetMethodList *b);
+void tasks_audit(void);
+/* All is calm; `is_fresh`: and the daemon has just looked at everything. */
+void tasks_check_at_rest(bool is_fresh);
+
+/* ---- restart.c ---- */
+/* After the start has taken workers on: the jobs are theirs. */
+void restart_resets(void);
+void restart_kept_off(void);
+void restart_list(const Run *run);
+/* What is written down is what the daemon shows. */
+void restart_audit(void);
 
 /* ---- errors.c ---- */
 void errors_begin(void); /* with the daemon */

@@ -100,7 +100,8 @@ typedef struct Due {
                 DUE_LOOK,
                 DUE_RELEASE,
                 DUE_ERROR_LOOK,
-                DUE_ERROR_TIME
+                DUE_ERROR_TIME,
+                DUE_TASK
         } what;
         Track *track;
         size_t index;
@@ -120,6 +121,8 @@ static Due find_due(void)
                 consider(&due, (Due){.at = storm.start_at, .what = DUE_START});
         for (size_t i = 0; i < RUNS_MAX; i++)
                 consider(&due, (Due){.at = run_due(&storm.runs[i]), .what = DUE_RUN, .index = i});
+        for (size_t i = 0; i < TASKS_MAX; i++)
+                consider(&due, (Due){.at = task_due(&storm.tasks[i]), .what = DUE_TASK, .index = i});
         if (!daemon_lives())
                 return due;
         for (const Job *job = jobs_next(storm.jobs, NULL); job; job = jobs_next(storm.jobs, job)) {
@@ -202,6 +205,9 @@ static void happen(const Due *due)
         case DUE_ERROR_LOOK:
                 errors_looked(&storm.looks[due->index]);
                 break;
+        case DUE_TASK:
+                task_go_on(&storm.tasks[due->index]);
+                break;
         case DUE_ERROR_TIME:
                 storm.error_at = NEVER;
                 errors_time_over();
@@ -210,6 +216,38 @@ static void happen(const Due *due)
 }
 
 /* ---- what people and the weather do ---- */
+
+void tree_unlist(size_t i)
+{
+        storm.tree.nodes[i].methods = storm.supported[i];
+}
+
+/* A card in its place, maybe another one. The kernel binds what it likes best. */
+static void plug(size_t i)
+{
+        Node *node = &storm.tree.nodes[i];
+
+        tree_unlist(i);
+        tree_change(&storm.tree, i);
+        if (node->present && node->driver[0] == '\0' && chance(&storm.tree, 50))
+                tree_bind(&storm.tree, i, NULL);
+}
+
+static void change(size_t i)
+{
+        const ResetMethodList before = storm.tree.nodes[i].methods;
+
+        if (chance(&storm.tree, 5)) {
+                administrator_overrides(i);
+                return;
+        }
+        tree_change(&storm.tree, i);
+        if (methods_same(&before, &storm.tree.nodes[i].methods))
+                return;
+        /* Another kernel module, say, and nobody tells. */
+        storm.supported[i] = storm.tree.nodes[i].methods;
+        hardware_of(i)->is_excused = true;
+}
 
 static void change_something(void)
 {
@@ -221,7 +259,10 @@ static void change_something(void)
         if (was && tree->nodes[i].is_bridge && chance(tree, 90))
                 return;
         storm_note("something changes at %s", name_of(i));
-        tree_change(tree, i);
+        if (was)
+                change(i);
+        else
+                plug(i);
         stats.plugs += tree->nodes[i].present != was;
 }
 
@@ -297,28 +338,14 @@ static void one_step(void)
 
 /* ---- one machine ---- */
 
-/* Everybody lets go and workers succeed: then all jobs end, or one is lost. */
-static void come_to_rest(void)
+static void check_at_rest(void)
 {
-        unsigned limit = storm.step + 200000;
-
-        storm.is_calm = true;
-        if (!daemon_lives())
-                daemon_start();
-        errors_calm();
-        tree_calm(&storm.tree);
-        clean_follow();
-        while (find_due().what != DUE_NOTHING && storm.step < limit)
-                one_step();
         audit();
         for (const Job *job = jobs_next(storm.jobs, NULL); job; job = jobs_next(storm.jobs, job))
                 storm_wrong("job %u is still %s when all is calm", job->id, job_phase_to_string(job->phase));
         for (size_t i = 0; i < TRACKS_MAX; i++)
                 if (storm.tracks[i].job != 0 && !storm.tracks[i].finished)
                         storm_wrong("job %u has never ended", storm.tracks[i].job);
-        for (size_t i = 0; i < RUNS_MAX; i++)
-                if (storm.runs[i].job != 0)
-                        storm_wrong("the worker of job %u has never ended", storm.runs[i].job);
         for (const Release *release = releases_next(storm.releases, NULL); release;
              release = releases_next(storm.releases, release))
                 if (release->record.pending && release->device && release->state == RELEASE_READY)
@@ -326,6 +353,36 @@ static void come_to_rest(void)
                                     release->waits);
         if (storm.pins != 0)
                 storm_wrong("%ld devices are still held fast when all is calm", storm.pins);
+}
+
+static void wait_for_rest(void)
+{
+        unsigned limit = storm.step + 200000;
+
+        while (find_due().what != DUE_NOTHING && storm.step < limit)
+                one_step();
+        check_at_rest();
+}
+
+/* Everybody lets go and workers succeed: then all jobs end, or one is lost. And what a daemon has missed the
+ * next one finds. */
+static void come_to_rest(void)
+{
+        storm.is_calm = true;
+        if (!daemon_lives())
+                daemon_start();
+        errors_calm();
+        tree_calm(&storm.tree);
+        clean_follow();
+        wait_for_rest();
+        tasks_check_at_rest(false);
+        daemon_kill();
+        daemon_start();
+        wait_for_rest();
+        tasks_check_at_rest(true);
+        for (size_t i = 0; i < RUNS_MAX; i++)
+                if (storm.runs[i].job != 0)
+                        storm_wrong("the worker of job %u has never ended", storm.runs[i].job);
 }
 
 static unsigned one_machine(uint64_t seed, unsigned machine)
@@ -337,8 +394,10 @@ static unsigned one_machine(uint64_t seed, unsigned machine)
         storm.tree.has_silent = true;
         tree_grow(&storm.tree, seed, NULL, NULL);
         storm.tree.has_silent = true;
-        for (size_t i = 0; i < NODES_MAX; i++)
+        for (size_t i = 0; i < NODES_MAX; i++) {
                 storm.survey_at[i] = NEVER;
+                storm.supported[i] = storm.tree.nodes[i].methods;
+        }
         storm.hot = pick(&storm.tree, (unsigned) storm.tree.n);
         storm.now = 1000 * SEC;
         next_action = 0;
@@ -375,6 +434,10 @@ static void tell(unsigned long steps, unsigned machines)
                "not, %lu begun, %lu recoveries of the kernel's without an end\n",
                stats.put_aside, stats.looked, stats.broken, stats.recovered, stats.not_recovered,
                stats.own_begun, stats.unfinished);
+        printf("# settings: %lu workers, %lu kept off, %lu let at, %lu ordered, %lu found in order\n"
+               "# workers that died: %lu mended; drivers: %lu taken off, %lu left off, %lu handed back\n",
+               stats.tasks, stats.kept_off, stats.let_at, stats.ordered, stats.in_order, stats.mended,
+               stats.rebound, stats.left_off, stats.handed_back);
         for (unsigned i = 0; i <= RESET_RECOVERING; i++)
                 printf("%s%s %lu%s", i == 0 ? "# " : "", reset_error_to_string((ResetError) i),
                        stats.errors[i], i == RESET_RECOVERING ? "\n" : ", ");

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/domain/kernel-order.h"
 #include "storm.h"
 #include "unit.h"
 
@@ -297,6 +298,7 @@ static void draw_policy(NodePolicy *policy)
         policy->forbids_link = chance(tree, 15);
         policy->requires_clean = chance(tree, 40);
         policy->resets_on_release = chance(tree, 50);
+        policy->orders_kernel = chance(tree, 30);
         policy->has_on_error = chance(tree, 70);
         policy->on_error = chance(tree, 40) ? POLICY_ON_ERROR_RECOVER : (PolicyOnError) pick(tree, 3);
         policy->keeps_driver = chance(tree, 20);
@@ -325,6 +327,9 @@ static void add_rule(Policy *policy, size_t i)
         settings->on_release = node->resets_on_release ? POLICY_ON_RELEASE_RESET : POLICY_ON_RELEASE_NONE;
         settings->set = 1U << POLICY_ALLOW_LINK | 1U << POLICY_DRIVER | 1U << POLICY_REQUIRE_CLEAN |
                         1U << POLICY_ON_RELEASE;
+        settings->kernel_order = node->orders_kernel;
+        if (node->orders_kernel)
+                settings->set |= 1U << POLICY_KERNEL_ORDER;
         settings->on_error = node->on_error;
         if (node->has_on_error)
                 settings->set |= 1U << POLICY_ON_ERROR;
@@ -371,6 +376,7 @@ void rules_change(void)
         if (!daemon_lives())
                 return;
         registry_change_policy(storm.registry, make_policy());
+        jobs_order_all(storm.jobs);
         releases_policy_changed(storm.releases);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/driver.h"
 #include "storm.h"
 #include "unit.h"
 
@@ -66,19 +67,19 @@ void run_start(const Job *job, const Track *track, const WorkerRequest *request,
         run->end_at = run->verify_at + storm_while(10 * MSEC, 4 * SEC);
 }
 
-static void run_free(Run *run)
+void run_free(Run *run)
 {
         worker_result_free(run->early);
         free(run->request.members);
         *run = (Run){};
 }
 
-/* ---- what it finds ---- */
-
-static bool takes_away(const Run *run)
+bool run_takes_away(const Run *run)
 {
-        return strcmp(run->request.method, "slot") == 0 || strcmp(run->request.method, "rescan") == 0;
+        return reset_method_scope(run->request.method) == RESET_SCOPE_POWER;
 }
+
+/* ---- what it finds ---- */
 
 static bool is_presented(const Run *run, const Node *node)
 {
@@ -157,172 +158,6 @@ static bool is_gone(const Run *run)
         return bridge && (!bridge->present || bridge->inode != run->request.bridge.inode);
 }
 
-WorkerResult *result_new(WorkerOutcome outcome, const char *why)
-{
-        WorkerResult *result = calloc(1, sizeof(WorkerResult));
-
-        ck_assert_ptr_nonnull(result);
-        result->outcome = outcome;
-        (void) snprintf(result->why, sizeof(result->why), "%s", why);
-        return result;
-}
-
-static void add_check(WorkerResult *result, const PciAddress *device, const char *name, bool failed)
-{
-        WorkerCheck *check;
-
-        result->checks = realloc(result->checks, (result->n_checks + 1) * sizeof(WorkerCheck));
-        ck_assert_ptr_nonnull(result->checks);
-        check = &result->checks[result->n_checks++];
-        *check = (WorkerCheck){.device = *device, .result = failed ? CHECK_FAILED : CHECK_OK};
-        (void) snprintf(check->check, sizeof(check->check), "%s", name);
-}
-
-Hardware *hardware_of(size_t node)
-{
-        Hardware *hardware = &storm.hardware[node];
-
-        /* What is plugged in has had no power before. */
-        if (hardware->inode != storm.tree.nodes[node].inode)
-                *hardware = (Hardware){.inode = storm.tree.nodes[node].inode};
-        return hardware;
-}
-
-Verdict result_add_health(WorkerResult *result, const PciAddress *device, Health health)
-{
-        static const Verdict verdicts[] = {
-                [HEALTH_WELL] = VERDICT_OK,
-                [HEALTH_CHANGED] = VERDICT_DEGRADED,
-                [HEALTH_DEAD] = VERDICT_DEAD,
-        };
-
-        add_check(result, device, "answers", health == HEALTH_DEAD);
-        add_check(result, device, "bars", health != HEALTH_WELL);
-        if (result->verdict < verdicts[health])
-                result->verdict = verdicts[health];
-        return verdicts[health];
-}
-
-/* A reset that takes devices away knows them again by their place. */
-static bool is_there(const Run *run, size_t i)
-{
-        const Node *node = &storm.tree.nodes[run->members[i].node];
-
-        return node->present && (takes_away(run) || node->inode == run->request.members[i].inode);
-}
-
-/* Most come back from it well. */
-static void draw_health(const Run *run)
-{
-        for (size_t i = 0; i < run->n_members; i++) {
-                bool is_bad = !storm.is_calm && chance(&storm.tree, 4);
-
-                if (is_there(run, i) && clean_is_reached(run, run->members[i].node))
-                        hardware_of(run->members[i].node)->health = !is_bad ? HEALTH_WELL
-                                                                    : chance(&storm.tree, 40)
-                                                                            ? HEALTH_DEAD
-                                                                            : HEALTH_CHANGED;
-        }
-}
-
-/* What is verified after the write. */
-static WorkerResult *draw_result(const Run *run)
-{
-        bool fails = !storm.is_calm && chance(&storm.tree, 20), doubts = chance(&storm.tree, 15);
-        WorkerResult *result = result_new(fails ? WORKER_FAILED : WORKER_DONE, "");
-
-        result->written = true;
-        result->n_tries = 1;
-        result->error = fails ? ENOTTY : 0;
-        result->started_usec = run->write_at;
-        result->finished_usec = run->verify_at;
-        result->verdict = VERDICT_OK;
-        if (!fails)
-                draw_health(run);
-        for (size_t i = 0; i < run->n_members; i++)
-                (void) result_add_health(result, &run->request.members[i].address,
-                                         is_there(run, i) ? hardware_of(run->members[i].node)->health
-                                                          : HEALTH_DEAD);
-        if (result->verdict == VERDICT_OK && ((doubts && !storm.is_calm) || fails))
-                result->verdict = VERDICT_UNVERIFIED;
-        return result;
-}
-
-/* ---- what it says ---- */
-
-static bool has_failed(const WorkerResult *result, const PciAddress *device, bool *ret_dead)
-{
-        bool failed = false;
-
-        *ret_dead = false;
-        for (size_t i = 0; i < result->n_checks; i++)
-                if (pci_address_equal(&result->checks[i].device, device) &&
-                    result->checks[i].result == CHECK_FAILED) {
-                        failed = true;
-                        *ret_dead = *ret_dead || strcmp(result->checks[i].check, "answers") == 0;
-                }
-        return failed;
-}
-
-void put_in(NodeQuarantine *quarantine, uint32_t job, bool is_dead)
-{
-        if (!quarantine->in) {
-                *quarantine = (NodeQuarantine){
-                        .in = true, .job = job, .is_dead = is_dead, .turn = ++storm.n_quarantines};
-        } else if (is_dead && !quarantine->is_dead && !quarantine->is_requested) {
-                quarantine->is_dead = true;
-                quarantine->is_unclean = false;
-                if (quarantine->job != job)
-                        quarantine->job = 0;
-        }
-}
-
-/* Some methods only bring a device back, with all that was in it. */
-static bool run_resets(const Run *run)
-{
-        return strcmp(run->request.method, RESET_METHOD_RESCAN) != 0 &&
-               strcmp(run->request.method, RESET_METHOD_THAW) != 0;
-}
-
-/* Who goes into quarantine by this result, and who comes out. */
-static void expect_quarantines(const Run *run, const WorkerResult *result, bool is_well, uint32_t job)
-{
-        for (size_t i = 0; i < run->n_members; i++) {
-                Node *node = &storm.tree.nodes[run->members[i].node];
-                NodeQuarantine *quarantine = &node->quarantine[node->id - NODE_ID];
-                bool is_dead;
-
-                if (!node->present || node->inode != run->members[i].inode)
-                        continue;
-                if (has_failed(result, &node->address, &is_dead)) {
-                        put_in(quarantine, job, is_dead);
-                } else if (is_well && quarantine->in && (run_resets(run) || !quarantine->is_unclean) &&
-                           quarantine->turn == run->members[i].turn &&
-                           (run->granted & ACTION_QUARANTINE || quarantine->job == job)) {
-                        quarantine->in = false;
-                        stats.lifted++;
-                }
-                if (is_well && !has_failed(result, &node->address, &is_dead))
-                        errors_forget(run->members[i].node);
-        }
-}
-
-static bool is_doubtful(const Run *run)
-{
-        const Node *target = &storm.tree.nodes[run->target];
-
-        if (run->is_release && !run_resets(run))
-                return true;
-        return run->is_aliased && target->present && target->inode == run->members[0].inode &&
-               strcmp(target->driver, "pciback") == 0 && strcmp(run->request.method, "pm") == 0;
-}
-
-/* `pm` leaves much on many devices: between two users it is the last that is tried. */
-static bool leaves_nothing(const Run *run)
-{
-        return run_resets(run) && (run->is_release || strcmp(run->request.method, "pm") != 0);
-}
-
 /* The worker's socket is closed, so its slot is free before anybody hears of it. */
 static void end(Run *gone, WorkerResult *result)
 {
@@ -340,7 +175,7 @@ static void end(Run *gone, WorkerResult *result)
                         storm_wrong("job %u is lost: its worker has ended and nobody waits for that",
                                     run.job);
                 is_well = result && result->outcome == WORKER_DONE && result->verdict == VERDICT_OK &&
-                          !is_doubtful(&run);
+                          !run_is_doubtful(&run);
                 track->was_well = is_well;
                 storm_note("job %u: worker says %s", run.job,
                            !result          ? "nothing"
@@ -348,9 +183,9 @@ static void end(Run *gone, WorkerResult *result)
                            : result->why[0] ? result->why
                                             : verdict_to_string(result->verdict));
                 if (result)
-                        expect_quarantines(&run, result, is_well, run.job);
-                if (run.written)
-                        clean_after(&run, is_well && leaves_nothing(&run));
+                        result_expect(&run, result, is_well, run.job);
+                if (run.written && !run.is_old)
+                        clean_after(&run, is_well && run_leaves_nothing(&run));
                 job_worker_done(job, result);
                 if (is_well && (!track->finished || track->error != RESET_OK))
                         storm_wrong("job %u was well, and nobody was told", run.job);
@@ -370,6 +205,8 @@ uint64_t run_due(const Run *run)
 {
         if (run->job == 0 || run->end_at == NEVER)
                 return NEVER;
+        if (run->n_menders > 0)
+                return run->end_at;
         if (!run->recorded)
                 return run->record_at;
         if (!run->written && !run->writing)
@@ -386,6 +223,39 @@ static void end_or_wait(Run *run, WorkerResult *result)
         }
         run->early = result;
         run->end_at = NEVER;
+        run->is_old = true;
+        if (run->written)
+                clean_after(run, result && result->outcome == WORKER_DONE && result->verdict == VERDICT_OK &&
+                                         run_leaves_nothing(run));
+}
+
+/* ---- after one that died ---- */
+
+static void mend(Run *run)
+{
+        if (run->n_menders == MENDERS_MAX || (!storm.is_calm && chance(&storm.tree, 2))) {
+                for (size_t i = 0; i < run->n_members; i++)
+                        hardware_of(run->members[i].node)->is_excused = true;
+                end(run, NULL);
+                return;
+        }
+        run->n_menders++;
+        run->writing = run->killed = run->is_dead = false;
+        run->end_at = storm_in(20 * MSEC, 4 * SEC);
+        storm_note("job %u: worker %u puts things back", run->job, run->n_menders);
+}
+
+/* The next daemon finds its record, unless this one sends somebody. */
+static void die(Run *run)
+{
+        if (daemon_lives() && run->recorded && run->is_known) {
+                mend(run);
+        } else if (daemon_lives() && !run->recorded) {
+                end(run, NULL);
+        } else {
+                run->is_dead = true;
+                run->end_at = NEVER;
+        }
 }
 
 static void check_write(const Run *run)
@@ -401,6 +271,56 @@ static void check_write(const Run *run)
                     other->end_at != NEVER && oracle_conflict(&other->footprint, &run->footprint))
                         storm_wrong("job %u writes while job %u does", run->job, other->job);
         }
+}
+
+static bool needs_rebind(const Run *run, size_t i)
+{
+        const char *driver = run->request.members[i].driver;
+
+        return run->request.driver == WORKER_DRIVER_REBIND && !run_takes_away(run) &&
+               !storm.tree.nodes[run->members[i].node].is_bridge && driver_kind(driver) == DRIVER_HOST &&
+               !driver_is_reset_aware(driver);
+}
+
+/* They would be lost with its driver. */
+static bool has_virtual_functions(size_t node)
+{
+        for (size_t i = 0; i < storm.tree.n; i++)
+                if (storm.tree.nodes[i].present && storm.tree.nodes[i].physfn == (int) node)
+                        return true;
+        return false;
+}
+
+static const char *look_at_drivers(const Run *run)
+{
+        for (size_t i = 0; i < run->n_members; i++)
+                if (needs_rebind(run, i) && has_virtual_functions(run->members[i].node))
+                        return WORKER_WHY_UNBIND;
+        return NULL;
+}
+
+/* The record has what they were. */
+static void change_settings(Run *run)
+{
+        Node *target = &storm.tree.nodes[run->target];
+
+        for (size_t i = 0; i < run->n_members; i++) {
+                size_t node = run->members[i].node;
+
+                run->members[i].was_kept_off = storm.tree.nodes[node].is_kept_off;
+                run->members[i].list = storm.tree.nodes[node].methods;
+                if (!needs_rebind(run, i))
+                        continue;
+                run->members[i].is_off = true;
+                tree_bind(&storm.tree, node, "");
+                stats.rebound++;
+        }
+        run->has_list = !run_takes_away(run) && !reset_method_is_ours(run->request.method);
+        if (!run->has_list)
+                return;
+        run->list = target->methods;
+        target->methods = (ResetMethodList){.n = 1};
+        memcpy(target->methods.names[0], run->request.method, RESET_METHOD_NAME_MAX);
 }
 
 static void begin_write(Run *run)
@@ -419,12 +339,14 @@ static void begin_write(Run *run)
         if (!why && hardware_of(run->target)->health == HEALTH_DEAD &&
             reset_method_scope(run->request.method) == RESET_SCOPE_FUNCTION)
                 why = WORKER_WHY_DEAD;
+        if (!why)
+                why = look_at_drivers(run);
         if (why) {
                 WorkerResult *result = result_new(WORKER_REFUSED, why);
 
                 if (strcmp(why, WORKER_WHY_DEAD) == 0) {
                         result->verdict = VERDICT_DEAD;
-                        add_check(result, &run->request.members[0].address, "answers", true);
+                        result_add_check(result, &run->request.members[0].address, "answers", true);
                 }
                 end_or_wait(run, result);
                 return;
@@ -433,6 +355,7 @@ static void begin_write(Run *run)
         check_write(run);
         run->writing = true;
         stats.written++;
+        change_settings(run);
         job_worker_phase(jobs_find(storm.jobs, run->job), WORKER_EVENT_RESETTING);
 }
 
@@ -446,37 +369,48 @@ static void take_away(const Run *run)
 
 static void bring_back(const Run *run)
 {
-        size_t nodes[NODES_MAX], n = run->n_members;
+        size_t n = run->n_members;
 
-        for (size_t i = 0; i < n; i++)
-                nodes[i] = run->members[i].node;
         /* Twice, since one may hang on the next. */
-        for (size_t i = 0; i < 2 * n; i++)
-                if (chance(&storm.tree, 90))
-                        (void) tree_plug(&storm.tree, nodes[i % n]);
+        for (size_t i = 0; i < 2 * n; i++) {
+                const RunMember *member = &run->members[i % n];
+                Node *node = &storm.tree.nodes[member->node];
+
+                if (node->present || !chance(&storm.tree, 90))
+                        continue;
+                tree_unlist(member->node);
+                if (!tree_plug(&storm.tree, member->node) || node->id != member->id)
+                        continue;
+                node->is_kept_off = member->was_kept_off;
+                node->methods = methods_common(&member->list, &storm.supported[member->node]);
+        }
 }
 
 void run_go_on(Run *run)
 {
         uint32_t job = run->job;
 
-        if (!run->recorded) {
+        if (run->n_menders > 0) {
+                if (run_takes_away(run))
+                        bring_back(run);
+                end_or_wait(run, result_of_mender(run));
+        } else if (!run->recorded) {
                 run->recorded = true;
         } else if (!run->written && !run->writing) {
                 begin_write(run);
         } else if (run->writing) {
                 run->writing = false;
                 run->written = true;
-                if (takes_away(run))
+                if (run_takes_away(run))
                         take_away(run);
                 if (run->killed)
-                        end_or_wait(run, NULL);
+                        die(run);
                 else if (run->is_known)
                         job_worker_phase(jobs_find(storm.jobs, job), WORKER_EVENT_VERIFYING);
         } else {
-                if (takes_away(run))
+                if (run_takes_away(run))
                         bring_back(run);
-                end_or_wait(run, draw_result(run));
+                end_or_wait(run, result_draw(run));
         }
 }
 
@@ -490,35 +424,13 @@ void run_kill(Run *run)
         if (run->writing)
                 run->killed = true;
         else
-                end_or_wait(run, NULL);
+                die(run);
 }
 
-void run_take_over(Run *run)
+static void adopt(Run *run)
 {
         Job *job;
 
-        if (run->end_at == NEVER) {
-                QuarantineRecord found;
-
-                for (size_t i = 0; run->early && i < run->n_members; i++) {
-                        const WorkerMember *member = &run->request.members[i];
-                        Device *device = registry_find(storm.registry, &member->address);
-
-                        /* As main.c does. */
-                        if (device && device->facts.inode == member->inode &&
-                            quarantine_judge(run->early, run->request.method, &member->address, &found))
-                                (void) quarantines_begin(storm.quarantines, device, &found, 0);
-                        run->members[i].inode = member->inode;
-                }
-                if (run->early)
-                        expect_quarantines(run, run->early, false, 0);
-                stats.unheard++;
-                run_free(run);
-                return;
-        }
-        /* One without a record finds its own daemon gone. */
-        if (!run->recorded)
-                return;
         *track_of(run->job) = (Track){
                 .job = run->job,
                 .is_adopted = true,
@@ -529,7 +441,12 @@ void run_take_over(Run *run)
                 .delay_at = NEVER,
                 .deadline = NEVER,
         };
+        /* The list in sysfs is not the device's own. */
+        if (run->has_list && !run->early)
+                restart_list(run);
         ck_assert_int_eq(jobs_adopt(storm.jobs, &run->request, &job), 0);
+        if (!run->early && !run->is_dead)
+                job->watched_since = storm.now;
         run->is_known = true;
         run->is_aliased = run->is_release = false;
         run->granted = 0;
@@ -538,8 +455,29 @@ void run_take_over(Run *run)
         /* The bridges above one that is gone are not known any more. */
         if (run->request.has_bridge && !node_at(&run->request.bridge.address)->present)
                 memset(run->footprint.above, 0, sizeof(run->footprint.above));
-        stats.adopted++;
         storm_note("job %u is taken on", run->job);
+}
+
+void run_take_over(Run *run)
+{
+        WorkerResult *early = run->early;
+
+        /* One without a record finds its own daemon gone. */
+        if (!run->recorded) {
+                if (run->end_at == NEVER)
+                        run_free(run);
+                return;
+        }
+        adopt(run);
+        if (early) {
+                stats.unheard++;
+                run->early = NULL;
+                end(run, early);
+        } else if (run->is_dead) {
+                mend(run);
+        } else {
+                stats.adopted++;
+        }
 }
 
 void runs_follow(size_t node)

@@ -42,6 +42,8 @@ static void draw_driver(Tree *tree, Node *node)
 
         if (tree->is_for_guests && chance(tree, 90))
                 driver = "vfio-pci";
+        if (node->is_kept_off)
+                driver = "";
         (void) snprintf(node->driver, sizeof(node->driver), "%s", driver);
         node->n_holders = node->enable_count = 0;
         node->has_vfio_uid = strstr(driver, "vfio") && chance(tree, 50);
@@ -297,7 +299,7 @@ void tree_unplug(Tree *tree, size_t i)
         for (size_t j = 0; j < tree->n; j++)
                 if (tree->nodes[j].parent == (int) i || tree->nodes[j].physfn == (int) i)
                         tree_unplug(tree, j);
-        node->present = node->is_known = node->recovering = false;
+        node->present = node->is_known = node->recovering = node->is_kept_off = false;
         node->n_holders = node->enable_count = 0;
         node->tsm_bound = false;
         if (tree->registry)
@@ -329,6 +331,19 @@ static void change_holders(Tree *tree, size_t i)
         tell_use(tree, i);
 }
 
+void tree_bind(Tree *tree, size_t i, const char *driver)
+{
+        Node *node = &tree->nodes[i];
+
+        draw_driver(tree, node);
+        if (driver && !node->is_kept_off)
+                (void) snprintf(node->driver, sizeof(node->driver), "%s", driver);
+        if (driver)
+                node->has_vfio_uid = node->has_vfio_uid && strstr(driver, "vfio");
+        tell_facts(tree, i);
+        tell_use(tree, i);
+}
+
 void tree_look(Tree *tree, size_t i)
 {
         if (!tree->nodes[i].present)
@@ -354,9 +369,7 @@ void tree_change(Tree *tree, size_t i)
         case 1:
                 if (node->is_bridge)
                         break;
-                draw_driver(tree, node);
-                tell_facts(tree, i);
-                tell_use(tree, i);
+                tree_bind(tree, i, NULL);
                 break;
         case 2:
                 node->enable_count = strstr(node->driver, "vfio") ? pick(tree, 2) : 0;

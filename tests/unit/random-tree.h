@@ -20,7 +20,7 @@
 /* What rules say about one function, by its address. All zero: there is none. */
 typedef struct NodePolicy {
         bool used, forbids_link, keeps_driver, rebinds_driver, requires_clean, resets_on_release;
-        bool has_on_error;
+        bool has_on_error, orders_kernel;
         PolicyOnError on_error;
         ResetMethodList forbid, order;
         char bad[RESET_METHOD_NAME_MAX]; /* known to do harm */
@@ -32,6 +32,7 @@ typedef struct NodePolicy {
 /* Of one of these cards. */
 typedef struct NodeQuarantine {
         bool in, is_dead, is_requested;
+        bool is_error; /* the kernel has announced one */
         bool is_unclean; /* its user has left something in it */
         uint32_t job; /* that it is from, 0: none of this daemon's */
         unsigned turn; /* the how manieth of all it is */
@@ -52,6 +53,7 @@ typedef struct Node {
         unsigned enable_count;
         bool tsm_bound;
         bool recovering; /* the kernel has announced that it recovers it */
+        bool is_kept_off; /* nothing binds to it, by its `driver_override` */
         bool is_known; /* the daemon knows of the holders */
         HolderKind holders[3];
         bool is_silent[3]; /* nobody tells when it ends */
@@ -105,6 +107,8 @@ void tree_scan(Tree *tree, Device *device);
 void tree_change(Tree *tree, size_t node);
 void tree_unplug(Tree *tree, size_t node);
 bool tree_plug(Tree *tree, size_t node); /* false: what it hangs on is not there */
+/* This driver is bound, empty: none, NULL: one that comes; what is kept off has none. Told. */
+void tree_bind(Tree *tree, size_t node, const char *driver);
 /* Who uses it is found out, and told if that is news. */
 void tree_look(Tree *tree, size_t node);
 void tree_claim(Tree *tree);
