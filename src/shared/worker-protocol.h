@@ -19,6 +19,9 @@
  *                "driver":"","must_be_disabled":false},…],
  *    "bridge":{…as a member…}}           the key is absent on a root bus
  *                                        (of the bridge only address, inode and ids are compared)
+ * With "queued_at" and "started_at", both or none, the record tells the next daemon how old the job is:
+ * CLOCK_REALTIME, microseconds.
+ *
  * With "n_fds" over 0 so many descriptors come along with the line's first byte (SCM_RIGHTS): VFIO groups.
  *
  * The operation `scan` writes nothing and leaves no record. It takes the same request; its method is "scan",
@@ -151,6 +154,7 @@ typedef struct WorkerRequest {
         WorkerOperation operation;
         uint32_t job;
         uint32_t uid; /* who asked: goes into the record, decides nothing */
+        uint64_t queued_at, started_at; /* CLOCK_REALTIME, microseconds, and so do these; 0: not told */
         char method[RESET_METHOD_NAME_MAX];
         uint64_t settle_usec; /* waited between the write and the verification */
         uint64_t retry_usec; /* how long a method whose locks are taken (EAGAIN) is tried again */

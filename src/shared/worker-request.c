@@ -137,6 +137,8 @@ static bool request_is_valid(const WorkerRequest *request)
                 return false;
         if (request->n_members == 0 || request->n_members > WORKER_MEMBERS_MAX)
                 return false;
+        if ((request->queued_at > 0) != (request->started_at > 0))
+                return false;
 
         for (size_t i = 0; i < request->n_members; i++)
                 if (!address_is_new(request, i, &request->members[i].address))
@@ -158,6 +160,10 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
         json_write_text(&writer, "operation", operation_names[request->operation]);
         json_write_unsigned(&writer, "job", request->job);
         json_write_unsigned(&writer, "uid", request->uid);
+        if (request->queued_at > 0) {
+                json_write_unsigned(&writer, "queued_at", request->queued_at);
+                json_write_unsigned(&writer, "started_at", request->started_at);
+        }
         json_write_text(&writer, "method", request->method);
         json_write_unsigned(&writer, "settle_usec", request->settle_usec);
         json_write_unsigned(&writer, "retry_usec", request->retry_usec);
@@ -212,6 +218,10 @@ static int read_request_fields(json_object *object, WorkerRequest *request, json
                                                                 ELEMENTSOF(operation_names));
         request->job = (uint32_t) json_read_unsigned(&reader, "job", 0, UINT32_MAX);
         request->uid = (uint32_t) json_read_unsigned(&reader, "uid", 0, UINT32_MAX);
+        if (json_reader_has(&reader, "queued_at")) {
+                request->queued_at = json_read_unsigned(&reader, "queued_at", 1, UINT64_MAX - 1);
+                request->started_at = json_read_unsigned(&reader, "started_at", 1, UINT64_MAX - 1);
+        }
         json_read_text_to(&reader, "method", request->method, sizeof(request->method));
         request->settle_usec = json_read_unsigned(&reader, "settle_usec", 0, WORKER_SETTLE_MAX_USEC);
         request->retry_usec = json_read_unsigned(&reader, "retry_usec", 0, WORKER_RETRY_MAX_USEC);

@@ -347,8 +347,13 @@ START_TEST(what_runs_already_is_waited_for)
         const Device *device = world_find(&seen.world, "0000:01:00.0"),
                      *bridge = world_find(&seen.world, "0000:00:01.0");
         WorkerMember member = {.address = device->facts.address, .inode = device->facts.inode};
-        WorkerRequest request = {
-                .job = 77, .uid = 1002, .method = "acpi", .members = &member, .n_members = 1};
+        WorkerRequest request = {.job = 77,
+                                 .uid = 1002,
+                                 .queued_at = 3,
+                                 .started_at = 4,
+                                 .method = "acpi",
+                                 .members = &member,
+                                 .n_members = 1};
         Job *job;
 
         request.has_bridge = true;
@@ -356,6 +361,8 @@ START_TEST(what_runs_already_is_waited_for)
         ck_assert_int_eq(jobs_adopt(seen.jobs, &request, &job), 0);
         ck_assert_int_eq(jobs_adopt(seen.jobs, &request, &job), -EBADMSG);
         ck_assert_ptr_eq(jobs_find(seen.jobs, 77), job);
+        ck_assert_uint_eq(job->queued_at, 3);
+        ck_assert_uint_eq(job->started_at, 4);
         ck_assert_int_eq(device_state(device), DEVICE_RESETTING);
 
         submit("0000:01:00.0", "flr");

@@ -53,9 +53,12 @@ START_TEST(requests_of_our_own_methods)
                             *hot = replace(request_example, "\"flr\"", "\"vfio_hot\""),
                             *presented = replace(hot, "\"n_fds\":0", "\"n_fds\":16"),
                             *too_many = replace(hot, "\"n_fds\":0", "\"n_fds\":17"),
-                            *held = replace(presented, "\"allow_held\":false", "\"allow_held\":true");
-        _cleanup_(cleanup_worker_request_free) WorkerRequest *a = NULL, *b = NULL;
-        _cleanup_free_ char *line = NULL;
+                            *held = replace(presented, "\"allow_held\":false", "\"allow_held\":true"),
+                            *dated = replace(held, "\"uid\":1001",
+                                             "\"uid\":1001,\"queued_at\":3,\"started_at\":4"),
+                            *half = replace(held, "\"uid\":1001", "\"uid\":1001,\"queued_at\":3");
+        _cleanup_(cleanup_worker_request_free) WorkerRequest *a = NULL, *b = NULL, *c = NULL;
+        _cleanup_free_ char *line = NULL, *again = NULL;
 
         ck_assert_int_eq(worker_request_parse(retry, strlen(retry), &a), 0);
         ck_assert_str_eq(a->method, "slot");
@@ -69,6 +72,13 @@ START_TEST(requests_of_our_own_methods)
         ck_assert_uint_eq(b->n_fds, 16);
         ck_assert(b->allow_held);
         ck_assert_int_eq(parse_string(parse_request, too_many), -EBADMSG);
+
+        ck_assert_int_eq(worker_request_parse(dated, strlen(dated), &c), 0);
+        ck_assert_uint_eq(c->queued_at, 3);
+        ck_assert_uint_eq(c->started_at, 4);
+        ck_assert_int_eq(worker_request_format(c, &again), 0);
+        ck_assert_int_eq(strncmp(again, dated, strlen(dated)), 0);
+        ck_assert_int_eq(parse_string(parse_request, half), -EBADMSG);
 }
 END_TEST
 

@@ -56,7 +56,7 @@ static void start(Job *job)
 
         job_mark_recovering(job);
         job_begin(job);
-        job->started_at = ports->now_realtime(ports->userdata);
+        job->started_at = request.started_at;
         job_tell(job, JOB_EVENT_CHANGED);
 }
 

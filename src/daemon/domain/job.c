@@ -133,7 +133,10 @@ int job_new_adopted(Jobs *jobs, const WorkerRequest *request, Job **ret)
 
         job->adopted = job->announced = true;
         job->phase = JOB_RESETTING;
-        job->started_at = job->queued_at;
+        /* Those of an older daemon do not tell. */
+        if (request->queued_at > 0)
+                job->queued_at = request->queued_at;
+        job->started_at = request->started_at > 0 ? request->started_at : job->queued_at;
         job->request.uid = request->uid;
         memcpy(job->request.method, request->method, sizeof(job->request.method));
         job_set_method(job, request->method);
@@ -413,11 +416,14 @@ static uint64_t retry_usec(const Job *job)
 int job_make_worker_request(const Job *job, WorkerRequest *ret)
 {
         _cleanup_free_ WorkerMember *members = calloc(job->n_members, sizeof(WorkerMember));
+        const JobPorts *ports = &job->jobs->ports;
         const PlanOptions *plan = &job->request.plan;
         bool is_vfio_hot = strcmp(job->method, RESET_METHOD_VFIO_HOT) == 0;
         WorkerRequest request = {
                 .job = job->id,
                 .uid = job->request.uid,
+                .queued_at = job->queued_at,
+                .started_at = ports->now_realtime(ports->userdata),
                 .retry_usec = retry_usec(job),
                 /* Not what was asked for: what was granted. */
                 .allow_held = plan->in_use && (job->actions & ACTION_RESET_IN_USE) != 0,

@@ -122,7 +122,7 @@ def hung(bed: Bed) -> None:
     assert main_pid(bed) not in (0, before)
     caller = Caller(bed)
     again = check_others(bed, caller, trace, stuck)
-    assert all(again[key] == job[key] for key in ("id", "uid")), (job, again)
+    assert all(again[key] == job[key] for key in ("id", "uid", "queued_at", "started_at")), (job, again)
     check_shut(bed, caller, trace, stuck)
     check_hangs(bed, worker)
     shut_down(bed)
