@@ -217,10 +217,9 @@ START_TEST(test_doctor_knows_the_policy)
                 " {\"id\": \"two\", \"match\": {\"address\": \"" CARD2
                 "\"}, \"settings\": {\"known_bad\": [{\"method\": \"flr\", \"source\": \"a thread\"}]}}]}";
 
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(POLICY_ADMIN_DIR "/50-test.json", policy, strlen(policy));
+        policy_put(policy);
         start();
-        expect(UID_BOB, "$P doctor " CARD, 5, "Rule one (" POLICY_ADMIN_DIR "/50-test.json) says so");
+        expect(UID_BOB, "$P doctor " CARD, 5, "Rule one (" POLICY_ADMIN_FILE ") says so");
         expect(UID_BOB, "$P doctor " CARD, 5, "flr: the policy forbids it");
         expect(UID_BOB, "$P doctor " CARD2, 0, CARD2 " can be reset now by pm");
         expect(UID_BOB, "$P doctor " CARD2, 0, "flr is not tried: it is known to do harm, says a thread");

@@ -22,8 +22,7 @@ static const char policy[] = "{\"rules\": [{\"id\": \"two\", \"match\": {\"addre
 
 static void start(void)
 {
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(POLICY_ADMIN_DIR "/50-test.json", policy, strlen(policy));
+        policy_put(policy);
         polkit_start(rules);
         fixture_devices();
         fixture_start();

@@ -17,34 +17,6 @@
         "{\"rules\": [{\"id\": \"one\", \"match\": {" match "}, \"settings\": {" settings "}}]}\n"
 #define CLEAN_ONLY RULE("\"address\": \"" CARD "\"", "\"require_clean\": true")
 
-static const char file[] = POLICY_ADMIN_DIR "/50-test.json";
-
-static void put(const char *policy)
-{
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(file, policy, strlen(policy));
-}
-
-/* CARD alone, bound to VFIO, with the node of its group. */
-static void start_with_vfio(void)
-{
-        const MockDevice card = {.address = CARD,
-                                 .parent = PORT,
-                                 .methods = "flr pm bus",
-                                 .driver = "vfio-pci",
-                                 .iommu_group = GROUP};
-
-        nodes_init();
-        sysfs_add(&mock_port);
-        sysfs_add(&card);
-        vfio_group_add(GROUP, NODE_FULL, UID_BOB);
-        polkit_start(polkit_rules_everybody);
-        fixture_start();
-        signals_watch(observer);
-        (void) get_holders(observer, CARD);
-        daemon_settle();
-}
-
 static void expect_cleanliness(const char *address, const char *expected)
 {
         _cleanup_free_ char *found = get_property_string(observer, device_path(address), DEVICE_INTERFACE,
@@ -91,7 +63,7 @@ START_TEST(opened_through_vfio)
 {
         Process *user;
 
-        start_with_vfio();
+        start_with_vfio(GROUP);
         reset_well(bob, CARD);
         expect_cleanliness(CARD, "clean");
         user = node_hold("vfio/" GROUP, UID_BOB);
@@ -108,7 +80,7 @@ END_TEST
 /* No look finds whoever had it open only for a moment. */
 START_TEST(opened_for_a_moment)
 {
-        start_with_vfio();
+        start_with_vfio(GROUP);
         reset_well(bob, CARD);
         daemon_settle();
         expect_cleanliness(CARD, "clean");
@@ -126,7 +98,7 @@ START_TEST(opened_during_a_reset)
         Call *pending;
         int hold;
 
-        start_with_vfio();
+        start_with_vfio(GROUP);
         /* The node has had its say already. */
         ck_assert_int_eq(close(node_open("vfio/" GROUP)), 0);
         (void) signal_wait("PropertiesChanged", device_path(CARD), "\"Cleanliness\":\"dirty\"");
@@ -172,7 +144,7 @@ static void expect_refused(Client *client, const char *const addresses[], const 
 
         expect_error(reply, "PolicyDenied", CARD);
         expect_error(reply, "PolicyDenied", what);
-        expect_error(reply, "PolicyDenied", "rule one (" POLICY_ADMIN_DIR "/50-test.json)");
+        expect_error(reply, "PolicyDenied", "rule one (" POLICY_ADMIN_FILE ")");
         expect_error(reply, "PolicyDenied", "Reset it");
 }
 
@@ -181,7 +153,7 @@ START_TEST(only_clean_ones_are_leased)
         const char *const other[] = {CARD2, NULL};
         int fd;
 
-        put(CLEAN_ONLY);
+        policy_put(CLEAN_ONLY);
         start_for_everybody();
         expect_refused(alice, card_alone, "unknown");
         expect_refused(alice, both_cards, "unknown");
@@ -212,7 +184,7 @@ START_TEST(dirty_while_polkit_is_asked)
         Call *first, *second;
         int fd;
 
-        put(CLEAN_ONLY);
+        policy_put(CLEAN_ONLY);
         mock_polkit_start(MOCK_POLKIT_HANG);
         fixture_devices();
         fixture_start();

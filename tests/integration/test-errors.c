@@ -28,8 +28,7 @@ static void put_policy(const char *setting)
                 "{\"rules\": [{\"id\": \"errors\", \"match\": {}, \"settings\": {\"on_error\": \"%s\"}}]}\n",
                 setting);
 
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(POLICY_ADMIN_DIR "/50-test.json", text, strlen(text));
+        policy_put(text);
 }
 
 static void start(void)
@@ -405,8 +404,7 @@ START_TEST(no_further_than_the_rules)
         _cleanup_reply_ Reply *rows = NULL;
 
         if (_i == 0) {
-                directory_make("%s", POLICY_ADMIN_DIR);
-                file_write(POLICY_ADMIN_DIR "/50-test.json", one, strlen(one));
+                policy_put(one);
         } else {
                 put_policy("recover");
         }

@@ -40,8 +40,7 @@ static MockDevice bound_card(void)
 {
         MockDevice card = mock_card;
 
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(POLICY_ADMIN_DIR "/50-test.json", rebind_rule, strlen(rebind_rule));
+        policy_put(rebind_rule);
         card.class = 0x0c0330;
         card.driver = DRIVER;
         return card;

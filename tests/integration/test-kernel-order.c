@@ -14,7 +14,6 @@
 
 #define MESSAGE_ID_ORDERED "c84d6e0f7a2b4d1596b3f0e8d7c5a219"
 
-#define ADMIN_FILE POLICY_ADMIN_DIR "/50-test.json"
 #define RULE(id, match, methods)                                                                            \
         "{\"id\": \"" id "\", \"match\": {" match "}, \"settings\": {\"kernel_order\": true, "              \
         "\"methods\": [" methods "]}}"
@@ -23,8 +22,7 @@
 static void start(const char *policy)
 {
         if (policy) {
-                directory_make("%s", POLICY_ADMIN_DIR);
-                file_write(ADMIN_FILE, policy, strlen(policy));
+                policy_put(policy);
         }
         polkit_start(polkit_rules_everybody);
         fixture_devices();
@@ -75,7 +73,7 @@ START_TEST(from_the_start)
         daemon_settle();
         ck_assert(reads(CARD, "pm flr"));
         /* No rule has it any more, and it was an earlier daemon's doing. */
-        ck_assert_int_eq(unlink(ADMIN_FILE), 0);
+        ck_assert_int_eq(unlink(POLICY_ADMIN_FILE), 0);
         process_signal(daemon_process(), SIGHUP);
         wait_until(reads(CARD, "flr pm bus") && reads(CARD2, "flr pm bus"));
 }
@@ -117,7 +115,7 @@ START_TEST(refusals_are_told_once)
         wait_until(journal_find("MESSAGE_ID", MESSAGE_ID_ORDERED, "PRIORITY", "4", NULL));
         entry = journal_find("MESSAGE_ID", MESSAGE_ID_ORDERED, NULL);
         ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), "refuses acpi"));
-        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), ADMIN_FILE));
+        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), POLICY_ADMIN_FILE));
         policy = manager_call(bob, "GetPolicy", "sa{sv}", CARD, 0);
         ck_assert_str_eq(reply_string(policy, "0.kernel_wanted.0"), "acpi");
         ck_assert_str_eq(reply_string(policy, "0.kernel_refused.0"), "acpi");

@@ -6,7 +6,6 @@
  * of each; what this boot knows better from elsewhere it does not say.
  */
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,9 +63,7 @@ START_TEST(machine_goes_down)
                 daemon_kill();
         signals_forget();
         call_abandon(running);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        worker_kill(worker, &hold);
         boot_anew();
         sysfs_set(CARD, "reset_method", "%s\n", METHODS);
         if (strcmp(how, "gone") == 0)
@@ -102,9 +99,7 @@ START_TEST(nothing_is_said_without_need)
         running = reset_start(alice, CARD, "flr", NULL);
         worker = model_wait("begin", CARD, 1).pid;
         wait_until(file_exists(UNDER_WAY));
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
+        daemon_kill_amid(running);
         daemon_start();
         model_release(&hold);
         wait_until_gone(worker);

@@ -10,7 +10,7 @@
 #include "harness/claims.h"
 #include "harness/fixture.h"
 
-#define MESSAGE_ID_WORKAROUND     "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18"
+#define MESSAGE_ID_WORKAROUND "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18"
 
 #define RULE(match, settings)                                                                               \
         "{\"rules\": [{\"id\": \"one\", \"match\": {" match "}, \"settings\": {" settings "}}]}\n"
@@ -61,8 +61,7 @@ START_TEST(order_is_followed)
         start(RULE("\"address\": \"" CARD "\"", "\"methods\": [\"pm\", \"flr\"]"));
         methods = manager_call(bob, "GetMethods", "sa{sv}", CARD, 0);
         ck_assert_str_eq(text_at(method_of(methods, "bus"), "left_out.0"), "not-listed");
-        ck_assert_str_eq(text_at(method_of(methods, "bus"), "rule"),
-                         "one (" POLICY_ADMIN_DIR "/50-test.json)");
+        ck_assert_str_eq(text_at(method_of(methods, "bus"), "rule"), "one (" POLICY_ADMIN_FILE ")");
         ck_assert(json_object_get_boolean(json_at(method_of(methods, "bus"), "enabled")));
 
         done = reset(alice, CARD, "any", NULL);
@@ -94,10 +93,9 @@ START_TEST(forbidden_names_its_rule)
 
         named = reset(alice, CARD, "flr", NULL);
         expect_error(named, "PolicyDenied", CARD);
-        expect_error(named, "PolicyDenied", "one (" POLICY_ADMIN_DIR "/50-test.json)");
+        expect_error(named, "PolicyDenied", "one (" POLICY_ADMIN_FILE ")");
         ck_assert_str_eq(reply_string(named, "1.attempts.0.error"), "PolicyDenied");
-        ck_assert_str_eq(reply_string(named, "1.attempts.0.rule"),
-                         "one (" POLICY_ADMIN_DIR "/50-test.json)");
+        ck_assert_str_eq(reply_string(named, "1.attempts.0.rule"), "one (" POLICY_ADMIN_FILE ")");
         other = reset(alice, CARD, "link", NULL);
         expect_error(other, "PolicyDenied", "50-test.json");
         expect_nothing_written();

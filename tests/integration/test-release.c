@@ -18,39 +18,16 @@
 #define RULE(settings) "{\"rules\": [{\"id\": \"one\", \"match\": {}, \"settings\": {" settings "}}]}\n"
 #define RESET          "\"on_release\": \"reset\""
 
-static const char file[] = POLICY_ADMIN_DIR "/50-test.json";
-
-static void put(const char *policy)
-{
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(file, policy, strlen(policy));
-}
-
 static void start(void)
 {
-        put(RULE(RESET));
+        policy_put(RULE(RESET));
         start_for_everybody();
 }
 
-/* CARD alone, bound to VFIO, with the node of its group. */
-static void start_with_vfio(void)
+static void start_through_vfio(void)
 {
-        const MockDevice card = {.address = CARD,
-                                 .parent = PORT,
-                                 .methods = "flr pm bus",
-                                 .driver = "vfio-pci",
-                                 .iommu_group = GROUP};
-
-        put(RULE(RESET));
-        nodes_init();
-        sysfs_add(&mock_port);
-        sysfs_add(&card);
-        vfio_group_add(GROUP, NODE_FULL, UID_BOB);
-        polkit_start(polkit_rules_everybody);
-        fixture_start();
-        signals_watch(observer);
-        (void) get_holders(observer, CARD);
-        daemon_settle();
+        policy_put(RULE(RESET));
+        start_with_vfio(GROUP);
 }
 
 /* Two functions without a reset of their own, below a port that resets both. */
@@ -60,7 +37,7 @@ static void start_with_pair(void)
         const MockDevice one = {.address = CARD, .parent = PORT, .multifunction = true, .methods = "bus"};
         const MockDevice two = {.address = SIBLING, .parent = PORT, .multifunction = true, .methods = "bus"};
 
-        put(RULE(RESET));
+        policy_put(RULE(RESET));
         sysfs_add(&port);
         sysfs_add(&one);
         sysfs_add(&two);
@@ -114,7 +91,7 @@ START_TEST(after_a_lease)
         ck_assert_uint_eq(model_count("begin", CARD), 1);
         ck_assert_uint_eq(model_count("begin", CARD2), 0);
         rows = call(observer, device_path(CARD), DEVICE_INTERFACE, "GetHistory", "a{sv}", 0);
-        ck_assert_str_eq(reply_string(rows, "0.0.rule"), "one (" POLICY_ADMIN_DIR "/50-test.json)");
+        ck_assert_str_eq(reply_string(rows, "0.0.rule"), "one (" POLICY_ADMIN_FILE ")");
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "flr");
         last = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "LastReset");
         ck_assert(json_object_get_boolean(reply_at(last, "0.by_policy")));
@@ -130,7 +107,7 @@ START_TEST(after_a_holder_was_killed)
         Process *user;
         int fd;
 
-        start_with_vfio();
+        start_through_vfio();
         fd = lease_take(bob, CARD, NULL);
         user = node_hold("vfio/" GROUP, UID_BOB);
         (void) signal_wait("PropertiesChanged", device_path(CARD), "\"InUse\":true");
@@ -161,7 +138,7 @@ START_TEST(after_vfio_without_a_lease)
 {
         Process *user;
 
-        start_with_vfio();
+        start_through_vfio();
         user = node_hold("vfio/" GROUP, UID_BOB);
         (void) signal_wait("PropertiesChanged", device_path(CARD), "\"InUse\":true");
         ck_assert(cleanliness_is(CARD, "dirty"));
@@ -186,7 +163,7 @@ END_TEST
 
 START_TEST(after_a_moment_of_vfio)
 {
-        start_with_vfio();
+        start_through_vfio();
         ck_assert_int_eq(close(node_open("vfio/" GROUP)), 0);
         wait_until(cleanliness_is(CARD, "clean"));
         ck_assert_uint_eq(model_count("begin", CARD), 1);

@@ -19,7 +19,6 @@
 #define MESSAGE_ID_POLICY_KEPT    "9d7be0f54c8a4f3e8b0a5b7d3c1e6f24"
 #define MESSAGE_ID_POLICY_CHANGED "e2a4c6d80b1f4e7795c3a1f0d8b6e453"
 
-#define ADMIN_FILE POLICY_ADMIN_DIR "/50-test.json"
 #define FORBIDS_FLR                                                                                         \
         "{\"rules\": [{\"id\": \"one\", \"match\": {}, \"settings\": {\"forbid\": [\"flr\"]}}]}\n"
 #define STATE_DIR "/var/lib/pciresetd"
@@ -347,23 +346,23 @@ START_TEST(is_read_again)
 
         start();
         ck_assert(!is_forbidden());
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(ADMIN_FILE, FORBIDS_FLR, strlen(FORBIDS_FLR));
+        policy_put(FORBIDS_FLR);
         ck_assert(!is_forbidden());
         hang_up();
         wait_until(is_forbidden());
         wait_until(journal_find("MESSAGE_ID", MESSAGE_ID_POLICY_LOADED, NULL));
 
         /* Broken: the last good one stays, edges and rules. */
-        file_print(ADMIN_FILE, "{\"rules\": [\n  {\"id\": \"one\", \"match\": {}, \"settings\": {}}]}\n");
+        file_print(POLICY_ADMIN_FILE,
+                   "{\"rules\": [\n  {\"id\": \"one\", \"match\": {}, \"settings\": {}}]}\n");
         hang_up();
         wait_until(journal_find("MESSAGE_ID", MESSAGE_ID_POLICY_KEPT, "PRIORITY", "3", NULL));
         entry = journal_find("MESSAGE_ID", MESSAGE_ID_POLICY_KEPT, NULL);
-        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), ADMIN_FILE));
+        ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), POLICY_ADMIN_FILE));
         ck_assert_ptr_nonnull(strstr(journal_field(entry, "MESSAGE"), "line 2"));
         ck_assert(is_forbidden());
 
-        ck_assert_int_eq(unlink(ADMIN_FILE), 0);
+        ck_assert_int_eq(unlink(POLICY_ADMIN_FILE), 0);
         hang_up();
         wait_until(!is_forbidden());
 }
@@ -380,8 +379,7 @@ START_TEST(stored_rules_stay)
         expect_success(set);
         before = manager_call(bob, "Plan", "ssa{sv}", CARD, "pm", 0);
         ck_assert_uint_eq(reply_length(before, "0.rungs.0.reset_set"), 1);
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(ADMIN_FILE, edge, strlen(edge));
+        policy_put(edge);
         hang_up();
         for (bool tied = false; !tied;) {
                 _cleanup_reply_ Reply *plan = manager_call(bob, "Plan", "ssa{sv}", CARD, "pm", 0);

@@ -33,9 +33,7 @@ START_TEST(worker_is_killed)
 
         start_with_two_functions();
         hold = come_to(instants[_i], &running, &worker);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        worker_kill(worker, &hold);
         reply = call_finish(running);
         expect_error(reply, "ResetFailed", CARD);
         ck_assert_str_eq(reply_string(reply, "1.attempts.0.why"), "worker-died");
@@ -52,12 +50,8 @@ START_TEST(both_are_killed)
 
         start_with_two_functions();
         hold = come_to(instants[_i], &running, &worker);
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        daemon_kill_amid(running);
+        worker_kill(worker, &hold);
         daemon_start();
         wait_until(count_records() == 0);
         expect_mended("worker-died");
@@ -72,13 +66,9 @@ START_TEST(adopted_worker_is_killed)
 
         start_with_two_functions();
         hold = come_to(instants[_i], &running, &worker);
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
+        daemon_kill_amid(running);
         daemon_start();
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        worker_kill(worker, &hold);
         (void) signal_wait("JobRemoved", MANAGER_PATH, "ResetFailed");
         expect_mended("worker-died");
 }
@@ -135,7 +125,7 @@ END_TEST
 /* What is to be put back can take as long as a reset: until then the lane is taken, and the job is there. */
 START_TEST(nothing_begins_before)
 {
-        _cleanup_reply_ Reply *jobs = NULL, *refused = NULL, *reply = NULL;
+        _cleanup_reply_ Reply *reply = NULL;
         _cleanup_free_ char *list = NULL;
         Call *running, *next;
         ModelEvent begin_event, listed;
@@ -144,24 +134,11 @@ START_TEST(nothing_begins_before)
         start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         hold_list = model_hold_list(CARD);
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        daemon_kill_amid(running);
+        worker_kill(worker, &hold);
         daemon_start();
         (void) model_wait("listing", CARD, 0);
-        jobs = manager_call(bob, "ListJobs", "a{sv}", 0);
-        ck_assert_uint_eq(reply_length(jobs, "0"), 1);
-        ck_assert_str_eq(reply_string(jobs, "0.0.address"), CARD);
-        ck_assert_int_eq(reply_number(jobs, "0.0.uid"), UID_ALICE);
-        refused = reset(alice, FUNCTION1, "flr", "no_wait", "b", 1, NULL);
-        expect_error(refused, "NotUsable", FUNCTION1);
-        next = reset_start(alice, FUNCTION1, "flr", NULL);
-        (void) signal_wait("JobNew", MANAGER_PATH, FUNCTION1);
-        client_barrier(alice);
-        ck_assert_uint_eq(model_count("begin", FUNCTION1), 0);
+        next = conflict_start("resetting");
         model_release(&hold_list);
         reply = call_finish(next);
         expect_success(reply);
@@ -183,17 +160,11 @@ START_TEST(mender_is_killed_with_the_daemon)
         start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         hold_list = model_hold_list(CARD);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        worker_kill(worker, &hold);
         mender = model_wait("listing", CARD, 0);
         ck_assert_int_ne(mender.pid, worker);
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
-        ck_assert_int_eq(kill(mender.pid, SIGKILL), 0);
-        wait_until_gone(mender.pid);
-        model_release(&hold_list);
+        daemon_kill_amid(running);
+        worker_kill(mender.pid, &hold_list);
         daemon_start();
         wait_until(count_records() == 0);
         expect_mended("worker-died");
@@ -210,9 +181,7 @@ START_TEST(menders_are_killed)
         start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
         hold_list = model_hold_list(CARD);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        worker_kill(worker, &hold);
         for (size_t i = 0; i < 3; i++) {
                 ModelEvent mender = model_wait("listing", CARD, i);
 
@@ -236,9 +205,7 @@ START_TEST(result_without_a_daemon)
 
         start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
+        daemon_kill_amid(running);
         model_release(&hold);
         wait_until_gone(worker);
         daemon_start();
@@ -279,12 +246,8 @@ START_TEST(device_that_died_with_the_worker)
         memset(ones, 0xff, sizeof(ones));
         start_with_two_functions();
         hold = come_to(IN_THE_RESET, &running, &worker);
-        daemon_kill();
-        signals_forget();
-        call_abandon(running);
-        ck_assert_int_eq(kill(worker, SIGKILL), 0);
-        wait_until_gone(worker);
-        model_release(&hold);
+        daemon_kill_amid(running);
+        worker_kill(worker, &hold);
         sysfs_config_write(CARD, 0, ones, sizeof(ones));
         daemon_start();
         wait_until(count_records() == 0);
@@ -339,9 +302,7 @@ static void kill_once(void)
         size_t n = model_count("begin", CARD);
 
         wait_a_moment(60000);
-        daemon_kill();
-        signals_forget();
-        call_abandon(first);
+        daemon_kill_amid(first);
         call_abandon(second);
         if (random() % 4 == 0 && model_count("begin", CARD) > n) {
                 event = model_wait("begin", CARD, n);
@@ -459,9 +420,7 @@ START_TEST(client_learns_of_a_failure)
         event = model_wait("begin", CARD, 0);
         daemon_kill();
         signals_forget();
-        ck_assert_int_eq(kill(event.pid, SIGKILL), 0);
-        wait_until_gone(event.pid);
-        model_release(&hold);
+        worker_kill(event.pid, &hold);
         daemon_start();
         said = client_said(client, 6);
         ck_assert_str_eq(json_object_get_string(json_at(said, "error.name")),

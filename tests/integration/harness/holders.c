@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "claims.h"
+
 #define STARTED "/run/tmp/started-workers"
 
 void card_with_node(void)
@@ -16,6 +18,25 @@ void card_with_node(void)
         sysfs_add(&mock_port);
         sysfs_add(&card);
         node_of(CARD, "drm/" NODE, NODE_ZERO);
+}
+
+void start_with_vfio(const char *group)
+{
+        const MockDevice card = {.address = CARD,
+                                 .parent = PORT,
+                                 .methods = "flr pm bus",
+                                 .driver = "vfio-pci",
+                                 .iommu_group = group};
+
+        nodes_init();
+        sysfs_add(&mock_port);
+        sysfs_add(&card);
+        vfio_group_add(group, NODE_FULL, UID_BOB);
+        polkit_start(polkit_rules_everybody);
+        fixture_start();
+        signals_watch(observer);
+        (void) get_holders(observer, CARD);
+        daemon_settle();
 }
 
 void workers_count(void)

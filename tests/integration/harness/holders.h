@@ -13,6 +13,10 @@
 /* A sandbox with CARD, whose driver knows resets, so that it is in use only if somebody has NODE open. */
 void card_with_node(void);
 
+/* A daemon with CARD alone, bound to VFIO, with the node of its group, and rules for everybody. The observer
+ * hears signals. */
+void start_with_vfio(const char *group);
+
 /* The daemon's workers are counted from its next start on. */
 void workers_count(void);
 /* How many have been started so far. */

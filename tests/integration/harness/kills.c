@@ -27,6 +27,40 @@ void wait_until_gone(int pid)
         wait_until(kill(pid, 0) < 0 && errno == ESRCH);
 }
 
+void worker_kill(int worker, int *hold)
+{
+        ck_assert_int_eq(kill(worker, SIGKILL), 0);
+        wait_until_gone(worker);
+        model_release(hold);
+}
+
+void daemon_kill_amid(Call *running)
+{
+        daemon_kill();
+        signals_forget();
+        call_abandon(running);
+}
+
+Call *conflict_start(const char *phase)
+{
+        _cleanup_reply_ Reply *jobs = manager_call(bob, "ListJobs", "a{sv}", 0), *refused = NULL;
+        Call *next;
+
+        ck_assert_uint_eq(reply_length(jobs, "0"), 1);
+        ck_assert_str_eq(reply_string(jobs, "0.0.address"), CARD);
+        ck_assert_str_eq(reply_string(jobs, "0.0.phase"), phase);
+        ck_assert_int_eq(reply_number(jobs, "0.0.uid"), UID_ALICE);
+        refused = reset(alice, FUNCTION1, "flr", "no_wait", "b", 1, NULL);
+        expect_error(refused, "NotUsable", FUNCTION1);
+        /* And what it would have to wait for. */
+        expect_error(refused, "NotUsable", "of " CARD ")");
+        next = reset_start(alice, FUNCTION1, "flr", NULL);
+        (void) signal_wait("JobNew", MANAGER_PATH, FUNCTION1);
+        client_barrier(alice);
+        ck_assert_uint_eq(model_count("begin", FUNCTION1), 0);
+        return next;
+}
+
 int come_to(Instant instant, Call **ret_running, int *ret_worker)
 {
         ModelEvent event;

@@ -17,6 +17,14 @@
 size_t count_records(void);
 /* The worker is nobody's child by now: as the first process of the sandbox the test inherits it. */
 void wait_until_gone(int pid);
+/* Kills it, and once it is gone releases what has kept it in the kernel. */
+void worker_kill(int worker, int *hold);
+/* Kills the daemon in the middle of the call, which is never answered then. */
+void daemon_kill_amid(Call *running);
+
+/* There is one job, alice's reset of CARD, which is in this phase; and a reset of FUNCTION1, which would be
+ * in its way, does not begin. That one is waiting now: the caller finishes it. */
+Call *conflict_start(const char *phase);
 
 /* The instants at which a worker can be told to stay. */
 typedef enum Instant {

@@ -121,6 +121,12 @@ void directory_remove(const char *path)
                       strerror(errno));
 }
 
+void policy_put(const char *text)
+{
+        directory_make("%s", POLICY_ADMIN_DIR);
+        file_write(POLICY_ADMIN_FILE, text, strlen(text));
+}
+
 const char *tested_path(const char *variable)
 {
         static const struct {

@@ -32,6 +32,10 @@ char *file_read(const char *path, size_t *ret_size); /* NULL if there is none; N
 void __attribute__((format(printf, 1, 2))) directory_make(const char *format, ...);
 void directory_remove(const char *path); /* with all that is in it */
 
+/* A file of the administrator's, which the daemon reads at its next start or SIGHUP. */
+#define POLICY_ADMIN_FILE POLICY_ADMIN_DIR "/50-test.json"
+void policy_put(const char *text);
+
 /* What is tested: PCIRESETD, PCIRESET_WORKER, PCIRESETD_KERNEL_MODEL and PCIRESETD_SOURCE (the tree), as
  * they were built, or as the environment variable of that name says. */
 const char *tested_path(const char *variable);
