@@ -195,38 +195,19 @@ static void run(Reset *reset, const WorkerRecord *record, ComeBack *state)
                 result->verdict = VERDICT_UNVERIFIED;
 }
 
-static void reset_done(Reset *reset)
-{
-        for (size_t i = 0; i < reset->n_open; i++)
-                device_close(&reset->members[i]);
-        device_close(&reset->bridge);
-        free(reset->members);
-        health_free(reset->before);
-        health_free(reset->after);
-        worker_result_free(reset->result);
-}
-
 int mend_run(int devices_fd, const WorkerRequest *request, const WorkerRecord *record,
              const ResetEvents *events, WorkerResult **ret)
 {
         _cleanup_(cleanup_come_back_free)
                 ComeBack *state = come_back_recall(record->saved, record->n_saved, request->n_members);
-        _cleanup_(reset_done) Reset reset = {
-                .request = request,
-                .events = events,
-                .way = way_find(request->method),
-                .devices_fd = devices_fd,
-                .bridge.fd = -EBADF,
-                .bridge_sleeps = record->bridge_sleeps,
-                .members = calloc(request->n_members, sizeof(Device)),
-                .before = health_new(request->n_members),
-                .after = health_new(request->n_members),
-                .result = calloc(1, sizeof(WorkerResult)),
-        };
+        _cleanup_(reset_done) Reset reset;
+        int r = reset_init(&reset, devices_fd, request, events);
 
-        if (!state || !reset.members || !reset.before || !reset.after || !reset.result ||
-            health_prepare_result(request, reset.result) < 0)
+        if (r < 0)
+                return r;
+        if (!state)
                 return -ENOMEM;
+        reset.bridge_sleeps = record->bridge_sleeps;
 
         run(&reset, record, state);
 

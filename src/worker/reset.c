@@ -417,7 +417,25 @@ static void run(Reset *reset)
                 way->put_back(reset);
 }
 
-static void reset_done(Reset *reset)
+int reset_init(Reset *ret, int devices_fd, const WorkerRequest *request, const ResetEvents *events)
+{
+        *ret = (Reset){
+                .request = request,
+                .events = events,
+                .way = way_find(request->method),
+                .devices_fd = devices_fd,
+                .bridge.fd = -EBADF,
+                .members = calloc(request->n_members, sizeof(Device)),
+                .before = health_new(request->n_members),
+                .after = health_new(request->n_members),
+                .result = calloc(1, sizeof(WorkerResult)),
+        };
+        if (!ret->members || !ret->before || !ret->after || !ret->result)
+                return -ENOMEM;
+        return health_prepare_result(request, ret->result);
+}
+
+void reset_done(Reset *reset)
 {
         if (reset->state) {
                 if (reset->way->done)
@@ -457,22 +475,12 @@ static void tell_serials(const Reset *reset)
 int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds, const ResetEvents *events,
               WorkerResult **ret)
 {
-        _cleanup_(reset_done) Reset reset = {
-                .request = request,
-                .group_fds = group_fds,
-                .events = events,
-                .way = way_find(request->method),
-                .devices_fd = devices_fd,
-                .bridge.fd = -EBADF,
-                .members = calloc(request->n_members, sizeof(Device)),
-                .before = health_new(request->n_members),
-                .after = health_new(request->n_members),
-                .result = calloc(1, sizeof(WorkerResult)),
-        };
+        _cleanup_(reset_done) Reset reset;
+        int r = reset_init(&reset, devices_fd, request, events);
 
-        if (!reset.members || !reset.before || !reset.after || !reset.result ||
-            health_prepare_result(request, reset.result) < 0)
-                return -ENOMEM;
+        if (r < 0)
+                return r;
+        reset.group_fds = group_fds;
         reset.result->serials = calloc(request->n_members, sizeof(WorkerSerial));
         if (!reset.result->serials)
                 return -ENOMEM;

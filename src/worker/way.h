@@ -83,6 +83,11 @@ extern const Way way_kernel, way_subordinate, way_slot, way_rescan, way_vfio_hot
 
 const Way *way_find(const char *method);
 
+/* Begins one with nothing open, all of which is borrowed. 0 or -ENOMEM. In either case reset_done() frees
+ * what is in it, whatever it has come to. */
+int reset_init(Reset *ret, int devices_fd, const WorkerRequest *request, const ResetEvents *events);
+void reset_done(Reset *reset);
+
 /* Ends the reset where it is. Returns false, so that a step can return it. */
 __attribute__((format(printf, 5, 6))) bool reset_end(Reset *reset, WorkerOutcome outcome, const char *why,
                                                      int error, const char *format, ...);
