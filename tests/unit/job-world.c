@@ -236,6 +236,15 @@ void job_world_rule(const char *address, const PolicySettings *settings)
         releases_policy_changed(seen.releases);
 }
 
+Admission job_world_judge(ClaimKind kind, uint32_t uid, const char *address)
+{
+        const Device *device = world_find(&seen.world, address);
+        ClaimDevice named = claim_device(device);
+        ClaimRecord record = {.kind = kind, .uid = uid, .devices = &named, .n_devices = 1};
+
+        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record, &device->generation);
+}
+
 static void on_added(void *userdata, Device *device)
 {
         claims_device_added(seen.claims, device);

@@ -7,6 +7,7 @@
  * PREPARE without its RELAX.
  */
 
+#include "daemon/domain/admission.h"
 #include "daemon/domain/claims.h"
 #include "daemon/domain/jobs.h"
 #include "daemon/domain/release.h"
@@ -88,6 +89,9 @@ void worker_refuses(size_t i, const char *why);
 void hold(const char *address, HolderKind kind);
 void let_go(const char *address);
 void unplug(const char *address);
+
+/* Whether this user could take the device now, and why not. */
+Admission job_world_judge(ClaimKind kind, uint32_t uid, const char *address);
 
 /* The only job that there is. */
 Job *only_job(void);

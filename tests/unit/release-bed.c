@@ -35,17 +35,7 @@ void let_go_of(const char *id)
 
 AdmissionObstacle obstacle(const char *address)
 {
-        const DeviceFacts *facts = &device_of(address)->facts;
-        ClaimDevice named = {.address = facts->address,
-                             .vendor = facts->vendor,
-                             .device = facts->device,
-                             .subsystem_vendor = facts->subsystem_vendor,
-                             .subsystem_device = facts->subsystem_device};
-        ClaimRecord record = {.kind = CLAIM_LEASE, .uid = ALICE, .devices = &named, .n_devices = 1};
-
-        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record,
-                               &device_of(address)->generation)
-                .obstacle;
+        return job_world_judge(CLAIM_LEASE, ALICE, address).obstacle;
 }
 
 void check_free(const char *address, bool is_clean)

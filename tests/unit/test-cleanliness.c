@@ -45,20 +45,6 @@ static void reset_well(const char *address, const char *method)
 
 static const PolicySettings want_clean = {.set = 1U << POLICY_REQUIRE_CLEAN, .require_clean = true};
 
-static Admission judge(ClaimKind kind, const char *address)
-{
-        const DeviceFacts *facts = &device_of(address)->facts;
-        ClaimDevice named = {.address = facts->address,
-                             .vendor = facts->vendor,
-                             .device = facts->device,
-                             .subsystem_vendor = facts->subsystem_vendor,
-                             .subsystem_device = facts->subsystem_device};
-        ClaimRecord record = {.kind = kind, .uid = 1001, .devices = &named, .n_devices = 1};
-
-        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record,
-                               &device_of(address)->generation);
-}
-
 START_TEST(unknown_at_first)
 {
         check_is(A, "unknown");
@@ -264,7 +250,7 @@ START_TEST(no_proof)
         reset_well(A, no_resets[_i].method);
         check_is(A, no_resets[_i].after);
         job_world_rule(A, &want_clean);
-        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle,
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle,
                          strcmp(no_resets[_i].after, "clean") == 0 ? ADMISSION_FREE : ADMISSION_NOT_CLEAN);
 }
 END_TEST
@@ -351,28 +337,28 @@ START_TEST(none_that_is_not_clean)
 {
         Admission found;
 
-        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle, ADMISSION_FREE);
         job_world_rule(A, &want_clean);
-        found = judge(CLAIM_LEASE, A);
+        found = job_world_judge(CLAIM_LEASE, 1001, A);
         ck_assert_int_eq(found.obstacle, ADMISSION_NOT_CLEAN);
         ck_assert_ptr_eq(found.device, device_of(A));
         ck_assert_str_eq(found.rule->id, "a-rule");
-        ck_assert_int_eq(judge(CLAIM_LEASE, B).obstacle, ADMISSION_FREE);
-        ck_assert_int_eq(judge(CLAIM_INHIBIT_BLOCK, A).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, B).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(job_world_judge(CLAIM_INHIBIT_BLOCK, 1001, A).obstacle, ADMISSION_FREE);
         reset_well(A, "flr");
-        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle, ADMISSION_FREE);
         lease("one", A);
-        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_LEASED);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle, ADMISSION_LEASED);
         claims_remove(seen.claims, "one");
-        ck_assert_int_eq(judge(CLAIM_LEASE, A).obstacle, ADMISSION_NOT_CLEAN);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle, ADMISSION_NOT_CLEAN);
 }
 END_TEST
 
 START_TEST(bridges_need_not_be)
 {
         job_world_rule(NULL, &want_clean);
-        ck_assert_int_eq(judge(CLAIM_LEASE, PORT).obstacle, ADMISSION_FREE);
-        ck_assert_int_eq(judge(CLAIM_LEASE, B).obstacle, ADMISSION_NOT_CLEAN);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, PORT).obstacle, ADMISSION_FREE);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, B).obstacle, ADMISSION_NOT_CLEAN);
 }
 END_TEST
 

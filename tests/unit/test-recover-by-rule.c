@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/domain/admission.h"
 #include "recover-bed.h"
 #include "unit.h"
 
@@ -107,16 +106,7 @@ END_TEST
 
 static AdmissionObstacle obstacle_for(uint32_t uid)
 {
-        const Device *device = world_find(&seen.world, A);
-        ClaimDevice named = {.address = device->facts.address,
-                             .vendor = device->facts.vendor,
-                             .device = device->facts.device,
-                             .subsystem_vendor = device->facts.subsystem_vendor,
-                             .subsystem_device = device->facts.subsystem_device};
-        ClaimRecord record = {.kind = CLAIM_LEASE, .uid = uid, .devices = &named, .n_devices = 1};
-
-        return admission_judge(seen.claims, seen.jobs, seen.world.registry, &record, &device->generation)
-                .obstacle;
+        return job_world_judge(CLAIM_LEASE, uid, A).obstacle;
 }
 
 /* Not to root either, who has not asked for the reset. */

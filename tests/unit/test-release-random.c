@@ -189,11 +189,7 @@ static void acquire(void)
 
                 if (!device)
                         return;
-                named[k] = (ClaimDevice){.address = device->facts.address,
-                                         .vendor = device->facts.vendor,
-                                         .device = device->facts.device,
-                                         .subsystem_vendor = device->facts.subsystem_vendor,
-                                         .subsystem_device = device->facts.subsystem_device};
+                named[k] = claim_device(device);
                 generations[k] = device->generation;
         }
         if (n_leases == LEASES_MAX ||

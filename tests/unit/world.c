@@ -158,15 +158,9 @@ void world_offer_all(World *world, const char *address, const char *group)
 static ClaimDevice name_device(World *world, const char *address)
 {
         const Device *device = world_find(world, address);
-        ClaimDevice named = {.address = at(address), .vendor = 0x1234, .device = 0x5678};
+        ClaimDevice none = {.address = at(address), .vendor = 0x1234, .device = 0x5678};
 
-        if (device) {
-                named.vendor = device->facts.vendor;
-                named.device = device->facts.device;
-                named.subsystem_vendor = device->facts.subsystem_vendor;
-                named.subsystem_device = device->facts.subsystem_device;
-        }
-        return named;
+        return device ? claim_device(device) : none;
 }
 
 int world_claim(World *world, Claims *claims, const char *id, ClaimKind kind, uint32_t uid,

@@ -355,13 +355,7 @@ static int add_device(ClaimCall *call, const char *text, sd_bus_error *error)
                                          "More than %u devices are named. Use several calls.",
                                          CLAIM_DEVICES_MAX);
         call->generations[record->n_devices] = device->generation;
-        record->devices[record->n_devices++] = (ClaimDevice){
-                .address = device->facts.address,
-                .vendor = device->facts.vendor,
-                .device = device->facts.device,
-                .subsystem_vendor = device->facts.subsystem_vendor,
-                .subsystem_device = device->facts.subsystem_device,
-        };
+        record->devices[record->n_devices++] = claim_device(device);
         return 0;
 }
 

@@ -33,3 +33,30 @@ void checkup_note(Device *device, const WorkerResult *result, const char *method
         if (device->checkup)
                 *device->checkup = checkup;
 }
+
+static WorkerMember member_of(const Device *device)
+{
+        return (WorkerMember){
+                .address = device->facts.address,
+                .inode = device->facts.inode,
+                .vendor = device->facts.vendor,
+                .device = device->facts.device,
+                .class = device->facts.class,
+        };
+}
+
+WorkerRequest checkup_request(const Device *device, WorkerMember *member)
+{
+        WorkerRequest request = {
+                .operation = WORKER_HEALTH,
+                .method = WORKER_HEALTH_METHOD,
+                .members = member,
+                .n_members = 1,
+                .has_bridge = device->parent != NULL,
+        };
+
+        *member = member_of(device);
+        if (device->parent)
+                request.bridge = member_of(device->parent);
+        return request;
+}

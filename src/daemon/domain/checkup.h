@@ -24,3 +24,7 @@ typedef struct Checkup {
  */
 void checkup_note(Device *device, const WorkerResult *result, const char *method, uint32_t job,
                   uint64_t now_realtime);
+
+/* What a worker is asked that looks how the device is, and no more; the id is the caller's to set. The
+ * request borrows `member`. */
+WorkerRequest checkup_request(const Device *device, WorkerMember *member);

@@ -80,7 +80,7 @@ bool claims_within_limits(const Claims *claims, uint32_t uid, size_t n_devices)
                n_devices <= CLAIM_DEVICES_PER_UID_MAX;
 }
 
-static bool is_device(const ClaimDevice *named, const Device *device)
+bool claim_device_is(const ClaimDevice *named, const Device *device)
 {
         const DeviceFacts *facts = &device->facts;
 
@@ -89,10 +89,23 @@ static bool is_device(const ClaimDevice *named, const Device *device)
                named->subsystem_device == facts->subsystem_device;
 }
 
+ClaimDevice claim_device(const Device *device)
+{
+        const DeviceFacts *facts = &device->facts;
+
+        return (ClaimDevice){
+                .address = facts->address,
+                .vendor = facts->vendor,
+                .device = facts->device,
+                .subsystem_vendor = facts->subsystem_vendor,
+                .subsystem_device = facts->subsystem_device,
+        };
+}
+
 bool claim_names(const Claim *claim, const Device *device)
 {
         for (size_t i = 0; i < claim->record.n_devices; i++)
-                if (is_device(&claim->record.devices[i], device))
+                if (claim_device_is(&claim->record.devices[i], device))
                         return true;
         return claim->record.n_devices == 0;
 }
@@ -102,7 +115,7 @@ static Device *named_device(const Claims *claims, const ClaimDevice *named)
 {
         Device *device = registry_find(claims->registry, &named->address);
 
-        return device && is_device(named, device) ? device : NULL;
+        return device && claim_device_is(named, device) ? device : NULL;
 }
 
 Device *claims_find_conflict(const Claims *claims, const ClaimRecord *record)

@@ -45,5 +45,10 @@ void claims_remove(Claims *claims, const char *id);
 /* A device has appeared: it takes its place in the claims that name it. */
 void claims_device_added(Claims *claims, Device *device);
 
+/* How a record names this device. */
+ClaimDevice claim_device(const Device *device);
+/* And whether this is it: the address and all ids. */
+bool claim_device_is(const ClaimDevice *named, const Device *device);
+
 /* True if the record names this very device: address and ids. */
 bool claim_names(const Claim *claim, const Device *device);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "daemon/domain/checkup.h"
 #include "shared/cleanup.h"
 #include "shared/utf8.h"
 
@@ -150,33 +151,14 @@ static Device *device_of(const ErrorEvents *events, const Look *look)
         return device && device->generation == look->generation ? device : NULL;
 }
 
-static WorkerMember member_of(const Device *device)
-{
-        return (WorkerMember){
-                .address = device->facts.address,
-                .inode = device->facts.inode,
-                .vendor = device->facts.vendor,
-                .device = device->facts.device,
-                .class = device->facts.class,
-        };
-}
-
 static int start(ErrorEvents *events, Look *look, const Device *device)
 {
         const ErrorPorts *ports = &events->ports;
-        WorkerMember member = member_of(device);
-        WorkerRequest request = {
-                .operation = WORKER_HEALTH,
-                .job = ports->new_id(ports->userdata),
-                .method = WORKER_HEALTH_METHOD,
-                .members = &member,
-                .n_members = 1,
-                .has_bridge = device->parent != NULL,
-        };
+        WorkerMember member;
+        WorkerRequest request = checkup_request(device, &member);
         int r;
 
-        if (device->parent)
-                request.bridge = member_of(device->parent);
+        request.job = ports->new_id(ports->userdata);
         r = ports->look(ports->userdata, &request);
         if (r >= 0)
                 look->id = request.job;

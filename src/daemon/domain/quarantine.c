@@ -13,6 +13,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "daemon/domain/claims.h"
 #include "shared/cleanup.h"
 
 struct Quarantines {
@@ -177,13 +178,7 @@ static bool is_same(const QuarantineRecord *a, const QuarantineRecord *b)
 static void name_device(const Device *device, QuarantineRecord *record)
 {
         quarantine_port(device, record->port);
-        record->device = (ClaimDevice){
-                .address = device->facts.address,
-                .vendor = device->facts.vendor,
-                .device = device->facts.device,
-                .subsystem_vendor = device->facts.subsystem_vendor,
-                .subsystem_device = device->facts.subsystem_device,
-        };
+        record->device = claim_device(device);
 }
 
 /* ---- in and out ---- */

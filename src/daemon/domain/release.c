@@ -13,6 +13,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "daemon/domain/claims.h"
 #include "daemon/domain/cleanliness.h"
 #include "daemon/domain/release-internal.h"
 #include "shared/cleanup.h"
@@ -74,33 +75,12 @@ void release_set_state(Releases *releases, Release *release, ReleaseState state)
 
 /* ---- which device? ---- */
 
-static void name_device(const Device *device, ClaimDevice *ret)
-{
-        *ret = (ClaimDevice){
-                .address = device->facts.address,
-                .vendor = device->facts.vendor,
-                .device = device->facts.device,
-                .subsystem_vendor = device->facts.subsystem_vendor,
-                .subsystem_device = device->facts.subsystem_device,
-        };
-}
-
-static bool is_about(const ReleaseRecord *record, const Device *device)
-{
-        const DeviceFacts *facts = &device->facts;
-
-        return pci_address_equal(&record->device.address, &facts->address) &&
-               record->device.vendor == facts->vendor && record->device.device == facts->device &&
-               record->device.subsystem_vendor == facts->subsystem_vendor &&
-               record->device.subsystem_device == facts->subsystem_device;
-}
-
 static Release *find(Releases *releases, const Device *device)
 {
         Release *release;
 
         DL_FOREACH (releases->list, release)
-                if (!release->device && is_about(&release->record, device))
+                if (!release->device && claim_device_is(&release->record.device, device))
                         return release;
         return NULL;
 }
@@ -140,7 +120,7 @@ static Release *add(Releases *releases, Device *device)
         make_room(releases);
         release->device = device;
         if (device) {
-                name_device(device, &release->record.device);
+                release->record.device = claim_device(device);
                 device->release = release;
         }
         DL_APPEND(releases->list, release);
@@ -360,7 +340,8 @@ int releases_restore(Releases *releases, const ReleaseRecord *record)
         Device *device = registry_find(releases->registry, &record->device.address);
         Release *release;
 
-        if (device && (!is_about(record, device) || device->release || !cleanliness_applies(device)))
+        if (device &&
+            (!claim_device_is(&record->device, device) || device->release || !cleanliness_applies(device)))
                 device = NULL;
         release = add(releases, device);
         if (!release)

@@ -131,33 +131,14 @@ static int on_patience_over(sd_event_source *source, uint64_t usec, void *userda
         return 0;
 }
 
-static WorkerMember member_of(const Device *device)
-{
-        return (WorkerMember){
-                .address = device->facts.address,
-                .inode = device->facts.inode,
-                .vendor = device->facts.vendor,
-                .device = device->facts.device,
-                .class = device->facts.class,
-        };
-}
-
 static int send_out(Checkups *checkups, const Device *device, Look *look)
 {
         const WorkerHandler handler = {.phase = on_phase, .done = on_done, .userdata = look};
-        WorkerMember member = member_of(device);
-        WorkerRequest request = {
-                .operation = WORKER_HEALTH,
-                .job = look->id,
-                .method = WORKER_HEALTH_METHOD,
-                .members = &member,
-                .n_members = 1,
-                .has_bridge = device->parent != NULL,
-        };
+        WorkerMember member;
+        WorkerRequest request = checkup_request(device, &member);
         int r;
 
-        if (device->parent)
-                request.bridge = member_of(device->parent);
+        request.job = look->id;
         r = sd_event_add_time_relative(checkups->event, &look->timer, CLOCK_MONOTONIC, CHECKUP_PATIENCE_USEC,
                                        0, on_patience_over, look);
         return r < 0 ? r
