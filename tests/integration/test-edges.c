@@ -9,6 +9,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_POLICY_REFUSED "a580cb2c7d0d4acabcee9be9f87e8250"
 
@@ -125,9 +126,7 @@ START_TEST(partner_waits)
 
         declare(TOGETHER);
         start_for_everybody();
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&first);
         second = reset_start(bob, CARD2, "flr", NULL);
         wait_until(signal_nth("JobNew", 1));
         ck_assert_uint_eq(model_count("begin", CARD2), 0);

@@ -11,6 +11,7 @@
 #include "harness/claims.h"
 #include "harness/fixture.h"
 #include "harness/holders.h"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_ERROR "68c2c4cb30984ce695a859badc2c6041"
 #define MESSAGE_ID_LOOK  "a54e4ed28d50436782ddd0486fa4845f"
@@ -53,7 +54,7 @@ static void announce(const char *address, const char *properties)
         uevent("change", address, properties);
 }
 
-static void wait_for_state(const char *address, const char *expected)
+static void wait_for_error_state(const char *address, const char *expected)
 {
         for (bool found = false; !found;) {
                 _cleanup_free_ char *now = get_property_string(observer, device_path(address),
@@ -114,7 +115,7 @@ START_TEST(it_is_told)
         announce(CARD, SUCCESS);
         (void) signal_wait("PropertiesChanged", device_path(CARD), "successful-recovery");
         wait_until(looks(CARD, "ok") == 1);
-        wait_for_state(CARD, "successful-recovery");
+        wait_for_error_state(CARD, "successful-recovery");
         expect_state(CARD, "idle");
 }
 END_TEST
@@ -136,8 +137,8 @@ START_TEST(a_wedged_gpu)
         path = textf("%s/drm/card0", sysfs_path(CARD) + strlen("/sys"));
         uevent_of("drm", "change", path, "HOTPLUG=1");
         uevent_of("drm", "change", path, wedged[_i].wedged);
-        wait_for_state(CARD, wedged[_i].state);
-        wait_for_state(PORT, "");
+        wait_for_error_state(CARD, wedged[_i].state);
+        wait_for_error_state(PORT, "");
         wait_until(journal_count("MESSAGE_ID", MESSAGE_ID_ERROR, "PCIRESETD_DEVICE", CARD, "PCIRESETD_EVENT",
                                  wedged[_i].wedged, NULL) == 1);
         wait_until(looks(CARD, "ok") == 1);
@@ -151,7 +152,7 @@ START_TEST(not_all_of_a_storm)
         for (unsigned i = 0; i < 300; i++)
                 announce(CARD, BEGIN);
         announce(CARD, FAILURE);
-        wait_for_state(CARD, "failed-recovery");
+        wait_for_error_state(CARD, "failed-recovery");
         daemon_settle();
         ck_assert_uint_le(journal_count("PCIRESETD_DEVICE", CARD, NULL), 8);
         ck_assert_uint_ge(journal_count("MESSAGE_ID", MESSAGE_ID_ERROR, "PCIRESETD_DEVICE", CARD, NULL), 1);
@@ -172,7 +173,7 @@ START_TEST(nothing_new_begins)
 
         start();
         announce(CARD, BEGIN);
-        wait_for_state(CARD, "begin-recovery");
+        wait_for_error_state(CARD, "begin-recovery");
         refused = reset(alice, recovering[_i], "flr", NULL);
         expect_error(refused, "Recovering", recovering[_i]);
         expect_error(refused, "Recovering", "ErrorState");
@@ -183,7 +184,7 @@ START_TEST(nothing_new_begins)
         expect_success(other);
 
         announce(CARD, SUCCESS);
-        wait_for_state(CARD, "successful-recovery");
+        wait_for_error_state(CARD, "successful-recovery");
         after = reset(alice, recovering[_i], "flr", NULL);
         expect_success(after);
         fd = claim_finish(acquire_start(alice, wanted), NULL);
@@ -210,14 +211,12 @@ START_TEST(queued_jobs_are_not_lost)
         int hold;
 
         start();
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&first);
         second = reset_start(bob, SIBLING, "flr", NULL);
         job = strdup(json_object_get_string(json_at(signal_wait("JobNew", NULL, SIBLING)->body, "1")));
         wait_for_phase(job, "queued");
         announce(CARD, BEGIN);
-        wait_for_state(CARD, "begin-recovery");
+        wait_for_error_state(CARD, "begin-recovery");
         model_release(&hold);
         running = call_finish(first);
         expect_success(running);
@@ -240,7 +239,7 @@ START_TEST(the_recovering_one_is_removed)
 
         start();
         announce(CARD, BEGIN);
-        wait_for_state(CARD, "begin-recovery");
+        wait_for_error_state(CARD, "begin-recovery");
         waited = reset(bob, SIBLING, "flr", NULL);
         expect_error(waited, "Recovering", SIBLING);
         hotplug_remove(CARD);
@@ -260,10 +259,10 @@ START_TEST(a_success_that_is_none)
         start();
         have_addresses(CARD);
         announce(CARD, BEGIN);
-        wait_for_state(CARD, "begin-recovery");
+        wait_for_error_state(CARD, "begin-recovery");
         lose_addresses(CARD);
         announce(CARD, SUCCESS);
-        wait_for_state(CARD, "successful-recovery-but-degraded");
+        wait_for_error_state(CARD, "successful-recovery-but-degraded");
         wait_until(looks(CARD, "degraded") == 1);
         expect_state(CARD, "quarantined");
         facts = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "Quarantine");
@@ -283,7 +282,7 @@ START_TEST(a_success_of_a_dead_one)
         start_with("notify");
         sysfs_config_write(CARD, 0, ones, sizeof(ones));
         announce(CARD, SUCCESS);
-        wait_for_state(CARD, "successful-recovery-but-dead");
+        wait_for_error_state(CARD, "successful-recovery-but-dead");
         /* The rule wants no more than that it is told. */
         daemon_settle();
         expect_state(CARD, "idle");
@@ -330,7 +329,7 @@ START_TEST(it_is_recovered)
         start_with("recover");
         announce(CARD, FAILURE);
         (void) signal_wait("JobRemoved", NULL, CARD);
-        wait_for_state(CARD, "");
+        wait_for_error_state(CARD, "");
         ck_assert_uint_eq(model_count("begin", CARD), 1);
         expect_state(CARD, "idle");
         rows = manager_call(observer, "GetHistory", "a{sv}", 2, "address", "s", CARD, "event", "s", "reset");
@@ -434,7 +433,7 @@ START_TEST(nothing_to_recover)
         announce(CARD, SUCCESS);
         wait_until(looks(CARD, "ok") == 1);
         daemon_settle();
-        wait_for_state(CARD, "successful-recovery");
+        wait_for_error_state(CARD, "successful-recovery");
         expect_nothing_written();
 }
 END_TEST
@@ -465,11 +464,11 @@ START_TEST(a_proof_ends_the_error)
         start_with("notify");
         announce(CARD, FAILURE);
         wait_until(looks(CARD, "ok") == 1);
-        wait_for_state(CARD, "failed-recovery");
+        wait_for_error_state(CARD, "failed-recovery");
         expect_state(CARD, "idle");
         reply = reset(alice, CARD, "flr", NULL);
         expect_success(reply);
-        wait_for_state(CARD, "");
+        wait_for_error_state(CARD, "");
 }
 END_TEST
 
@@ -501,9 +500,9 @@ START_TEST(what_is_frozen_is_given_to_nobody)
         int fd;
 
         start_with_endpoint(FROZEN);
-        wait_for_state(CARD, "frozen");
-        wait_for_state(CARD2, "frozen");
-        wait_for_state(PORT, "");
+        wait_for_error_state(CARD, "frozen");
+        wait_for_error_state(CARD2, "frozen");
+        wait_for_error_state(PORT, "");
         expect_state(CARD, "idle");
         lease = call_finish(acquire_start(alice, card_alone));
         expect_error(lease, "NotUsable", "frozen");
@@ -521,8 +520,8 @@ START_TEST(what_is_frozen_is_given_to_nobody)
         expect_methods_run(CARD, "thaw");
         written = sysfs_get(CARD2, "eeh_pe_state");
         ck_assert_str_eq(written, THAWED);
-        wait_for_state(CARD, "");
-        wait_for_state(CARD2, "");
+        wait_for_error_state(CARD, "");
+        wait_for_error_state(CARD2, "");
         after = reset(alice, CARD, "flr", NULL);
         expect_success(after);
         fd = claim_finish(acquire_start(alice, card_alone), NULL);
@@ -534,11 +533,11 @@ END_TEST
 START_TEST(it_is_thawed_by_others)
 {
         start_with_endpoint(FROZEN);
-        wait_for_state(CARD, "frozen");
+        wait_for_error_state(CARD, "frozen");
         sysfs_set(CARD, "eeh_pe_state", THAWED);
         (void) get_holders(bob, CARD);
-        wait_for_state(CARD, "");
-        wait_for_state(CARD2, "frozen");
+        wait_for_error_state(CARD, "");
+        wait_for_error_state(CARD2, "frozen");
 }
 END_TEST
 
@@ -549,7 +548,7 @@ START_TEST(what_is_frozen_is_recovered)
         start_with_endpoint(FROZEN);
         announce(CARD, FAILURE);
         (void) signal_wait("JobRemoved", NULL, CARD);
-        wait_for_state(CARD, "");
+        wait_for_error_state(CARD, "");
         expect_state(CARD, "idle");
         expect_methods_run(CARD, "thaw");
 }
@@ -562,7 +561,7 @@ START_TEST(it_stays_frozen_after_an_error)
         start_with_endpoint(THAWED);
         sysfs_set(CARD, "eeh_pe_state", FROZEN);
         announce(CARD, FAILURE);
-        wait_for_state(CARD, "frozen");
+        wait_for_error_state(CARD, "frozen");
         lease = call_finish(acquire_start(alice, card_alone));
         expect_error(lease, "Quarantined", "frozen");
 }

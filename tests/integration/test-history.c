@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define HISTORY_DIR  "/var/lib/pciresetd"
 #define HISTORY_FILE HISTORY_DIR "/history.db"
@@ -283,9 +284,7 @@ START_TEST(a_reset_that_outlives_its_daemon)
 
         fixture_devices();
         fixture_start();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         daemon_kill();
         reply_free(call_finish(running));
         daemon_start();

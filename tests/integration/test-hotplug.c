@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define FRESH "0000:03:00.0"
 
@@ -491,9 +492,7 @@ START_TEST(lost_events_during_a_reset)
         int hold;
 
         start();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         overflow();
         hotplug_add(&fresh);
         process_signal(daemon_process(), SIGCONT);

@@ -202,19 +202,13 @@ END_TEST
 /* It was allowed to begin, and then somebody forbids it. */
 START_TEST(comes_while_a_reset_is_queued)
 {
-        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
         _cleanup_reply_ Reply *reply = NULL, *first_reply = NULL;
         Call *first, *queued;
         int hold, inhibitor;
 
         polkit_start(polkit_rules_everybody);
-        fixture_devices();
-        sysfs_add(&second);
-        fixture_start();
-        signals_watch(observer);
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        start_with_two_functions();
+        hold = reset_hold(&first);
         queued = reset_start(bob, FUNCTION1, "flr", NULL);
         wait_until(signal_nth("JobNew", 1));
         inhibitor = inhibitor_take(bob, FUNCTION1, "block");
@@ -244,9 +238,7 @@ START_TEST(not_while_it_is_being_reset)
         Call *first;
 
         start_for_everybody();
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&first);
         expect_being_reset(bob, CARD);
         expect_being_reset(alice, CARD);
         expect_being_reset(observer, NULL);
@@ -390,10 +382,7 @@ START_TEST(a_delayed_reset_holds_no_lane)
         int inhibitor;
 
         polkit_start(polkit_rules_everybody);
-        fixture_devices();
-        sysfs_add(&second);
-        fixture_start();
-        signals_watch(observer);
+        start_with_two_functions();
         inhibitor = inhibitor_take(bob, CARD, "delay");
         delayed = reset_start(alice, CARD, "flr", NULL);
         (void) wait_prepare(0, true);

@@ -10,20 +10,6 @@
 #include "harness/fixture.h"
 #include "harness/resets.h"
 
-/* CARD's reset stands still, FUNCTION1's waits behind it. */
-static int start_waiting(Call **ret_running, Call **ret_waiting)
-{
-        int hold;
-
-        start_with_two_functions();
-        hold = model_hold(CARD);
-        *ret_running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
-        *ret_waiting = reset_start(alice, FUNCTION1, "flr", NULL);
-        wait_for_state(FUNCTION1, "queued");
-        return hold;
-}
-
 /* ---- callers leave, cancel, run out of time ---- */
 
 START_TEST(caller_of_a_waiting_job_leaves)
@@ -117,9 +103,7 @@ START_TEST(running_job_is_not_cancelled)
         fixture_devices();
         fixture_start();
         signals_watch(observer);
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         job = job_of(0);
         reply = call(alice, job, JOB_INTERFACE, "Cancel", "a{sv}", 0);
         expect_error(reply, "NotUsable", "");
@@ -135,9 +119,7 @@ START_TEST(time_of_a_waiting_job_is_over)
         int hold;
 
         start_with_two_functions();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         waiting = reset_start(alice, FUNCTION1, "flr", "timeout_usec", "t", UINT64_C(1000000), NULL);
         reply = call_finish(waiting);
         expect_error(reply, "TimedOut", FUNCTION1);

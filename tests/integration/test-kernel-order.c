@@ -11,6 +11,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_ORDERED "c84d6e0f7a2b4d1596b3f0e8d7c5a219"
 
@@ -141,9 +142,7 @@ START_TEST(waits_for_a_reset)
         int hold;
 
         start(NULL);
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         set = manager_call(alice, "SetPolicy", "sa{sv}a{sv}", CARD, 2, "methods", "as", 1, "pm",
                            "kernel_order", "b", 1, 0);
         expect_success(set);

@@ -20,9 +20,7 @@ START_TEST(below_one_bridge_one_after_the_other)
         int hold;
 
         start_with_two_functions();
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&first);
         second = reset_start(alice, FUNCTION1, "flr", NULL);
         wait_for_state(FUNCTION1, "queued");
         wait_for_state(CARD, "resetting");
@@ -218,9 +216,7 @@ START_TEST(physical_and_virtual_function_share_a_lane)
         sysfs_add(&vf);
         fixture_start();
         signals_watch(observer);
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&first);
         wait_for_state("0000:01:10.0", "resetting");
         second = reset_start(alice, "0000:01:10.0", "flr", NULL);
         wait_until(signal_count("JobNew", MANAGER_PATH, NULL) == 2);
@@ -239,9 +235,7 @@ START_TEST(no_wait_does_not_wait)
         int hold;
 
         start_with_two_functions();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         refused = reset(alice, FUNCTION1, "flr", "no_wait", "b", 1, NULL);
         expect_error(refused, "NotUsable", FUNCTION1);
         ck_assert_str_eq(reply_string(refused, "1.attempts.0.why"), "busy");
@@ -264,9 +258,7 @@ START_TEST(methods_are_the_devices_own_during_a_reset)
         int hold;
 
         start_with_two_functions();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         list = sysfs_get(CARD, "reset_method");
         ck_assert_str_eq(list, "flr");
         property = get_property(bob, device_path(CARD), DEVICE_INTERFACE, "Methods");
@@ -290,20 +282,6 @@ START_TEST(methods_are_the_devices_own_during_a_reset)
 END_TEST
 
 /* ---- what changes while it waits ---- */
-
-/* CARD's reset stands still, FUNCTION1's waits behind it. */
-static int start_waiting(Call **ret_running, Call **ret_waiting)
-{
-        int hold;
-
-        start_with_two_functions();
-        hold = model_hold(CARD);
-        *ret_running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
-        *ret_waiting = reset_start(alice, FUNCTION1, "flr", NULL);
-        wait_for_state(FUNCTION1, "queued");
-        return hold;
-}
 
 START_TEST(waiting_device_is_removed)
 {
@@ -371,9 +349,7 @@ START_TEST(waiting_job_is_authorised_again)
 
         mock_polkit_start(MOCK_POLKIT_YES);
         start_with_two_functions();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         waiting = reset_start(alice, FUNCTION1, "flr", "in_use", "b", 1, NULL);
         wait_for_state(FUNCTION1, "queued");
         ck_assert_uint_eq(mock_polkit_requests(), 2);
@@ -397,9 +373,7 @@ START_TEST(asking_again_holds_no_lane)
 
         mock_polkit_start(MOCK_POLKIT_YES);
         start_with_two_functions();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         asking = reset_start(alice, FUNCTION1, "flr", "in_use", "b", 1, NULL);
         wait_for_state(FUNCTION1, "queued");
         last = reset_start(alice, CARD, "pm", NULL);

@@ -441,19 +441,13 @@ END_TEST
 /* bob was allowed to reset it when it was nobody's. */
 START_TEST(lease_comes_while_a_reset_is_queued)
 {
-        const MockDevice second = {.address = FUNCTION1, .parent = PORT, .methods = "flr"};
         _cleanup_reply_ Reply *reply = NULL, *first_reply = NULL;
         Call *first, *queued;
         int hold, lease;
 
         polkit_start(polkit_rules_everybody);
-        fixture_devices();
-        sysfs_add(&second);
-        fixture_start();
-        signals_watch(observer);
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        start_with_two_functions();
+        hold = reset_hold(&first);
         queued = reset_start(bob, FUNCTION1, "flr", NULL);
         (void) signal_wait("JobNew", NULL, FUNCTION1);
         lease = lease_take(alice, FUNCTION1, NULL);
@@ -475,9 +469,7 @@ START_TEST(not_while_somebody_else_resets_it)
         Call *first;
 
         start_for_everybody();
-        hold = model_hold(CARD);
-        first = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&first);
         refused = call_finish(acquire_start(bob, card_alone));
         expect_error(refused, "InUse", CARD);
         both = call_finish(acquire_start(bob, both_cards));

@@ -10,6 +10,7 @@
 
 #include "harness/claims.h"
 #include "harness/holders.h"
+#include "harness/resets.h"
 
 #define SEATS "/run/systemd/seats"
 
@@ -168,9 +169,7 @@ START_TEST(follows_the_rules_during_a_reset)
 
         fixture_devices();
         start();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         rule_sets("bob");
         expect_change("bob");
         model_release(&hold);

@@ -9,6 +9,7 @@
 
 #include "harness/claims.h"
 #include "harness/fixture.h"
+#include "harness/resets.h"
 
 #define MESSAGE_ID_WORKAROUND "0f6f3b7c4f5f4a0d8b7a5e0c9d2e6a18"
 
@@ -255,9 +256,7 @@ START_TEST(timeout_is_the_policys)
         int hold;
 
         start(RULE("\"address\": \"" CARD "\"", "\"timeout_usec\": 1000000"));
-        hold = model_hold(CARD);
-        waits = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&waits);
         late = call_finish(waits);
         expect_error(late, "TimedOut", CARD);
         model_release(&hold);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "harness/fixture.h"
+#include "harness/resets.h"
 #include "harness/usage.h"
 
 #define VF0 "0000:01:10.0"
@@ -219,9 +220,7 @@ START_TEST(damaged_virtual_function_is_seen)
 
         add_sriov(NULL, NULL, 0);
         /* The reset of the physical function leaves the virtual one without bus mastering. */
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         sysfs_config_write(VF0, CONFIG_COMMAND, &off, sizeof(off));
         model_release(&hold);
         reply = call_finish(running);

@@ -155,9 +155,7 @@ START_TEST(a_driver_that_gave_up)
         directory_make("%s/nvme/nvme0", sysfs_path(CARD));
         sysfs_set(CARD, "nvme/nvme0/state", "live");
         fixture_start();
-        hold = model_hold(CARD);
-        running = reset_start(alice, CARD, "flr", NULL);
-        (void) model_wait("begin", CARD, 0);
+        hold = reset_hold(&running);
         sysfs_set(CARD, "nvme/nvme0/state", "dead");
         model_release(&hold);
         reply = call_finish(running);

@@ -51,6 +51,26 @@ void start_with_two_functions(void)
         signals_watch(observer);
 }
 
+int reset_hold(Call **ret_running)
+{
+        int hold = model_hold(CARD);
+
+        *ret_running = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        return hold;
+}
+
+int start_waiting(Call **ret_running, Call **ret_waiting)
+{
+        int hold;
+
+        start_with_two_functions();
+        hold = reset_hold(ret_running);
+        *ret_waiting = reset_start(alice, FUNCTION1, "flr", NULL);
+        wait_for_state(FUNCTION1, "queued");
+        return hold;
+}
+
 uint64_t event_time(const char *what, const char *address, size_t index)
 {
         ModelEvent event;

@@ -14,6 +14,11 @@
  * observer hears signals. */
 void start_with_two_functions(void);
 
+/* alice's reset of CARD is in the kernel and stays there. Returns what model_hold() does. */
+int reset_hold(Call **ret_running);
+/* With two functions: such a reset, and hers of FUNCTION1, which waits behind it. */
+int start_waiting(Call **ret_running, Call **ret_waiting);
+
 /* Until the device's State is this one. The observer has to hear signals. */
 void wait_for_state(const char *address, const char *state);
 /* The call's answer has to be a success. */
