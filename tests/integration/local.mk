@@ -24,6 +24,7 @@ integration_programs = \
 	tests/integration/test-restart \
 	tests/integration/test-survival \
 	tests/integration/test-survival-hotplug \
+	tests/integration/test-neighbours \
 	tests/integration/test-run-full \
 	tests/integration/test-next-boot \
 	tests/integration/test-hotplug \
@@ -157,6 +158,10 @@ tests_integration_test_run_full_SOURCES = tests/integration/test-run-full.c
 tests_integration_test_run_full_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_run_full_CFLAGS = $(INTEGRATION_CFLAGS)
 tests_integration_test_run_full_LDADD = $(INTEGRATION_LIBS)
+tests_integration_test_neighbours_SOURCES = tests/integration/test-neighbours.c
+tests_integration_test_neighbours_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
+tests_integration_test_neighbours_CFLAGS = $(INTEGRATION_CFLAGS)
+tests_integration_test_neighbours_LDADD = $(INTEGRATION_LIBS)
 tests_integration_test_survival_hotplug_SOURCES = tests/integration/test-survival-hotplug.c
 tests_integration_test_survival_hotplug_CPPFLAGS = $(INTEGRATION_CPPFLAGS)
 tests_integration_test_survival_hotplug_CFLAGS = $(INTEGRATION_CFLAGS)

@@ -83,6 +83,21 @@ static void bus_start(void)
         bus_daemon = process_start("dbus-daemon", 0, argv, NULL);
 }
 
+static int on_owner_changed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+        (void) message, (void) data, (void) error;
+        return 0; /* whoever waits looks again */
+}
+
+static void observer_new(void)
+{
+        observer = client_new(0);
+        ck_assert_int_ge(sd_bus_match_signal_async(observer->bus, NULL, "org.freedesktop.DBus", NULL,
+                                                   "org.freedesktop.DBus", "NameOwnerChanged",
+                                                   on_owner_changed, NULL, NULL),
+                         0);
+}
+
 /* ---- the daemon ---- */
 
 bool name_is_owned(const char *name)
@@ -221,6 +236,28 @@ void daemon_kill(void)
         wait_until(!name_is_owned(SERVICE));
 }
 
+void bus_kill(void)
+{
+        bus_daemon = process_free(bus_daemon);
+        ck_assert_int_gt(process_wait(tested), 0);
+        tested = process_free(tested);
+        signals_forget();
+        observer = client_free(observer);
+        alice = client_free(alice);
+        bob = client_free(bob);
+}
+
+void bus_start_again(const char *rules)
+{
+        bus_start();
+        observer_new();
+        polkit_stop();
+        polkit_start(rules);
+        daemon_start();
+        alice = client_new(UID_ALICE);
+        bob = client_new(UID_BOB);
+}
+
 /* ---- the fixture ---- */
 
 void fixture_devices(void)
@@ -240,12 +277,6 @@ void fixture_start(void)
         bob = client_new(UID_BOB);
 }
 
-static int on_owner_changed(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-        (void) message, (void) data, (void) error;
-        return 0; /* whoever waits looks again */
-}
-
 static void setup(void)
 {
         sandbox_enter();
@@ -254,11 +285,7 @@ static void setup(void)
         model_init();
         journal_init();
         bus_start();
-        observer = client_new(0);
-        ck_assert_int_ge(sd_bus_match_signal_async(observer->bus, NULL, "org.freedesktop.DBus", NULL,
-                                                   "org.freedesktop.DBus", "NameOwnerChanged",
-                                                   on_owner_changed, NULL, NULL),
-                         0);
+        observer_new();
 }
 
 static void teardown(void)

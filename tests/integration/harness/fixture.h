@@ -40,6 +40,12 @@ Process *daemon_process(void);
 /* Waits until it sleeps: no worker runs, and nothing is put off for a moment. Only deadlines of calls are
  * left. */
 void daemon_settle(void);
+/* SIGKILLs the bus. The daemon must end by itself, with a failure; the clients are good for nothing any
+ * more,
+ */
+void bus_kill(void);
+/* and others take their place, on another bus with another polkitd (these rules) and another daemon. */
+void bus_start_again(const char *rules);
 /* A second argument for the daemon's command line, for the next start. */
 void daemon_argument(const char *argument);
 

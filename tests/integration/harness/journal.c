@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "loop.h"
 
@@ -87,6 +88,13 @@ void journal_init(void)
         ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
         ck_assert_int_eq(chmod(JOURNAL_SOCKET, 0666), 0);
         ck_assert_int_ge(sd_event_add_io(loop_event(), &reading, fd, EPOLLIN, on_datagram, NULL), 0);
+        ck_assert_int_ge(sd_event_source_set_io_fd_own(reading, true), 0);
+}
+
+void journal_stop(void)
+{
+        ck_assert_int_eq(unlink(JOURNAL_SOCKET), 0);
+        reading = sd_event_source_disable_unref(reading);
 }
 
 void journal_hang(bool hangs)

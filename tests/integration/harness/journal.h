@@ -11,6 +11,8 @@
 void journal_init(void);
 /* It is there and reads nothing. */
 void journal_hang(bool hangs);
+/* It is not there, until journal_init(). */
+void journal_stop(void);
 
 /* The index-th entry in which every one of the given fields has its value; pairs of name and value, NULL at
  * the end. A value of NULL asks only that the field be there. The entry itself, or NULL. */
