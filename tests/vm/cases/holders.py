@@ -4,6 +4,7 @@
 from typing import Any
 
 from harness.bed import DEVICE, DEVICES, Bed
+from harness.plugging import plug_disk
 from harness.registry import case
 
 # A node that has another name, in a file system that nobody else sees, and then no name at all.
@@ -19,21 +20,15 @@ def told(bed: Bed, address: str) -> list[tuple[str, str]]:
     return sorted((h["kind"], h["what"]) for h in holders(bed, address))
 
 
-def plug(bed: Bed) -> str:
-    address = bed.plug_nvme()
-
-    def unplug() -> None:
-        bed.machine.unplug("nvme")
-        bed.wait_device("nvme", present=False)
-    bed.defer(unplug)
-    bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
+def plug_idle(bed: Bed) -> str:
+    address = plug_disk(bed)
     bed.guest.run("udevadm settle", timeout=30)
     return address
 
 
 @case("a loop device on a disk is in use as long as it is there", timeout=90)
 def loop(bed: Bed) -> None:
-    address = plug(bed)
+    address = plug_idle(bed)
     assert told(bed, address) == []
     loop_node = bed.guest.run("losetup -f --show /dev/nvme0n1", check=True).stdout.strip()
     bed.defer(lambda: bed.guest.run(f"losetup -d {loop_node}"))
@@ -45,7 +40,7 @@ def loop(bed: Bed) -> None:
 
 @case("a node with a strange name in a namespace of its own, and then with none, is the same device", timeout=90)
 def odd_node(bed: Bed) -> None:
-    address = plug(bed)
+    address = plug_idle(bed)
     major, minor = bed.guest.read_text("/sys/class/nvme/nvme0/dev").strip().split(":")
     process = bed.guest.start(["systemd-run", "--quiet", "--pipe", "--unit=odd", "unshare", "-m", "sh", "-c",
                                ODD_NODE.format(major, minor)])

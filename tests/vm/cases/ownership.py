@@ -7,22 +7,12 @@ from harness import service
 from harness.bed import Bed
 from harness.caller import Caller
 from harness.guest import Process
+from harness.plugging import plug_disk
 from harness.registry import case
 
 OPEN = "import os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); print('open', flush=True); time.sleep(600)"
 VIRSH = "virsh -q -c qemu:///system"
 IN_USE = "org.pciresetd1.Error.InUse"
-
-
-def plug(bed: Bed) -> str:
-    address = bed.plug_nvme()
-    bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
-
-    def unplug() -> None:
-        bed.machine.unplug("nvme")
-        bed.wait_device("nvme", present=False)
-    bed.defer(unplug)
-    return address
 
 
 def quiet(bed: Bed, caller: Caller, address: str) -> None:
@@ -40,7 +30,7 @@ def refused_for(caller: Caller, address: str, kind: str, what: str, **options: b
 
 @case("a mounted file system is refused, even to root with in_use, and not after umount", timeout=120)
 def mounted(bed: Bed) -> None:
-    address, root, trace = plug(bed), Caller(bed, "root"), bed.trace()
+    address, root, trace = plug_disk(bed), Caller(bed, "root"), bed.trace()
     quiet(bed, root, address)
     bed.guest.run("mkfs.ext4 -q /dev/nvme0n1 && mkdir -p /mnt/nvme && mount /dev/nvme0n1 /mnt/nvme", timeout=60, check=True)
     bed.defer(lambda: bed.guest.run("umount /mnt/nvme"))
@@ -58,7 +48,7 @@ def mounted(bed: Bed) -> None:
 
 @case("a mount that only another namespace sees, and swap, count too", timeout=120)
 def hidden_use(bed: Bed) -> None:
-    address, root, trace = plug(bed), Caller(bed, "root"), bed.trace()
+    address, root, trace = plug_disk(bed), Caller(bed, "root"), bed.trace()
     quiet(bed, root, address)
     bed.guest.run("mkfs.ext4 -q /dev/nvme0n1 && mkdir -p /mnt/nvme", timeout=60, check=True)
     inside = bed.guest.start(["unshare", "-m", "--propagation", "private", "sh", "-c",
@@ -81,7 +71,7 @@ def hidden_use(bed: Bed) -> None:
 
 @case("a process with a device node open is named to whom it concerns, and only counted to others", timeout=120)
 def named(bed: Bed) -> None:
-    address, root, alice, bob = plug(bed), Caller(bed, "root"), Caller(bed), Caller(bed, "bob")
+    address, root, alice, bob = plug_disk(bed), Caller(bed, "root"), Caller(bed), Caller(bed, "bob")
     quiet(bed, root, address)
     process = bed.guest.start(["python3", "-c", OPEN, "/dev/nvme0"])
     process.wait_output("open\n", 10)
@@ -169,7 +159,7 @@ def race(bed: Bed) -> None:
 
 @case("when_idle starts when the holder dies, and nothing is polled meanwhile", timeout=120)
 def when_idle(bed: Bed) -> None:
-    address, root, alice, trace = plug(bed), Caller(bed, "root"), Caller(bed), bed.trace()
+    address, root, alice, trace = plug_disk(bed), Caller(bed, "root"), Caller(bed), bed.trace()
     quiet(bed, root, address)
     process = bed.guest.start(["python3", "-c", OPEN, "/dev/nvme0"])
     process.wait_output("open\n", 10)

@@ -6,6 +6,7 @@ import json
 from harness.bed import DEVICES, Bed
 from harness.caller import Caller
 from harness.registry import case
+from harness.rules import set_policy
 from harness.service import UNIT, Journal, restart, start
 
 DROPIN = "/etc/pciresetd/policy.d/50-bed.json"
@@ -25,12 +26,6 @@ def clear_policy(bed: Bed) -> None:
 
 def reload(bed: Bed) -> None:
     bed.guest.run(f"systemctl reload {UNIT}", timeout=30, check=True)
-
-
-def set_policy(caller: Caller, match: str, runtime: bool = False, **settings: object) -> str:
-    kinds = {list: "as", bool: "b", int: "t", str: "s"}
-    typed = {key: [kinds[type(value)], value] for key, value in settings.items()}
-    return caller.call("SetPolicy", "sa{sv}a{sv}", [match, typed, {"runtime": ["b", runtime]}])
 
 
 @case("systemctl reload: a new rule holds; a broken file fails the reload, with its place, and changes nothing", timeout=90)

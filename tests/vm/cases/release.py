@@ -5,6 +5,7 @@ from harness import service
 from harness.bed import Bed, DBusError
 from harness.caller import Caller
 from harness.registry import case
+from harness.rules import say
 from harness.trace import Event, KernelTrace
 
 CARD = ("multi0", "multi1")
@@ -29,19 +30,6 @@ def bound(bed: Bed, caller: Caller, role: str, driver: str) -> str:
 
 def group_node(bed: Bed, address: str) -> str:
     return "/dev/vfio/" + bed.guest.readlink(f"/sys/bus/pci/devices/{address}/iommu_group").rsplit("/", 1)[1]
-
-
-def say(root: Caller, bed: Bed, address: str, **settings: object) -> str:
-    """What holds for one device from now on and for this case; returns how the rule is named."""
-    kinds = {list: "as", bool: "b", str: "s"}
-    typed = {key: [kinds[type(value)], value] for key, value in settings.items()}
-    rule = root.call("SetPolicy", "sa{sv}a{sv}", [address, typed, {"runtime": ["b", True]}])
-
-    def forget() -> None:
-        if any(known["id"] == rule for known in root.call("ListPolicies", "a{sv}", [{}])):
-            root.call("UnsetPolicy", "sa{sv}", [rule, {}])
-    bed.defer(forget)
-    return f"{rule} (/run/pciresetd/policy.json)"
 
 
 def ours(trace: KernelTrace) -> list[Event]:

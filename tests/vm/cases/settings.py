@@ -7,27 +7,13 @@ import json
 from harness.bed import Bed
 from harness.caller import Caller
 from harness.registry import case
+from harness.rules import say
 from harness.service import UNIT, Journal, polkit_rule
 from harness.trace import KernelTrace
 
 DROPIN = "/etc/pciresetd/policy.d/60-settings.json"
-STORED = "/run/pciresetd/policy.json"
 ERROR = "org.pciresetd1.Error."
 REFUSED = ("org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
-
-
-def say(root: Caller, bed: Bed, address: str, **settings: object) -> str:
-    """One rule about one device, in force until the case is over; returns how it is named."""
-    kinds = {list: "as", bool: "b", int: "t", str: "s"}
-    typed = {key: [kinds[type(value)], value] for key, value in settings.items()}
-    rule = root.call("SetPolicy", "sa{sv}a{sv}", [address, typed, {"runtime": ["b", True]}])
-
-    def forget() -> None:
-        # What was said twice about a device is one rule.
-        if any(known["id"] == rule for known in root.call("ListPolicies", "a{sv}", [{}])):
-            root.call("UnsetPolicy", "sa{sv}", [rule, {}])
-    bed.defer(forget)
-    return f"{rule} ({STORED})"
 
 
 def use_driver(bed: Bed, caller: Caller, address: str) -> int:

@@ -3,6 +3,7 @@
 
 from harness.bed import Bed
 from harness.caller import Caller
+from harness.plugging import plug_disk
 from harness.registry import case
 
 # Opens a node for each line that it is sent, and closes it again for the next one.
@@ -31,13 +32,7 @@ def follows(bed: Bed, address: str, node: str) -> None:
 
 @case("InUse follows a character and a block node being opened and closed, without anybody asking", timeout=120)
 def nodes(bed: Bed) -> None:
-    address = bed.plug_nvme()
-    bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
-
-    def unplug() -> None:
-        bed.machine.unplug("nvme")
-        bed.wait_device("nvme", present=False)
-    bed.defer(unplug)
+    address = plug_disk(bed)
     bed.guest.run("udevadm settle", timeout=30)
     follows(bed, address, "/dev/nvme0")
     follows(bed, address, "/dev/nvme0n1")

@@ -31,3 +31,15 @@ def plug_all(bed: Bed, *devices: tuple[str, str, str, dict[str, Any]]) -> None:
     for role, *_ in devices:
         bed.wait_device(role, timeout=30)
         bed.wait_until(lambda role=role: bed.driver(bed.addr(role)) is not None, 60, f"a driver of {role}")
+
+
+def plug_disk(bed: Bed) -> str:
+    """An NVMe controller with its disk, /dev/nvme0n1, until the end of the case; returns its address."""
+    address = bed.plug_nvme()
+
+    def unplug() -> None:
+        bed.machine.unplug("nvme")
+        bed.wait_device("nvme", present=False)
+    bed.defer(unplug)
+    bed.wait_until(lambda: bed.guest.exists("/dev/nvme0n1"), 15, "/dev/nvme0n1")
+    return address
