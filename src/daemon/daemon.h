@@ -64,6 +64,10 @@ typedef struct Daemon {
         ErrorEvents *errors;
         ErrorLook *error_looks;
         sd_event_source *error_timer;
+        struct WorkerCall *evidence; /* NULL: none is out; */
+        PciAddress evidence_device; /* and this is the one that it is about, */
+        uint64_t evidence_generation;
+        sd_event_source *evidence_timer;
 } Daemon;
 
 /* What the domain asks of the daemon; good for as long as `daemon` is. */
@@ -99,6 +103,10 @@ int daemon_take_over_kept_off(Daemon *daemon);
 /* errors.c. Once udev is listened to and numbers are given; and at the end, before the event loop. */
 int daemon_errors_begin(Daemon *daemon);
 void daemon_errors_done(Daemon *daemon);
+
+/* evidence.c. There may be a device in quarantine of which nobody knows what the kernel has said. */
+void daemon_evidence_want(Daemon *daemon);
+void daemon_evidence_done(Daemon *daemon);
 
 /* releases.c. Before the policy is read; what an earlier daemon has left, once claims and quarantines are
  * known. */

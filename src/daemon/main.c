@@ -137,6 +137,7 @@ static void daemon_done(Daemon *daemon)
         daemon->scans = scans_free(daemon->scans);
         daemon->watch = watch_free(daemon->watch);
         daemon_errors_done(daemon);
+        daemon_evidence_done(daemon);
         daemon_ports_done(daemon);
         if (daemon->registry)
                 registry_set_listener(daemon->registry, NULL);

@@ -90,12 +90,15 @@ static void on_quarantine(void *userdata, const QuarantineRecord *record, Quaran
         Daemon *daemon = userdata;
 
         /* Whoever releases one by hand says why. */
-        if (event != QUARANTINE_RELEASED && event != QUARANTINE_IDENTIFIED && event != QUARANTINE_PINNED) {
+        if (event != QUARANTINE_RELEASED && event != QUARANTINE_IDENTIFIED && event != QUARANTINE_PINNED &&
+            event != QUARANTINE_EVIDENCE)
                 journal_quarantine(record, event);
+        if (event != QUARANTINE_RELEASED)
                 quarantine_log_event(daemon->log, daemon->registry, record, event);
-        }
+        if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED)
+                daemon_evidence_want(daemon);
         if (event == QUARANTINE_BEGUN || event == QUARANTINE_CHANGED || event == QUARANTINE_IDENTIFIED ||
-            event == QUARANTINE_PINNED)
+            event == QUARANTINE_PINNED || event == QUARANTINE_EVIDENCE)
                 quarantine_store_write(daemon->quarantine_store, record);
         else
                 quarantine_store_remove(daemon->quarantine_store, record);

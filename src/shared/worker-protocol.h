@@ -50,6 +50,10 @@
  * card that is meant, empty: any. Of the result the outcome (`done`, `failed`, `gone`), `errno`, `message`,
  * `written` (the override was changed), `override` and `serials` mean something.
  *
+ * The operation `log` finds out what the kernel has said about its one member, without a record
+ * (worker/kernel-lines.h). Its method is "log"; the bridge may be there or not. Of the result the outcome
+ * (`done`, `failed`), `errno`, `message` and the checks mean something.
+ *
  * A member that may leave quarantine by this reset has one more key: "hand_back":"igb", the driver that is
  * to be bound to it again once it is proved to be well, empty: none.
  *
@@ -101,6 +105,11 @@
 #define WORKER_ORDER_METHOD  "order"
 #define WORKER_HEALTH_METHOD "health"
 #define WORKER_HOLD_METHOD   "hold"
+#define WORKER_LOG_METHOD    "log"
+
+/* What stands among the checks of a device in quarantine and is none: a line of the kernel's. */
+#define WORKER_LOG_CHECK     "log"
+#define WORKER_LOG_LINES_MAX 6U
 
 /* What `driver_override` begins with where drivers are kept off; what it was before follows. */
 #define WORKER_OVERRIDE_PREFIX "pciresetd-quarantine:"
@@ -134,6 +143,7 @@ typedef enum WorkerOperation {
         WORKER_HEALTH,
         WORKER_MEND,
         WORKER_HOLD,
+        WORKER_LOG,
 } WorkerOperation;
 
 typedef enum WorkerHold {
@@ -255,7 +265,7 @@ typedef enum ListRestored {
 
 typedef struct WorkerCheck {
         PciAddress device;
-        char check[RESET_METHOD_NAME_MAX]; /* answers ids header command bars link aer driver probe eeh */
+        char check[RESET_METHOD_NAME_MAX]; /* answers ids header command bars link aer driver probe eeh log */
         CheckResult result;
         char before[WORKER_VALUE_MAX];
         char after[WORKER_VALUE_MAX];

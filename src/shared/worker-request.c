@@ -19,7 +19,7 @@
 
 static const char *const operation_names[] = {
         [WORKER_RESET] = "reset",   [WORKER_SCAN] = "scan", [WORKER_ORDER] = "order",
-        [WORKER_HEALTH] = "health", [WORKER_MEND] = "mend", [WORKER_HOLD] = "hold"};
+        [WORKER_HEALTH] = "health", [WORKER_MEND] = "mend", [WORKER_HOLD] = "hold", [WORKER_LOG] = "log"};
 
 static const char *const action_names[] = {
         [HOLD_LOOK] = "look",
@@ -110,6 +110,9 @@ static bool method_is_valid(const WorkerRequest *request)
         if (request->operation == WORKER_HEALTH)
                 return strcmp(request->method, WORKER_HEALTH_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0 && request->list.n == 0;
+        if (request->operation == WORKER_LOG)
+                return strcmp(request->method, WORKER_LOG_METHOD) == 0 && request->slot[0] == '\0' &&
+                       request->n_fds == 0 && request->list.n == 0 && request->n_members == 1;
         if (request->operation == WORKER_HOLD)
                 return strcmp(request->method, WORKER_HOLD_METHOD) == 0 && request->slot[0] == '\0' &&
                        request->n_fds == 0 && request->list.n == 0 && request->n_members == 1 &&

@@ -26,6 +26,7 @@
 #include "worker/clock.h"
 #include "worker/device.h"
 #include "worker/keep-off.h"
+#include "worker/kernel-lines.h"
 #include "worker/log.h"
 #include "worker/mend.h"
 #include "worker/order.h"
@@ -245,6 +246,8 @@ static int serve(Worker *worker)
                 return serve_scan(worker, request);
         if (request->operation == WORKER_HEALTH)
                 return serve_short(worker, request, checkup_run);
+        if (request->operation == WORKER_LOG)
+                return serve_short(worker, request, kernel_lines_run);
 
         ignore_signals((const int[]){SIGHUP, SIGINT, SIGTERM}, 3);
         if (request->operation == WORKER_ORDER)

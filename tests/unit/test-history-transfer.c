@@ -240,6 +240,22 @@ START_TEST(what_is_elsewhere_is_not_here)
 }
 END_TEST
 
+/* What the kernel has said is for root of this machine, and an export for everybody. */
+START_TEST(lines_of_the_kernel_stay)
+{
+        _cleanup_free_ char *text = NULL;
+        HistoryRow row = row_of(0);
+
+        add_range(0, 2);
+        row.event = HISTORY_EVIDENCE;
+        row.time_usec++;
+        ck_assert_int_gt(add_one(&row), 0);
+        text = export(&everything);
+        ck_assert_uint_eq(n_exported, 2);
+        ck_assert_ptr_null(strstr(text, "evidence"));
+}
+END_TEST
+
 START_TEST(a_part_can_be_exported)
 {
         HistoryFilter filter = {.method = "flr", .has_verdict = true, .verdict = VERDICT_OK};
@@ -474,6 +490,7 @@ static Suite *history_transfer_suite(void)
         tcase_add_test(tcase, rows_arrive_as_they_went);
         tcase_add_test(tcase, ones_own_rows_are_known);
         tcase_add_test(tcase, what_is_elsewhere_is_not_here);
+        tcase_add_test(tcase, lines_of_the_kernel_stay);
         tcase_add_test(tcase, a_part_can_be_exported);
         tcase_add_test(tcase, an_export_lets_others_through);
         tcase_add_loop_test(tcase, a_bad_line_leaves_nothing, 0, (int) ELEMENTSOF(bad_lines));

@@ -464,6 +464,85 @@ START_TEST(what_is_not_there_is_bounded)
 }
 END_TEST
 
+/* ---- what the kernel has said ---- */
+
+/* A worker has found `n` lines. */
+static int lines_come(const char *address, size_t n)
+{
+        WorkerCheck lines[WORKER_LOG_LINES_MAX] = {};
+        const WorkerResult result = {.outcome = WORKER_DONE, .checks = lines, .n_checks = n};
+
+        for (size_t i = 0; i < n; i++) {
+                lines[i] = (WorkerCheck){
+                        .device = at(address), .check = WORKER_LOG_CHECK, .result = CHECK_SKIPPED};
+                (void) snprintf(lines[i].after, sizeof(lines[i].after), "line %zu", i);
+        }
+        return quarantines_add_lines(seen.quarantines, world_find(&seen.world, address), &result);
+}
+
+START_TEST(lines_are_asked_for_once)
+{
+        ck_assert_ptr_null(quarantines_take_silent(seen.quarantines));
+        reset_finds("flr", WORKER_DONE, degraded, 2);
+        ck_assert_ptr_eq(quarantines_take_silent(seen.quarantines), world_find(&seen.world, A));
+        ck_assert_ptr_null(quarantines_take_silent(seen.quarantines));
+        ck_assert_int_eq(lines_come(A, 2), 0);
+        ck_assert_uint_eq(told.n[QUARANTINE_EVIDENCE], 1);
+        ck_assert_uint_eq(told.last.n_checks, 4);
+        ck_assert_str_eq(told.last.checks[0].check, "bars");
+        ck_assert_str_eq(told.last.checks[2].check, WORKER_LOG_CHECK);
+        ck_assert_str_eq(told.last.checks[3].after, "line 1");
+        /* There is more to tell, so there may be more lines, which take the place of the old ones. */
+        submit(A, "flr");
+        answer(GRANT_YES);
+        worker_finds(seen.n_ran - 1, WORKER_FAILED, dead, 2);
+        ck_assert_ptr_eq(quarantines_take_silent(seen.quarantines), world_find(&seen.world, A));
+        ck_assert_int_eq(lines_come(A, 1), 0);
+        ck_assert_int_eq(lines_come(A, 1), 0);
+        ck_assert_uint_eq(told.last.n_checks, 3);
+        /* It is known who it is, and none of that lets it out. */
+        check_state(A, "quarantined");
+}
+END_TEST
+
+START_TEST(nothing_is_asked_of_what_is_in_by_hand)
+{
+        put_in(A, "smokes");
+        ck_assert_ptr_null(quarantines_take_silent(seen.quarantines));
+        ck_assert_int_eq(lines_come(A, 2), -ENOENT);
+        ck_assert_int_eq(lines_come(B, 2), -ENOENT);
+        ck_assert_uint_eq(told.n[QUARANTINE_EVIDENCE], 0);
+        ck_assert_uint_eq(quarantine_of(A)->record.n_checks, 0);
+}
+END_TEST
+
+/* How many of the checks have failed, and what is left of the lines then. */
+static const struct {
+        size_t n_failed, n_well, n_left, n_lines;
+} rooms[] = {
+        {1, 11, 10, 6}, {10, 6, 10, 6}, {12, 4, 12, 4}, {16, 0, 16, 0}, {1, 3, 4, 6},
+};
+
+START_TEST(lines_take_the_room_of_what_is_well)
+{
+        Found found[QUARANTINE_CHECKS_MAX];
+        const QuarantineRecord *record;
+        size_t n = 0;
+
+        for (size_t i = 0; i < rooms[_i].n_failed + rooms[_i].n_well; i++)
+                found[i] = (Found){A, "bars", i < rooms[_i].n_well ? CHECK_OK : CHECK_FAILED};
+        reset_finds("flr", WORKER_DONE, found, rooms[_i].n_failed + rooms[_i].n_well);
+        ck_assert_int_eq(lines_come(A, WORKER_LOG_LINES_MAX), 0);
+        record = &quarantine_of(A)->record;
+        for (size_t i = 0; i < record->n_checks; i++)
+                n += strcmp(record->checks[i].check, WORKER_LOG_CHECK) == 0;
+        ck_assert_uint_eq(n, rooms[_i].n_lines);
+        ck_assert_uint_eq(record->n_checks - n, rooms[_i].n_left);
+        for (size_t i = 0; i < rooms[_i].n_failed; i++)
+                ck_assert_int_eq(record->checks[i].result, CHECK_FAILED);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("quarantine");
@@ -489,6 +568,9 @@ int main(void)
         tcase_add_test(tcase, known_by_its_port_when_buses_have_other_numbers);
         tcase_add_test(tcase, ports_in_words);
         tcase_add_test(tcase, what_is_not_there_is_bounded);
+        tcase_add_test(tcase, lines_are_asked_for_once);
+        tcase_add_test(tcase, nothing_is_asked_of_what_is_in_by_hand);
+        tcase_add_loop_test(tcase, lines_take_the_room_of_what_is_well, 0, (int) ELEMENTSOF(rooms));
         suite_add_tcase(suite, tcase);
         return unit_run(suite);
 }

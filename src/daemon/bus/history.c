@@ -37,8 +37,10 @@ typedef struct HistoryQuery {
 
 /* ---- a row ---- */
 
-static int append_row_checks(sd_bus_message *message, const HistoryRow *row)
+/* What the kernel has said is for those who may read its log anyway. */
+static int append_row_checks(sd_bus_message *message, const HistoryRow *row, uint32_t viewer_uid)
 {
+        bool is_for_root = row->event == HISTORY_EVIDENCE;
         _cleanup_free_ WorkerCheck *checks = NULL;
         size_t n = 0;
         int r;
@@ -48,7 +50,7 @@ static int append_row_checks(sd_bus_message *message, const HistoryRow *row)
         if (r == -ENOMEM)
                 return r;
         r = open_array_entry(message, "checks", "a{sv}");
-        for (size_t i = 0; i < n && r >= 0; i++)
+        for (size_t i = 0; i < n && r >= 0 && (!is_for_root || viewer_uid == 0); i++)
                 r = append_check(message, &checks[i]);
         if (r >= 0)
                 r = close_array_entry(message);
@@ -91,7 +93,7 @@ static int append_row(sd_bus_message *message, const HistoryRow *row, uint32_t v
         if (r >= 0)
                 r = append_outcome(message, row);
         if (r >= 0)
-                r = append_row_checks(message, row);
+                r = append_row_checks(message, row, viewer_uid);
         if (r >= 0 && shows_uid)
                 r = append_entry(message, "uid", "u", row->uid);
         if (r >= 0)

@@ -215,6 +215,17 @@ int handle_release_quarantine(Bus *bus, sd_bus_message *message, const Device *d
 
 /* ---- the property ---- */
 
+/* What the kernel has said is for root, from the history. */
+static int append_checks(sd_bus_message *message, const QuarantineRecord *record)
+{
+        int r = open_array_entry(message, "checks", "a{sv}");
+
+        for (size_t i = 0; i < record->n_checks && r >= 0; i++)
+                if (strcmp(record->checks[i].check, WORKER_LOG_CHECK) != 0)
+                        r = append_check(message, &record->checks[i]);
+        return r < 0 ? r : close_array_entry(message);
+}
+
 int append_quarantine(sd_bus_message *message, const Device *device)
 {
         const QuarantineRecord *record = device->quarantine ? &device->quarantine->record : NULL;
@@ -230,11 +241,7 @@ int append_quarantine(sd_bus_message *message, const Device *device)
                                                   record->serial[0] != '\0' ? "serial-number" : "place",
                                                   "kept_off", "b", (int) device->hold.kept);
                 if (r >= 0)
-                        r = open_array_entry(message, "checks", "a{sv}");
-                for (size_t i = 0; i < record->n_checks && r >= 0; i++)
-                        r = append_check(message, &record->checks[i]);
-                if (r >= 0)
-                        r = close_array_entry(message);
+                        r = append_checks(message, record);
         }
         return r < 0 ? r : sd_bus_message_close_container(message);
 }

@@ -292,6 +292,12 @@ void quarantines_pin(Quarantines *quarantines, const char *boot_id)
         }
 }
 
+/* By hand nothing was found, and of a damaged record nothing is known. */
+static bool has_found_something(const QuarantineRecord *record)
+{
+        return record->cause != QUARANTINE_REQUESTED && record->cause != QUARANTINE_UNREADABLE;
+}
+
 static bool is_worse(const QuarantineRecord *old, const QuarantineRecord *new)
 {
         if (new->cause == QUARANTINE_ERROR)
@@ -321,6 +327,7 @@ static int make_worse(Quarantines *quarantines, Device *device, const Quarantine
         quarantine->record.inode = old.inode;
         if (quarantine->record.driver[0] == '\0')
                 memcpy(quarantine->record.driver, old.driver, sizeof(old.driver));
+        quarantine->wants_lines = true;
         /* Whoever was authorised for the first job was not for what this one has found. */
         if (quarantine->job != job)
                 quarantine->job = 0;
@@ -347,6 +354,7 @@ int quarantines_begin(Quarantines *quarantines, Device *device, const Quarantine
         (void) pin(quarantines, quarantine, device);
         device->quarantine = quarantine;
         device->hold.looked = false;
+        quarantine->wants_lines = has_found_something(&named);
         tell(quarantines, &quarantine->record, QUARANTINE_BEGUN);
         notify(quarantines, device);
         return 0;
@@ -372,10 +380,43 @@ int quarantines_add_reason(Quarantines *quarantines, Device *device, const char 
 {
         const Quarantine *quarantine = device->quarantine;
 
-        if (!quarantine || quarantine->record.cause == QUARANTINE_REQUESTED ||
-            quarantine->record.cause == QUARANTINE_UNREADABLE)
+        if (!quarantine || !has_found_something(&quarantine->record))
                 return -ENOENT;
         add_reason(quarantines, device, reason);
+        return 0;
+}
+
+Device *quarantines_take_silent(Quarantines *quarantines)
+{
+        Quarantine *quarantine;
+
+        DL_FOREACH (quarantines->list, quarantine) {
+                Device *device = quarantine->wants_lines ? find_inmate(quarantines, quarantine) : NULL;
+
+                quarantine->wants_lines = false;
+                if (device)
+                        return device;
+        }
+        return NULL;
+}
+
+int quarantines_add_lines(Quarantines *quarantines, Device *device, const WorkerResult *result)
+{
+        QuarantineRecord *record = device->quarantine ? &device->quarantine->record : NULL;
+        size_t n = 0;
+
+        if (!record || !has_found_something(record) || result->n_checks == 0)
+                return -ENOENT;
+        for (size_t i = 0; i < record->n_checks; i++)
+                if (strcmp(record->checks[i].check, WORKER_LOG_CHECK) != 0)
+                        record->checks[n++] = record->checks[i];
+        record->n_checks = n;
+        while (record->n_checks + result->n_checks > QUARANTINE_CHECKS_MAX &&
+               record->checks[record->n_checks - 1].result != CHECK_FAILED)
+                record->n_checks--;
+        for (size_t i = 0; i < result->n_checks && record->n_checks < QUARANTINE_CHECKS_MAX; i++)
+                record->checks[record->n_checks++] = result->checks[i];
+        tell(quarantines, record, QUARANTINE_EVIDENCE);
         return 0;
 }
 

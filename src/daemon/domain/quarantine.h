@@ -51,7 +51,8 @@ typedef struct QuarantineRecord {
         char method[RESET_METHOD_NAME_MAX]; /* the reset that left it so, empty: none */
         uint32_t uid; /* who asked for that reset, or put it in */
         uint64_t since; /* CLOCK_REALTIME, microseconds */
-        WorkerCheck checks[QUARANTINE_CHECKS_MAX]; /* of this device, by that reset; failed ones first */
+        WorkerCheck checks[QUARANTINE_CHECKS_MAX]; /* of this device, by that reset; failed ones first, and
+                                                    * after them what the kernel has said (WORKER_LOG_CHECK) */
         size_t n_checks;
         char serial[WORKER_SERIAL_MAX]; /* of the device, empty: not known */
         char driver[WORKER_DRIVER_MAX]; /* that a reset has taken off and left off, empty: none */
@@ -66,6 +67,7 @@ typedef struct Quarantine {
         uint32_t job; /* of this daemon, that found it; 0: none */
         uint64_t generation; /* of the device with which it began, 0: under another daemon */
         uint64_t pinned; /* of the device that is in it whatever its number is, 0: none */
+        bool wants_lines; /* nobody has asked yet what the kernel has said */
         struct Quarantine *prev, *next;
 } Quarantine;
 
@@ -73,6 +75,7 @@ typedef enum QuarantineEvent {
         QUARANTINE_BEGUN,
         QUARANTINE_CHANGED, /* there is worse to tell about the device */
         QUARANTINE_IDENTIFIED, /* its serial number is known now */
+        QUARANTINE_EVIDENCE, /* what the kernel has said about the device is among the checks now */
         QUARANTINE_PINNED, /* to what is in its place, or that there is nothing */
         QUARANTINE_PROVED_WELL, /* over, by a verified reset */
         QUARANTINE_RELEASED, /* over, by hand */
@@ -117,6 +120,14 @@ int quarantines_begin(Quarantines *quarantines, Device *device, const Quarantine
  * from here was done in vain. -ENOENT if the device is in none of that kind. */
 #define QUARANTINE_NEEDS_POWER_CYCLE "it needs a cold power cycle"
 int quarantines_add_reason(Quarantines *quarantines, Device *device, const char *reason);
+
+/* One that is there by what was found, and of which nobody has asked yet what the kernel has said about the
+ * device; NULL: there is none. It is not given again before there is more to tell. */
+Device *quarantines_take_silent(Quarantines *quarantines);
+
+/* Keeps what the kernel has said about it: the checks of a worker's operation `log`, as far as there is room
+ * beside those that failed. -ENOENT if it is not in quarantine, or nothing was said. */
+int quarantines_add_lines(Quarantines *quarantines, Device *device, const WorkerResult *result);
 
 /* Ends it, as `event` says. -ENOENT if the device is in none. */
 int quarantines_end(Quarantines *quarantines, Device *device, QuarantineEvent event);

@@ -39,6 +39,7 @@ static const char *const event_names[] = {
         [HISTORY_RESET] = "reset",
         [HISTORY_QUARANTINE] = "quarantine",
         [HISTORY_RELEASE] = "release",
+        [HISTORY_EVIDENCE] = "evidence",
         [HISTORY_ERROR] = "error",
 };
 static const char *const source_names[] = {[HISTORY_OWN] = "own", [HISTORY_IMPORTED] = "imported"};

@@ -52,6 +52,7 @@ typedef enum HistoryEvent {
         HISTORY_RESET, /* an attempt to reset the device */
         HISTORY_QUARANTINE, /* it was put into quarantine; `why` is the cause, `checks` the evidence */
         HISTORY_RELEASE, /* and let out; `why`: well-again (proved by a reset), by-hand, or no-room */
+        HISTORY_EVIDENCE, /* what the kernel has said about a device in quarantine is in `checks`: for root */
         HISTORY_ERROR, /* the kernel or its driver told of an error; `why` says which */
 } HistoryEvent;
 

@@ -76,10 +76,13 @@ int store_export(HistoryStore *store, StoreExport *export)
         for (size_t i = 0; i < n && r >= 0; i++) {
                 _cleanup_free_ char *line = NULL;
 
+                export->after = rows[i].id;
+                /* It is for root of this machine. */
+                if (rows[i].event == HISTORY_EVIDENCE)
+                        continue;
                 r = history_line_format(&rows[i], &line);
                 if (r >= 0)
                         r = write_text(export, line);
-                export->after = rows[i].id;
                 export->n_rows++;
         }
         history_rows_free(rows, n);

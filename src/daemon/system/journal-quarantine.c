@@ -21,6 +21,7 @@ static const char *quarantine_event_text(QuarantineEvent event)
                        "because";
         case QUARANTINE_RELEASED:
         case QUARANTINE_IDENTIFIED:
+        case QUARANTINE_EVIDENCE:
         case QUARANTINE_PINNED:
                 break;
         case QUARANTINE_DROPPED:

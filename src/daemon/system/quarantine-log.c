@@ -2,6 +2,8 @@
 
 #include "daemon/system/quarantine-log.h"
 
+#include <string.h>
+
 /* Of a device that is not there, or whose place another one has taken, the names are all that is known. */
 static DeviceFacts facts_of(const Registry *registry, const QuarantineRecord *record)
 {
@@ -35,6 +37,26 @@ static void note_begin(AttemptLog *log, const Registry *registry, const Quaranti
                                });
 }
 
+/* They come after all that was found. */
+static void note_lines(AttemptLog *log, const Registry *registry, const QuarantineRecord *record)
+{
+        const DeviceFacts facts = facts_of(registry, record);
+        size_t first = record->n_checks;
+
+        while (first > 0 && strcmp(record->checks[first - 1].check, WORKER_LOG_CHECK) == 0)
+                first--;
+        attempt_log_event(log, &(LogEvent){
+                                       .event = HISTORY_EVIDENCE,
+                                       .facts = &facts,
+                                       .method = "",
+                                       .why = "kernel-log",
+                                       .reason = NULL,
+                                       .uid = HISTORY_UID_NONE,
+                                       .checks = record->checks + first,
+                                       .n_checks = record->n_checks - first,
+                               });
+}
+
 static void note_end(AttemptLog *log, const Registry *registry, const QuarantineRecord *record,
                      const char *why, uint32_t uid, const char *reason)
 {
@@ -63,6 +85,9 @@ void quarantine_log_event(AttemptLog *log, const Registry *registry, const Quara
                 break;
         case QUARANTINE_DROPPED:
                 note_end(log, registry, record, "no-room", HISTORY_UID_NONE, NULL);
+                break;
+        case QUARANTINE_EVIDENCE:
+                note_lines(log, registry, record);
                 break;
         case QUARANTINE_IDENTIFIED:
         case QUARANTINE_PINNED:

@@ -94,6 +94,21 @@ def told(bed: Bed) -> None:
     assert bars(bed, address) == before and caller.property(address, "State") == "idle"
 
 
+def check_evidence(bed: Bed, address: str, log: str) -> None:
+    """What the kernel has said about the device is in the history for root, in the quarantine's file, and told to nobody else."""
+    root, bob = Caller(bed, "root"), Caller(bed, "bob")
+
+    def evidence(caller: Caller) -> list[dict[str, Any]]:
+        return caller.call("GetHistory", "a{sv}", [{"address": ["s", address], "event": ["s", "evidence"]}])
+    bed.wait_until(lambda: evidence(root), 20, "the kernel's lines to be in the history")
+    lines = [c["after"] for c in evidence(root)[0]["checks"]]
+    assert lines and all(line in log for line in lines) and any("AER" in line for line in lines), (lines, log)
+    assert [row["checks"] for row in evidence(bob)] == [[]] * len(evidence(root)), evidence(bob)
+    assert "log" not in {c["check"] for c in bob.property(address, "Quarantine")["checks"]}
+    stored = bed.guest.run("cat /var/lib/pciresetd/quarantine/*", check=True).stdout
+    assert lines[-1] in stored.replace("\\/", "/"), stored
+
+
 @case("a fatal error of a device that VFIO has: the kernel says that it has recovered it, and the program that it has not",
       timeout=90)
 def lying(bed: Bed) -> None:
@@ -115,6 +130,7 @@ def lying(bed: Bed) -> None:
     assert caller.property(address, "State") == "quarantined" and quarantine["cause"] == "error", quarantine
     failed = [c["check"] for c in quarantine["checks"] if c["result"] == "failed"]
     assert "bars" in failed, quarantine
+    check_evidence(bed, address, bed.kernel_log_since(mark))
     assert caller.acquire_start(address).error().name == QUARANTINED
 
 
