@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/claims.h"
 #include "harness/fixture.h"
 #include "harness/kills.h"
 
@@ -125,6 +126,53 @@ START_TEST(list_that_is_damaged)
 }
 END_TEST
 
+static const char ballast[] = "/var/lib/pciresetd/ballast";
+
+/* With a full disk resets go on. The list, which cannot be kept any more, is none: what it names may have
+ * ended long ago when the machine goes down. */
+START_TEST(list_without_room)
+{
+        _cleanup_reply_ Reply *one = NULL, *two = NULL, *three = NULL;
+        Call *first, *second;
+        int hold, hold2;
+
+        disk_make("/var/lib/pciresetd", "4M");
+        start_for_everybody();
+        hold = model_hold(CARD);
+        hold2 = model_hold(CARD2);
+        first = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 0);
+        wait_until(file_exists(UNDER_WAY));
+        disk_fill(ballast, 0);
+        second = reset_start(alice, CARD2, "flr", NULL);
+        (void) model_wait("begin", CARD2, 0);
+        wait_until(journal_find("ERRNO", "28", "PRIORITY", "4", NULL));
+        ck_assert(!file_exists(UNDER_WAY));
+        model_release(&hold);
+        one = call_finish(first);
+        expect_success(one);
+        /* Once there is room it is whole again. */
+        ck_assert_int_eq(unlink(ballast), 0);
+        hold = model_hold(CARD);
+        first = reset_start(alice, CARD, "flr", NULL);
+        (void) model_wait("begin", CARD, 1);
+        wait_until(file_exists(UNDER_WAY));
+        {
+                _cleanup_free_ char *text = file_read(UNDER_WAY, NULL);
+
+                ck_assert_ptr_nonnull(strstr(text, CARD));
+                ck_assert_ptr_nonnull(strstr(text, CARD2));
+        }
+        model_release(&hold);
+        model_release(&hold2);
+        two = call_finish(first);
+        expect_success(two);
+        three = call_finish(second);
+        expect_success(three);
+        wait_until(!file_exists(UNDER_WAY));
+}
+END_TEST
+
 int main(void)
 {
         TestProgram program = program_new("next-boot");
@@ -132,5 +180,6 @@ int main(void)
         program_add_table(&program, machine_goes_down, outcomes_of_boot);
         program_add(&program, nothing_is_said_without_need);
         program_add_table(&program, list_that_is_damaged, odd_files);
+        program_add(&program, list_without_room);
         return program_run(&program);
 }

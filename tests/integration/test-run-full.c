@@ -11,8 +11,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "harness/claims.h"
 #include "harness/holders.h"
@@ -21,9 +19,7 @@
 #define RUNTIME "/run/pciresetd"
 #define BALLAST RUNTIME "/ballast"
 #define GROUP   "14"
-#define PAGE    4096U
-
-static const char rule_file[] = POLICY_ADMIN_DIR "/50-test.json";
+#define PAGES   BALLAST "/pages"
 
 /* What runs out first. */
 typedef enum Shortage {
@@ -36,8 +32,7 @@ static const Shortage shortages[] = {OF_SPACE, OF_INODES};
 /* A runtime directory that is a file system of its own. */
 static void make_small(void)
 {
-        directory_make(RUNTIME);
-        ck_assert_int_eq(mount("tmpfs", RUNTIME, "tmpfs", 0, "size=256k,nr_inodes=64,mode=700"), 0);
+        disk_make(RUNTIME, "256k");
         directory_make(BALLAST);
 }
 
@@ -54,26 +49,12 @@ static void fill_inodes(void)
         }
 }
 
-/* But for so many pages. */
-static void fill_space(unsigned n_left)
-{
-        static const char nothing[PAGE];
-        _cleanup_close_ int fd = open(BALLAST "/pages", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        off_t size = 0;
-
-        ck_assert_int_ge(fd, 0);
-        while (write(fd, nothing, sizeof(nothing)) > 0)
-                size += PAGE;
-        ck_assert_int_eq(errno, ENOSPC);
-        ck_assert_int_eq(ftruncate(fd, size - (off_t) (n_left * PAGE)), 0);
-}
-
 static void fill(Shortage what)
 {
         if (what == OF_INODES)
                 fill_inodes();
         else
-                fill_space(0);
+                disk_fill(PAGES, 0);
 }
 
 static void make_room(void)
@@ -83,11 +64,8 @@ static void make_room(void)
 
 static void want_reset_between_users(void)
 {
-        static const char rule[] = "{\"rules\": [{\"id\": \"one\", \"match\": {}, "
-                                   "\"settings\": {\"on_release\": \"reset\"}}]}\n";
-
-        directory_make("%s", POLICY_ADMIN_DIR);
-        file_write(rule_file, rule, strlen(rule));
+        policy_put("{\"rules\": [{\"id\": \"one\", \"match\": {}, \"settings\": {\"on_release\": "
+                   "\"reset\"}}]}\n");
 }
 
 static size_t count_files(const char *path)
@@ -247,7 +225,7 @@ START_TEST(user_without_a_note)
         want_reset_between_users();
         make_small();
         start_for_everybody();
-        fill_space(1);
+        disk_fill(PAGES, 1);
         fd = lease_take(alice, CARD, NULL);
         ck_assert_uint_eq(count_files(RUNTIME "/users"), 0);
         daemon_kill();

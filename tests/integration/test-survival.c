@@ -7,13 +7,10 @@
  * down: test-next-boot.
  */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -459,17 +456,6 @@ START_TEST(journal_that_hangs)
 }
 END_TEST
 
-static void fill(const char *path)
-{
-        static const char nothing[4096];
-        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-        ck_assert_int_ge(fd, 0);
-        while (write(fd, nothing, sizeof(nothing)) > 0)
-                ;
-        ck_assert_int_eq(errno, ENOSPC);
-}
-
 /* What cannot be written down for the next daemon is not begun: no lease, and no reset, which a kill would
  * leave to nobody. All that was before goes on. */
 START_TEST(run_is_full)
@@ -479,11 +465,10 @@ START_TEST(run_is_full)
         static const char ballast[] = "/run/pciresetd/ballast";
         int kept, fd;
 
-        directory_make("/run/pciresetd");
-        ck_assert_int_eq(mount("tmpfs", "/run/pciresetd", "tmpfs", 0, "size=256k,mode=755"), 0);
+        disk_make("/run/pciresetd", "256k");
         start_with_two_functions();
         kept = claim_finish(acquire_start(alice, others), NULL);
-        fill(ballast);
+        disk_fill(ballast, 0);
         lease = call_finish(acquire_start(alice, addresses));
         expect_error(lease, "org.freedesktop.DBus.Error.IOError", "/run");
         reply = reset(alice, CARD, "flr", NULL);

@@ -65,6 +65,10 @@ static int run_write(void *data)
         const Write *write = data;
         int r = file_replace(write->path, write->text, write->text ? strlen(write->text) : 0);
 
+        /* What it says now may be over before it can be written again. No list is better than a false one.
+         */
+        if (r < 0 && write->text)
+                (void) unlink(write->path);
         return r == -ENOENT && !write->text ? 0 : r;
 }
 

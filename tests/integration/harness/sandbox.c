@@ -81,6 +81,27 @@ char *file_read(const char *path, size_t *ret_size)
         return data;
 }
 
+void disk_make(const char *path, const char *size)
+{
+        _cleanup_free_ char *options = textf("size=%s,nr_inodes=64,mode=700", size);
+
+        directory_make("%s", path);
+        ck_assert_int_eq(mount("tmpfs", path, "tmpfs", 0, options), 0);
+}
+
+void disk_fill(const char *path, unsigned n_left)
+{
+        static const char page[4096];
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        off_t size = 0;
+
+        ck_assert_int_ge(fd, 0);
+        while (write(fd, page, sizeof(page)) > 0)
+                size += (off_t) sizeof(page);
+        ck_assert_int_eq(errno, ENOSPC);
+        ck_assert_int_eq(ftruncate(fd, size - (off_t) (n_left * sizeof(page))), 0);
+}
+
 int file_sealed(const char *text)
 {
         int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -40,5 +40,10 @@ void policy_put(const char *text);
  * they were built, or as the environment variable of that name says. */
 const char *tested_path(const char *variable);
 
+/* A file system of its own, with room for `size` ("256k") and for 64 files. */
+void disk_make(const char *path, const char *size);
+/* Fills it with this one file, but for so many pages. */
+void disk_fill(const char *path, unsigned n_left);
+
 /* A memfd with this text, sealed, as those that go over the bus. */
 int file_sealed(const char *text);
