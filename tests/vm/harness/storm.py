@@ -194,7 +194,8 @@ def _is_proof(event: Event, address: str, place: list[str]) -> bool:
         return False
     if event.what in METHODS:
         return event.address == address and event.what != "pm" and not event.probe and event.returned == 0
-    return event.what == "sbr" and event.address in place[:-1]
+    # The kernel's compiler hides the one in the other, unless it is a slot that does it.
+    return event.address in place[:-1] and (event.what == "sbr" or (event.what == "subordinate" and (event.returned or 0) > 0))
 
 
 def handed_out(record: Record, address: str) -> list[Lease]:
