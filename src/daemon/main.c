@@ -24,6 +24,7 @@
 #include "daemon/domain/keep-off.h"
 #include "daemon/domain/kernel-order.h"
 #include "daemon/system/journal.h"
+#include "daemon/system/kept-off.h"
 #include "shared/cleanup.h"
 
 /* How long the start waits for the history. */
@@ -39,6 +40,8 @@ static void on_device_added(void *userdata, Device *device)
         cleanliness_follow(device);
         releases_follow(daemon->releases, device);
         jobs_order(daemon->jobs, device);
+        device->hold.kept = device->hold.noted = kept_off_is_noted(WORKER_KEPT_OFF_DIR,
+                                                                   &device->facts.address);
         jobs_keep_off(daemon->jobs, device);
         survey_hint(daemon->survey, &device->facts.address, true);
         daemon->published.added(daemon->published.userdata, device);

@@ -276,13 +276,12 @@ int daemon_take_over_resets(Daemon *daemon)
 /* ---- drivers kept off ---- */
 
 /* Whether the device is in quarantine still, or was let out when nobody was there to let drivers at it. */
-static bool on_kept_off(void *userdata, const PciAddress *address)
+static void on_kept_off(void *userdata, const PciAddress *address)
 {
         Device *device = registry_find(((Daemon *) userdata)->registry, address);
 
         if (device)
                 device->hold.kept = device->hold.noted = true;
-        return device;
 }
 
 int daemon_take_over_kept_off(Daemon *daemon)

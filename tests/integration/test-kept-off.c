@@ -171,6 +171,27 @@ START_TEST(the_next_daemon_lets_drivers_in)
 }
 END_TEST
 
+/* A reset has taken it away for that time, and brings it back as it was. */
+START_TEST(away_when_the_next_daemon_begins)
+{
+        start_with(&mock_card);
+        let_die();
+        expect_override(KEPT);
+        wait_until(access(PLACE ".json", F_OK) == 0);
+        daemon_kill();
+        sysfs_remove(CARD);
+        ck_assert_int_eq(unlink(PLACE ".json"), 0);
+        daemon_start();
+        daemon_settle();
+        sysfs_add(&mock_card);
+        sysfs_set(CARD, "driver_override", KEPT);
+        uevent("add", CARD, NULL);
+        expect_override("(null)");
+        expect_state("idle");
+        ck_assert_int_ne(access(DIRECTORY "/" CARD, F_OK), 0);
+}
+END_TEST
+
 START_TEST(what_an_administrator_writes_stays)
 {
         start_with(&mock_card);
@@ -476,6 +497,7 @@ int main(void)
         program_add(&program, a_bound_driver_stays);
         program_add(&program, the_old_value_comes_back);
         program_add(&program, the_next_daemon_lets_drivers_in);
+        program_add(&program, away_when_the_next_daemon_begins);
         program_add(&program, what_an_administrator_writes_stays);
         program_add(&program, once_more_when_it_is_plugged_in_again);
         if (program_wants("proof_gives_it_back"))

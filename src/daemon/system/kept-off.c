@@ -4,13 +4,23 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "shared/cleanup.h"
+#include "shared/worker-protocol.h"
 
 DEFINE_CLEANUP(DIR *, closedir);
 
-int kept_off_load(const char *directory, bool (*found)(void *userdata, const PciAddress *address),
+bool kept_off_is_noted(const char *directory, const PciAddress *address)
+{
+        char name[PCI_ADDRESS_STRING_MAX], path[sizeof(WORKER_KEPT_OFF_DIR) + PCI_ADDRESS_STRING_MAX + 1];
+
+        (void) snprintf(path, sizeof(path), "%s/%s", directory, pci_address_format(address, name));
+        return access(path, F_OK) == 0;
+}
+
+int kept_off_load(const char *directory, void (*found)(void *userdata, const PciAddress *address),
                   void *userdata)
 {
         _cleanup_(cleanup_closedir) DIR *dir = opendir(directory);
@@ -24,7 +34,7 @@ int kept_off_load(const char *directory, bool (*found)(void *userdata, const Pci
                 entry = readdir(dir);
                 if (!entry)
                         return -errno;
-                if (pci_address_parse(entry->d_name, &address) >= 0 && !found(userdata, &address))
-                        (void) unlinkat(dirfd(dir), entry->d_name, 0);
+                if (pci_address_parse(entry->d_name, &address) >= 0)
+                        found(userdata, &address);
         }
 }
