@@ -173,5 +173,6 @@ void audit(void)
         clean_audit();
         errors_audit();
         tasks_audit();
+        releases_audit();
         restart_audit();
 }

@@ -57,6 +57,11 @@ static void follow_user(size_t i, bool leased, bool enabled)
                 trail->let_go = false;
         else if (trail->was_leased || (was_used && (!node->present || !enabled)))
                 trail->let_go = true;
+        if (!node->present || node->inode != trail->inode || leased ||
+            node->quarantine[node->id - NODE_ID].in)
+                trail->was_heard = false;
+        else if (is_open(node) && !trail->was_open && daemon_lives())
+                trail->was_heard = true;
         /* One that goes away meanwhile may come back when rules are others. */
         if (!node->present || node->inode != trail->inode)
                 trail->has_stayed = trail->must_be_reset = false;
@@ -84,6 +89,21 @@ static void note_touch(size_t node)
                         if (run->members[k].node == node)
                                 run->members[k].is_touched = true;
         }
+}
+
+void clean_looked(size_t i)
+{
+        const Node *node = &storm.tree.nodes[i];
+        Trail *trail = &storm.trails[i];
+
+        if (!node->present || !trail->was_heard || is_open(node) || node->enable_count > 0 || is_leased(i))
+                return;
+        trail->was_heard = false;
+        if (trail->is_clean || !node->policy.resets_on_release || node->is_bridge ||
+            node->quarantine[node->id - NODE_ID].in)
+                return;
+        trail->must_be_reset = true;
+        trail->must_id = node->id;
 }
 
 void clean_follow(void)

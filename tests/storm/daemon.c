@@ -377,6 +377,7 @@ static void on_added(void *userdata, Device *device)
         cleanliness_follow(device);
         releases_follow(storm.releases, device);
         jobs_order(storm.jobs, device);
+        device->hold.kept = device->hold.noted = storm.kept_off[index_of(device)].exists;
         jobs_keep_off(storm.jobs, device);
         storm.survey_at[index_of(device)] = storm_in(1 * MSEC, 500 * MSEC);
 }

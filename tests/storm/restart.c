@@ -119,11 +119,7 @@ void restart_kept_off(void)
         for (size_t i = 0; i < storm.tree.n; i++) {
                 Device *device = registry_find(storm.registry, &storm.tree.nodes[i].address);
 
-                if (!storm.kept_off[i].exists)
-                        continue;
-                if (device)
+                if (device && storm.kept_off[i].exists)
                         device->hold.kept = device->hold.noted = true;
-                else
-                        storm.kept_off[i].exists = false;
         }
 }

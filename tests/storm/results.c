@@ -129,7 +129,7 @@ static void put_driver_back(Run *run, size_t i, WorkerResult *result)
         if (!run->members[i].is_off || !result_is_there(run, i) || storm.tree.nodes[node].driver[0] != '\0')
                 return;
         run->members[i].is_off = false;
-        if (hardware_of(node)->health == HEALTH_WELL && (storm.is_calm || !chance(&storm.tree, 3))) {
+        if (hardware_of(node)->health == HEALTH_WELL && (storm.is_calm || !chance(&storm.tree, 15))) {
                 tree_bind(&storm.tree, node, member->driver);
         } else {
                 (void) snprintf(storm.left_off[node], sizeof(storm.left_off[node]), "%s", member->driver);

@@ -117,6 +117,7 @@ typedef struct Trail {
         bool was_open, was_enabled, was_leased, is_clean;
         bool has_stayed; /* all the time under the lease at hand */
         bool let_go; /* somebody has had it and has let go, and nobody has a lease since */
+        bool was_heard; /* the daemon has heard that somebody has it open, and the rules are as they were */
         bool must_be_reset; /* a lease has ended, rules want a reset after it, and there was none: */
         uint16_t must_id; /* this card */
 } Trail;
@@ -198,6 +199,7 @@ typedef struct Storm {
         unsigned n_quarantines; /* that there were */
         ReleaseRecord users[STORED_MAX]; /* those of devices, as the daemon has written them down */
         size_t n_users;
+        TreeClaim orphans[LEASES_MAX]; /* whose records have outlived them */
 
         char history[HISTORY_MAX][NOTE_MAX];
         unsigned n_history;
@@ -207,9 +209,9 @@ typedef struct Storm {
 typedef struct StormStats {
         unsigned long requests, started, written, finished, ok, queued_behind, several, in_use, owned,
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
-                worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released, put_aside,
-                looked, broken, recovered, not_recovered, unfinished, own_begun, tasks, kept_off, let_at,
-                ordered, in_order, mended, handed_back, taken_off, left_off, rebound;
+                worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released, owed,
+                put_aside, looked, broken, recovered, not_recovered, unfinished, own_begun, tasks, kept_off,
+                let_at, ordered, in_order, mended, handed_back, taken_off, left_off, rebound;
         unsigned long errors[RESET_RECOVERING + 1];
         unsigned long obstacles[ADMISSION_FROZEN + 1];
 } StormStats;
@@ -327,7 +329,16 @@ void releases_begin(void); /* with the daemon, before it takes on workers */
 /* A job of the daemon's own begins: what is wrong with that, or NULL. */
 const char *release_judge(const bool set[static NODES_MAX]);
 
+/* Who has let go of a device that is to be reset, and nothing is done about it? */
+void releases_audit(void);
+/* The same when all is calm. */
+void releases_check_at_rest(void);
+/* A lease has ended while there was no daemon. */
+void releases_orphan(const TreeClaim *lease);
+
 /* ---- clean.c ---- */
+/* The daemon has just looked at the device. */
+void clean_looked(size_t node);
 /* After each step. */
 void clean_follow(void);
 /* A worker that has written has ended; before its daemon hears of it. */

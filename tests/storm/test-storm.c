@@ -167,6 +167,7 @@ static void look(size_t i)
         tree_look(&storm.tree, i);
         if (device)
                 releases_looked(storm.releases, device);
+        clean_looked(i);
 }
 
 static void happen(const Due *due)
@@ -287,6 +288,13 @@ static void kill_something(void)
                 }
 }
 
+static void unclaim(size_t i)
+{
+        if (storm.tree.held[i].used && !daemon_lives())
+                releases_orphan(&storm.tree.held[i]);
+        tree_unclaim(&storm.tree, i);
+}
+
 static void act(void)
 {
         Tree *tree = &storm.tree;
@@ -301,7 +309,7 @@ static void act(void)
         else if (what < 30)
                 change_something();
         else if (what < 45)
-                tree_unclaim(tree, pick(tree, LEASES_MAX));
+                unclaim(pick(tree, LEASES_MAX));
         else if (what < 48)
                 rules_change();
         else if (what < 52)
@@ -346,11 +354,7 @@ static void check_at_rest(void)
         for (size_t i = 0; i < TRACKS_MAX; i++)
                 if (storm.tracks[i].job != 0 && !storm.tracks[i].finished)
                         storm_wrong("job %u has never ended", storm.tracks[i].job);
-        for (const Release *release = releases_next(storm.releases, NULL); release;
-             release = releases_next(storm.releases, release))
-                if (release->record.pending && release->device && release->state == RELEASE_READY)
-                        storm_wrong("a user has let go, and when all is calm nothing is done about it: %s",
-                                    release->waits);
+        releases_check_at_rest();
         if (storm.pins != 0)
                 storm_wrong("%ld devices are still held fast when all is calm", storm.pins);
 }
@@ -426,9 +430,9 @@ static void tell(unsigned long steps, unsigned machines)
         printf("# %lu leases, %lu claims refused, %lu quarantines proved well, %lu changes of rules, %lu of "
                "devices, "
                "%lu recoveries, %lu audits\n"
-               "# found clean %lu times, required so %lu times, %lu resets between users\n",
+               "# found clean %lu times, required so %lu times, %lu resets between users, %lu times owed\n",
                stats.leases, stats.refused_claims, stats.lifted, stats.policy, stats.plugs, stats.recoveries,
-               stats.audits, stats.clean, stats.required_clean, stats.released);
+               stats.audits, stats.clean, stats.required_clean, stats.released, stats.owed);
         printf("# after errors: %lu put aside, %lu looked at, %lu broken, %lu recoveries wanted, %lu of "
                "them "
                "not, %lu begun, %lu recoveries of the kernel's without an end\n",
@@ -466,7 +470,13 @@ static void check_that_it_happened(void)
         ck_assert_uint_gt(stats.put_aside, 0);
         ck_assert_uint_gt(stats.broken, 5);
         ck_assert_uint_gt(stats.recovered, 2);
-        ck_assert_uint_gt(stats.own_begun, 2);
+        ck_assert_uint_gt(stats.own_begun, 0);
+        ck_assert_uint_gt(stats.kept_off, 0);
+        ck_assert_uint_gt(stats.ordered, 10);
+        ck_assert_uint_gt(stats.in_order, 0);
+        ck_assert_uint_gt(stats.mended, 5);
+        ck_assert_uint_gt(stats.rebound, 0);
+        ck_assert_uint_gt(stats.owed, 5);
         for (unsigned i = ADMISSION_GONE; i <= ADMISSION_NOT_CLEAN; i++)
                 ck_assert_msg(stats.obstacles[i] > 0, "no claim met obstacle %u", i);
 }

@@ -371,6 +371,7 @@ void rules_change(void)
         size_t i = pick_device();
 
         draw_policy(&storm.tree.nodes[i].policy);
+        storm.trails[i].was_heard = false;
         storm_note("another rule for %s", name_of(i));
         stats.policy++;
         if (!daemon_lives())

@@ -379,6 +379,8 @@ static void bring_back(const Run *run)
                 if (node->present || !chance(&storm.tree, 90))
                         continue;
                 tree_unlist(member->node);
+                if (member->was_kept_off)
+                        node->driver[0] = '\0';
                 if (!tree_plug(&storm.tree, member->node) || node->id != member->id)
                         continue;
                 node->is_kept_off = member->was_kept_off;
