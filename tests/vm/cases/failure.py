@@ -185,7 +185,7 @@ def killed_without_driver(bed: Bed) -> None:
     listed = bed.reset_methods(address)
     for with_daemon in (False, True):
         trace.clear()
-        pending, worker = begin_slow(bed, root, trace, address, seconds=3)
+        pending, worker = begin_slow(bed, root, trace, address, seconds=4)
         assert bed.driver(address) is None and bed.reset_methods(address) == ["acpi"]
         bed.guest.run(["kill", "-KILL", str(worker)] + [str(main_pid(bed))] * with_daemon, check=True)
         if with_daemon:
@@ -211,7 +211,10 @@ print("ready .", flush=True)
 while os.path.exists(sys.argv[1]):
     pass
 for record in glob.glob("/run/pciresetd/jobs/*.json"):
-    os.kill(json.load(open(record))["pid"], 9)
+    try:
+        os.kill(json.load(open(record))["pid"], 9)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
 """
 
 
@@ -223,12 +226,20 @@ def killed_without_device(bed: Bed) -> None:
     bed.bind(address, "vfio-pci")
     bed.wait_until(lambda: caller.property(address, "Driver") == "vfio-pci", 10, "news of the driver")
     _, lease = caller.acquire(address)
-    trace, generation = bed.trace(), caller.property(address, "Generation")
-    killer = bed.guest.start(["python3", "-c", KILL_BETWEEN, f"/sys/bus/pci/devices/{address}"])
-    killer.wait_output("ready .\n", 20)
-    error = caller.reset_refused(address, "rescan")
+    trace = bed.trace()
+    # On a machine that is busy it may come too late.
+    for _ in range(3):
+        trace.clear()
+        generation = caller.property(address, "Generation")
+        killer = bed.guest.start(["python3", "-c", KILL_BETWEEN, f"/sys/bus/pci/devices/{address}"])
+        killer.wait_output("ready .\n", 20)
+        pending = caller.reset_start(address, "rescan")
+        killer.wait(30)
+        assert trace.removed() == [address], trace.events()
+        if "error" in pending.answer():
+            break
+    error = pending.error()
     assert error.name == FAILED, error
-    assert killer.wait(20).rc == 0 and trace.removed() == [address], trace.events()
     assert error.evidence["attempts"][0]["why"] == "worker-died", error.evidence
     assert (bed.driver(address), bed.attribute(address, "driver_override").strip()) == ("vfio-pci", "vfio-pci")
     bed.wait_until(lambda: caller.property(address, "Driver") == "vfio-pci", 10, "the driver to be known again")
