@@ -77,6 +77,11 @@ int keep_off_end(const Device *device)
 
 /* ---- what was done in this boot ---- */
 
+static bool is_room_short(int error)
+{
+        return error == -ENOSPC || error == -EDQUOT;
+}
+
 static bool was_done(int directory_fd, const Device *device)
 {
         uint64_t inode;
@@ -85,25 +90,28 @@ static bool was_done(int directory_fd, const Device *device)
                inode == device->expected->inode;
 }
 
-/* 0: it is about to be. */
+/* 0: it is about to be. Where there is no room for a note, drivers are kept off without one; the next look
+ * makes up for it. */
 static int note_done(int directory_fd, const Device *device, uint64_t inode)
 {
         _cleanup_close_ int fd = -EBADF;
         char text[32];
+        int r;
 
+        if (directory_fd < 0)
+                return 0;
         (void) unlinkat(directory_fd, device->name, 0);
         fd = openat(directory_fd, device->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (fd < 0)
-                return -errno;
         (void) snprintf(text, sizeof(text), "%" PRIu64 "\n", inode);
-        return write_all(fd, text, strlen(text));
+        r = fd < 0 ? -errno : write_all(fd, text, strlen(text));
+        return is_room_short(r) ? 0 : r;
 }
 
 /* ---- the operation ---- */
 
 typedef struct Hold {
         const WorkerRequest *request;
-        int directory_fd;
+        int directory_fd; /* negative: there was no room to make it */
         Device device;
         WorkerResult *result;
 } Hold;
@@ -223,7 +231,7 @@ int keep_off_run(int devices_fd, const char *directory, const WorkerRequest *req
                 result->serials = calloc(1, sizeof(WorkerSerial));
         if (!result || !result->serials)
                 return -ENOMEM;
-        if (directory_fd < 0)
+        if (directory_fd < 0 && !is_room_short(directory_fd))
                 return directory_fd;
         r = device_open(devices_fd, &request->members[0], &device);
         if (r >= 0) {

@@ -15,6 +15,7 @@
 #include "harness/claims.h"
 #include "harness/holders.h"
 #include "harness/kills.h"
+#include "shared/worker-protocol.h"
 
 #define RUNTIME "/run/pciresetd"
 #define BALLAST RUNTIME "/ballast"
@@ -207,6 +208,42 @@ START_TEST(ids_are_given_once)
 }
 END_TEST
 
+static void expect_override(size_t n_writes, const char *expected)
+{
+        _cleanup_free_ char *override = NULL;
+
+        (void) model_wait("keep-off", CARD, n_writes - 1);
+        daemon_settle();
+        override = sysfs_get(CARD, "driver_override");
+        ck_assert_str_eq(override, expected);
+}
+
+/* A dead device is kept from drivers all the same, and gets them back. */
+START_TEST(drivers_are_kept_off)
+{
+        _cleanup_reply_ Reply *dead = NULL, *reply = NULL;
+
+        make_small();
+        start_for_everybody();
+        model_dies(CARD, "flr");
+        dead = reset(alice, CARD, "flr", NULL);
+        expect_error(dead, "DeviceDead", CARD);
+        expect_override(1, WORKER_OVERRIDE_PREFIX);
+        daemon_kill();
+        signals_forget();
+        /* Somebody has had it removed and found again meanwhile. */
+        sysfs_set(CARD, "driver_override", "(null)");
+        directory_remove(RUNTIME "/kept-off");
+        fill(shortages[_i]);
+        daemon_start();
+        expect_override(2, WORKER_OVERRIDE_PREFIX);
+        reply = call(alice, device_path(CARD), DEVICE_INTERFACE, "ReleaseQuarantine", "a{sv}", 1, "reason",
+                     "s", "seen to");
+        expect_success(reply);
+        expect_override(3, "(null)");
+}
+END_TEST
+
 /* ---- users ---- */
 
 static bool is_clean(const char *address)
@@ -312,6 +349,7 @@ int main(void)
         program_add_table(&program, worker_is_killed_with_the_daemon, shortages);
         program_add_table(&program, mender_is_taken_on, shortages);
         program_add_table(&program, ids_are_given_once, shortages);
+        program_add_table(&program, drivers_are_kept_off, shortages);
         program_add(&program, user_without_a_note);
         program_add_table(&program, note_is_made_up_for, shortages);
         program_add_table(&program, nobody_gets_what_cannot_be_reset, shortages);
