@@ -81,7 +81,7 @@ const char *own_judge(const Job *job, size_t target, const bool set[static NODES
 
 static int port_look(void *userdata, const WorkerRequest *request)
 {
-        size_t running = 0;
+        size_t running = 0, node;
         ErrorLook *look = NULL;
 
         for (size_t i = 0; i < LOOKS_MAX; i++) {
@@ -91,13 +91,15 @@ static int port_look(void *userdata, const WorkerRequest *request)
         }
         if (running >= ERROR_LOOKS_MAX)
                 storm_wrong("%zu workers look after errors at once", running + 1);
-        if (!storm.is_calm && chance(&storm.tree, 3))
-                return -EAGAIN;
         ck_assert_int_eq(request->operation, WORKER_HEALTH);
         ck_assert_uint_eq(request->n_members, 1);
+        node = (size_t) (tree_node(&storm.tree, &request->members[0].address) - storm.tree.nodes);
+        hardware_of(node)->is_owed = false;
+        if (!storm.is_calm && chance(&storm.tree, 3))
+                return -EAGAIN;
         *look = (ErrorLook){
                 .id = request->job,
-                .node = (size_t) (tree_node(&storm.tree, &request->members[0].address) - storm.tree.nodes),
+                .node = node,
                 .inode = request->members[0].inode,
                 .end_at = storm_in(10 * MSEC, 5 * SEC),
         };
@@ -242,6 +244,7 @@ static void expect(size_t i, ErrorEventType type)
                 if (storm.looks[k].id != 0 && storm.looks[k].node == i &&
                     storm.looks[k].inode == storm.tree.nodes[i].inode)
                         storm.looks[k].is_stale = true;
+        hardware_of(i)->is_owed = hardware_of(i)->is_owed || type != ERROR_EVENT_BEGIN;
         expect_state(i, states[type]);
 }
 
@@ -332,6 +335,7 @@ void errors_time_over(void)
                         if (storm.looks[k].id != 0 && storm.looks[k].node == i &&
                             storm.looks[k].inode == hardware->inode)
                                 storm.looks[k].is_stale = true;
+                hardware_of(i)->is_owed = true;
                 expect_state(i, ERROR_STATE_UNFINISHED_RECOVERY);
         }
         error_events_time_over(storm.errors);
@@ -380,8 +384,10 @@ void errors_begin(void)
 
         ck_assert_int_eq(error_events_new(storm.registry, storm.quarantines, &ports, &storm.errors), 0);
         /* What was announced before nobody can find out. */
-        for (size_t i = 0; i < storm.tree.n; i++)
+        for (size_t i = 0; i < storm.tree.n; i++) {
                 expect_state(i, ERROR_STATE_NONE);
+                hardware_of(i)->is_owed = false;
+        }
 }
 
 void errors_end(void)
@@ -406,4 +412,11 @@ void errors_audit(void)
                         storm_wrong("%s is%s in quarantine after an error", name_of(i),
                                     device->quarantine ? "" : " not");
         }
+}
+
+void errors_check_at_rest(void)
+{
+        for (size_t i = 0; i < storm.tree.n; i++)
+                if (storm.tree.nodes[i].present && hardware_of(i)->is_owed)
+                        storm_wrong("nobody has looked at %s after an error", name_of(i));
 }

@@ -131,6 +131,7 @@ typedef struct Hardware {
         bool is_excused; /* a worker has died of a setting, or could not be started, or it was set by hand */
         ErrorState error; /* as the daemon is to know it */
         uint64_t since; /* of a recovery */
+        bool is_owed; /* a look at it, after an error */
 } Hardware;
 
 /* A worker that writes a setting. */
@@ -323,6 +324,7 @@ void errors_forget(size_t node);
 /* A job of the daemon's own begins to reset these: what is wrong with that, or NULL. */
 const char *own_judge(const Job *job, size_t target, const bool set[static NODES_MAX]);
 void errors_audit(void);
+void errors_check_at_rest(void);
 
 /* ---- releases.c ---- */
 void releases_begin(void); /* with the daemon, before it takes on workers */

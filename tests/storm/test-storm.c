@@ -355,6 +355,7 @@ static void check_at_rest(void)
                 if (storm.tracks[i].job != 0 && !storm.tracks[i].finished)
                         storm_wrong("job %u has never ended", storm.tracks[i].job);
         releases_check_at_rest();
+        errors_check_at_rest();
         if (storm.pins != 0)
                 storm_wrong("%ld devices are still held fast when all is calm", storm.pins);
 }

@@ -27,6 +27,22 @@ static Node *node_at(const PciAddress *address)
         return (Node *) tree_node(&storm.tree, address);
 }
 
+/* Its proof lets a member out, and drivers at it. */
+static void check_hand_back(const Run *run)
+{
+        for (size_t i = 0; i < run->n_members; i++) {
+                const Node *node = &storm.tree.nodes[run->members[i].node];
+                const NodeQuarantine *quarantine = &node->quarantine[node->id - NODE_ID];
+                bool lifts = quarantine->in && (run_resets(run) || !quarantine->is_unclean) &&
+                             (run->granted & ACTION_QUARANTINE || quarantine->job == run->job) &&
+                             !run_is_doubtful(run);
+
+                if (run->request.members[i].may_hand_back != lifts)
+                        storm_wrong("job %u may%s let drivers at %s", run->job, lifts ? " not" : "",
+                                    name_of(run->members[i].node));
+        }
+}
+
 void run_start(const Job *job, const Track *track, const WorkerRequest *request, const Footprint *footprint)
 {
         Run *run = run_of(0);
@@ -61,6 +77,7 @@ void run_start(const Job *job, const Track *track, const WorkerRequest *request,
                         .turn = quarantine->in ? quarantine->turn : 0,
                 };
         }
+        check_hand_back(run);
         run->record_at = storm_in(1 * MSEC, 30 * MSEC);
         run->write_at = run->record_at + storm_while(1 * MSEC, 300 * MSEC);
         run->verify_at = run->write_at + storm_while(10 * MSEC, 8 * SEC);
