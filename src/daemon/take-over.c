@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "daemon/daemon.h"
+#include "daemon/domain/cleanliness.h"
 #include "daemon/domain/keep-off.h"
 #include "daemon/system/journal.h"
 #include "daemon/system/kept-off.h"
@@ -49,13 +50,17 @@ static int on_claim_found(void *userdata, const ClaimRecord *record)
 static void on_claim_orphaned(void *userdata, const ClaimRecord *record)
 {
         ReleaseRecord user = {.uid = record->uid};
+        const Daemon *daemon = userdata;
 
         if (record->kind != CLAIM_LEASE)
                 return;
         memcpy(user.lease, record->id, sizeof(user.lease));
         for (size_t i = 0; i < record->n_devices; i++) {
+                const Device *device = registry_find(daemon->registry, &record->devices[i].address);
+
                 user.device = record->devices[i];
-                release_store_missing(RELEASE_STORE_DIR, &user);
+                if (!device || cleanliness_applies(device))
+                        release_store_missing(RELEASE_STORE_DIR, &user);
         }
 }
 

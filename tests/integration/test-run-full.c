@@ -276,6 +276,24 @@ START_TEST(user_without_a_note)
 }
 END_TEST
 
+/* Nothing comes after the user of a bridge, and there is no note of him. */
+START_TEST(user_of_a_bridge)
+{
+        int fd;
+
+        want_reset_between_users();
+        make_small();
+        start_for_everybody();
+        fd = lease_take(alice, PORT, NULL);
+        daemon_kill();
+        signals_forget();
+        claim_release(&fd);
+        daemon_start();
+        claims_wait("ListLeases", 0);
+        ck_assert_uint_eq(count_files(RUNTIME "/users"), 0);
+}
+END_TEST
+
 /* Who opens a device asks nobody. The note is made up for when he is looked at again. */
 START_TEST(note_is_made_up_for)
 {
@@ -351,6 +369,7 @@ int main(void)
         program_add_table(&program, ids_are_given_once, shortages);
         program_add_table(&program, drivers_are_kept_off, shortages);
         program_add(&program, user_without_a_note);
+        program_add(&program, user_of_a_bridge);
         program_add_table(&program, note_is_made_up_for, shortages);
         program_add_table(&program, nobody_gets_what_cannot_be_reset, shortages);
         return program_run(&program);
