@@ -77,6 +77,7 @@ WorkerResult *worker_result_free(WorkerResult *result)
         free(result->checks);
         free(result->holders);
         free(result->serials);
+        free(result->images);
         free(result);
         return NULL;
 }
@@ -212,6 +213,13 @@ int worker_result_write(const WorkerResult *result, json_object **ret)
         }
         if (result->override[0] != '\0')
                 json_write_text(&writer, "override", result->override);
+        if (result->n_images > 0) {
+                r = json_array_write(result->images, result->n_images, sizeof(WorkerImage),
+                                     worker_image_write, &array);
+                if (r < 0)
+                        return r;
+                json_write_value(&writer, "images", array);
+        }
 
         return json_writer_finish(&writer, ret);
 }
@@ -221,7 +229,7 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         static const char *const events[] = {"result"};
         _cleanup_(cleanup_worker_result_free) WorkerResult *result = calloc(1, sizeof(*result));
         JsonReader reader = json_reader_begin(object);
-        json_object *checks, *holders, *serials = NULL;
+        json_object *checks, *holders, *serials = NULL, *images = NULL;
         void *array;
         int r;
 
@@ -253,6 +261,8 @@ int worker_result_read(json_object *object, WorkerResult **ret)
                 serials = json_read_array(&reader, "serials", 1, WORKER_MEMBERS_MAX);
         if (json_reader_has(&reader, "override"))
                 json_read_text_to(&reader, "override", result->override, sizeof(result->override));
+        if (json_reader_has(&reader, "images"))
+                images = json_read_array(&reader, "images", 1, WORKER_MEMBERS_MAX + 1);
 
         r = json_reader_finish(&reader);
         if (r < 0)
@@ -268,6 +278,13 @@ int worker_result_read(json_object *object, WorkerResult **ret)
         if (serials) {
                 r = json_array_read(serials, sizeof(WorkerSerial), read_serial, &array, &result->n_serials);
                 result->serials = array;
+                if (r < 0)
+                        return r;
+        }
+        if (images) {
+                r = json_array_read(images, sizeof(WorkerImage), worker_image_read, &array,
+                                    &result->n_images);
+                result->images = array;
                 if (r < 0)
                         return r;
         }

@@ -57,6 +57,10 @@
  * A member that may leave quarantine by this reset has one more key: "hand_back":"igb", the driver that is
  * to be bound to it again once it is proved to be well, empty: none.
  *
+ * A result has `images` of the members and the bridge: how they were before this method. The request for the
+ * next method of the same job has the first one of each, so that what an earlier method has changed is not
+ * taken for how a device is to be (worker/image.h).
+ *
  * Events:
  *   {"event":"phase","phase":"resetting"}  the next thing is the write; nothing was written before it
  *   {"event":"phase","phase":"verifying"}  the write has returned
@@ -89,7 +93,7 @@
 /* Bounds of a line in bytes, newline included. Every request of WORKER_MEMBERS_MAX members fits into the
  * first. What the worker says of that many members is much longer: some 100 bytes for each of their checks,
  * up to 600 if the values are as long as they may be. */
-#define WORKER_REQUEST_MAX (256U * 1024U)
+#define WORKER_REQUEST_MAX (768U * 1024U)
 #define WORKER_LINE_MAX    (6U * 1024U * 1024U)
 #define WORKER_RECORD_MAX  (WORKER_REQUEST_MAX + WORKER_LINE_MAX + WORKER_SAVED_MAX + 4096U)
 /* What the record has of settings: a list and the name of a driver for each member, and the keys. */
@@ -136,6 +140,26 @@ typedef struct WorkerMember {
         char hand_back[WORKER_DRIVER_MAX]; /* and this one is bound then; empty: none */
 } WorkerMember;
 
+/* How a device was before a reset. */
+#define WORKER_IMAGE_BARS 8U
+typedef struct WorkerImage {
+        PciAddress address;
+        uint64_t inode; /* of the directory it had then */
+        bool answers; /* if not, nothing of the rest is known */
+        uint16_t vendor, device;
+        uint32_t subsystem;
+        uint8_t header_type;
+        uint32_t class_revision;
+        uint16_t command;
+        uint32_t bars[WORKER_IMAGE_BARS];
+        size_t n_bars;
+        bool has_link;
+        unsigned link_speed, link_width;
+        bool link_reports_active, link_active;
+        char driver[WORKER_DRIVER_MAX]; /* that was bound when the registers were read, empty: none */
+        char probe[WORKER_VALUE_MAX]; /* how its driver found it working, empty: it did not, or cannot say */
+} WorkerImage;
+
 typedef enum WorkerOperation {
         WORKER_RESET,
         WORKER_SCAN,
@@ -181,6 +205,8 @@ typedef struct WorkerRequest {
         size_t n_members;
         WorkerMember bridge; /* the upstream bridge; valid if has_bridge */
         bool has_bridge;
+        WorkerImage *images; /* of members and the bridge, before the first method of the job */
+        size_t n_images;
 } WorkerRequest;
 
 typedef enum WorkerOutcome {
@@ -296,6 +322,8 @@ typedef struct WorkerResult {
         size_t n_holders;
         WorkerSerial *serials;
         size_t n_serials;
+        WorkerImage *images; /* of the members and the bridge, if they were looked at */
+        size_t n_images;
         char override[WORKER_DRIVER_MAX]; /* of the operation `hold`: what `driver_override` reads in the
                                            * end, empty: nothing, or it is not known */
 } WorkerResult;
@@ -322,6 +350,9 @@ int worker_event_parse(const char *line, size_t length, WorkerEvent *ret);
  * UTF-8 come out as `?`, so that whatever a device or a driver is called, the line can be read. */
 int worker_request_format(const WorkerRequest *request, char **ret);
 int worker_event_format(const WorkerEvent *event, char **ret);
+
+/* The image of this device, NULL: there is none. */
+const WorkerImage *worker_image_find(const WorkerImage *images, size_t n, const PciAddress *address);
 
 WorkerRequest *worker_request_free(WorkerRequest *request);
 WorkerResult *worker_result_free(WorkerResult *result);

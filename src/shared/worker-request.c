@@ -37,6 +37,7 @@ WorkerRequest *worker_request_free(WorkerRequest *request)
         if (!request)
                 return NULL;
         free(request->members);
+        free(request->images);
         free(request);
         return NULL;
 }
@@ -131,6 +132,22 @@ static bool method_is_valid(const WorkerRequest *request)
         return request->n_fds == 0 || strcmp(request->method, "vfio_hot") == 0;
 }
 
+/* One at most of each member and the bridge, and of a job with several methods alone. */
+static bool images_are_valid(const WorkerRequest *request)
+{
+        if (request->n_images > 0 && request->operation != WORKER_RESET && request->operation != WORKER_MEND)
+                return false;
+        for (size_t i = 0; i < request->n_images; i++) {
+                const PciAddress *address = &request->images[i].address;
+                bool is_bridge = request->has_bridge && pci_address_equal(address, &request->bridge.address);
+
+                if ((!is_bridge && address_is_new(request, request->n_members, address)) ||
+                    worker_image_find(request->images, i, address))
+                        return false;
+        }
+        return true;
+}
+
 static bool request_is_valid(const WorkerRequest *request)
 {
         if (!method_is_valid(request) || (request->machine_stopped && request->operation != WORKER_MEND))
@@ -146,6 +163,8 @@ static bool request_is_valid(const WorkerRequest *request)
         for (size_t i = 0; i < request->n_members; i++)
                 if (!address_is_new(request, i, &request->members[i].address))
                         return false;
+        if (!images_are_valid(request))
+                return false;
         return !request->has_bridge || address_is_new(request, request->n_members, &request->bridge.address);
 }
 
@@ -195,6 +214,13 @@ int worker_request_write(const WorkerRequest *request, json_object **ret)
                         return r;
                 json_write_value(&writer, "bridge", object);
         }
+        if (request->n_images > 0) {
+                r = json_array_write(request->images, request->n_images, sizeof(WorkerImage),
+                                     worker_image_write, &object);
+                if (r < 0)
+                        return r;
+                json_write_value(&writer, "images", object);
+        }
 
         return json_writer_finish(&writer, ret);
 }
@@ -210,9 +236,12 @@ static void read_list(JsonReader *reader, ResetMethodList *ret)
                 json_reader_fail(reader, "list");
 }
 
-/* Its members and its bridge are left to the caller. */
-static int read_request_fields(json_object *object, WorkerRequest *request, json_object **ret_members,
-                               json_object **ret_bridge)
+/* What of a request is objects itself: left to the caller. */
+typedef struct Parts {
+        json_object *members, *bridge, *images;
+} Parts;
+
+static int read_request_fields(json_object *object, WorkerRequest *request, Parts *ret)
 {
         JsonReader reader = json_reader_begin(object);
 
@@ -243,9 +272,12 @@ static int read_request_fields(json_object *object, WorkerRequest *request, json
         }
         request->machine_stopped = json_reader_has(&reader, "machine_stopped") &&
                                    json_read_boolean(&reader, "machine_stopped");
-        *ret_members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
+        ret->members = json_read_array(&reader, "members", 1, WORKER_MEMBERS_MAX);
         request->has_bridge = json_reader_has(&reader, "bridge");
-        *ret_bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;
+        ret->bridge = request->has_bridge ? json_read_object(&reader, "bridge") : NULL;
+        ret->images = json_reader_has(&reader, "images")
+                              ? json_read_array(&reader, "images", 1, WORKER_MEMBERS_MAX + 1)
+                              : NULL;
 
         return json_reader_finish(&reader);
 }
@@ -253,21 +285,28 @@ static int read_request_fields(json_object *object, WorkerRequest *request, json
 int worker_request_read(json_object *object, WorkerRequest **ret)
 {
         _cleanup_(cleanup_worker_request_free) WorkerRequest *request = calloc(1, sizeof(*request));
-        json_object *members, *bridge;
+        Parts parts;
         void *array;
         int r;
 
         if (!request)
                 return -ENOMEM;
-        r = read_request_fields(object, request, &members, &bridge);
+        r = read_request_fields(object, request, &parts);
         if (r < 0)
                 return r;
-        r = json_array_read(members, sizeof(WorkerMember), read_member, &array, &request->n_members);
+        r = json_array_read(parts.members, sizeof(WorkerMember), read_member, &array, &request->n_members);
         request->members = array;
         if (r < 0)
                 return r;
-        if (bridge) {
-                r = read_member(bridge, &request->bridge);
+        if (parts.bridge) {
+                r = read_member(parts.bridge, &request->bridge);
+                if (r < 0)
+                        return r;
+        }
+        if (parts.images) {
+                r = json_array_read(parts.images, sizeof(WorkerImage), worker_image_read, &array,
+                                    &request->n_images);
+                request->images = array;
                 if (r < 0)
                         return r;
         }

@@ -27,6 +27,10 @@ void worker_address_read(JsonReader *reader, const char *key, PciAddress *ret);
 /* True for a serial number as lspci writes it, and for none (""). */
 bool worker_serial_is_valid(const char *serial);
 
+/* One WorkerImage, as the next. */
+int worker_image_write(const void *element, json_object **ret);
+int worker_image_read(json_object *object, void *element);
+
 /* One WorkerCheck, as json_array_write() and json_array_read() want them. */
 int worker_check_write(const void *element, json_object **ret);
 int worker_check_read(json_object *object, void *element);

@@ -11,6 +11,7 @@
 #include "shared/driver.h"
 #include "worker/attribute.h"
 #include "worker/checkup.h"
+#include "worker/image.h"
 #include "worker/keep-off.h"
 
 int driver_unbind(const Device *device)
@@ -84,6 +85,7 @@ static void look_at_driverless(const Reset *reset, size_t i)
         health_read_device(&reset->members[i], before);
         (void) snprintf(before->driver, sizeof(before->driver), "%s", reset->members[i].expected->driver);
         before->has_driver = true;
+        image_renew(reset, i);
 }
 
 static bool take_off(Reset *reset, size_t i)

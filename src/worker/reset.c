@@ -25,6 +25,7 @@
 #include "worker/clock.h"
 #include "worker/come-back.h"
 #include "worker/firmware.h"
+#include "worker/image.h"
 #include "worker/rebind.h"
 #include "worker/way.h"
 
@@ -219,6 +220,13 @@ static bool refuse_dead(Reset *reset)
                 reset_target_name(reset), health_answer_to_string(health), method);
 }
 
+/* From here on `before` is before the first method of the job. */
+static bool recall_images(Reset *reset)
+{
+        image_begin(reset);
+        return true;
+}
+
 static const char *describe_failure(int error)
 {
         switch (error) {
@@ -403,8 +411,9 @@ static void run(Reset *reset)
         const Way *way = reset->way;
 
         if (!open_devices(reset) || !way->open(reset) || !reset_check_use(reset) || !look_before(reset) ||
-            !refuse_bridge(reset) || !refuse_dead(reset) || !prepare_for_hotplug(reset) ||
-            (way->prepare && !way->prepare(reset)) || !reset_check_use(reset) ||
+            !refuse_bridge(reset) || !refuse_dead(reset) || !recall_images(reset) ||
+            !prepare_for_hotplug(reset) || (way->prepare && !way->prepare(reset)) ||
+            !reset_check_use(reset) ||
             !reset_check_holders(reset, !way->removes_devices && !rebind_is_needed(reset)))
                 return;
 
@@ -482,7 +491,8 @@ int reset_run(int devices_fd, const WorkerRequest *request, const int *group_fds
                 return r;
         reset.group_fds = group_fds;
         reset.result->serials = calloc(request->n_members, sizeof(WorkerSerial));
-        if (!reset.result->serials)
+        reset.result->images = calloc(request->n_members + 1, sizeof(WorkerImage));
+        if (!reset.result->serials || !reset.result->images)
                 return -ENOMEM;
 
         run(&reset);

@@ -156,12 +156,31 @@ START_TEST(put_right_by_the_next_method)
         _cleanup_reply_ Reply *reply = NULL;
 
         start();
+        sysfs_config_read(CARD, config, &config_size);
         model_degrades(CARD, "flr");
+        model_after(CARD, "pm", "config", config, config_size);
         reply = reset(bob, CARD, "any", NULL);
         expect_success(reply);
         expect_methods_run(CARD, "flr pm");
         expect_out(CARD);
         wait_until(journal_count("MESSAGE_ID", MESSAGE_ID_ENDED, "PCIRESETD_DEVICE", CARD, NULL) == 1);
+}
+END_TEST
+
+/* What the first one has done is not how it was, however little the others do to it. */
+START_TEST(not_put_right_by_the_next_method)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        start();
+        model_degrades(CARD, "flr");
+        reply = reset(bob, CARD, "any", NULL);
+        expect_error(reply, "ResetFailed", "degraded");
+        expect_methods_run(CARD, "flr pm bus");
+        ck_assert_str_eq(reply_string(reply, "1.checks.3.check"), "command");
+        ck_assert_str_eq(reply_string(reply, "1.checks.3.before"), "0x0006");
+        ck_assert_str_eq(reply_string(reply, "1.checks.3.after"), "0x0000");
+        expect_state(CARD, "quarantined");
 }
 END_TEST
 
@@ -486,6 +505,7 @@ int main(void)
         program_add(&program, dead_devices_go_in);
         program_add(&program, changed_devices_go_in);
         program_add(&program, put_right_by_the_next_method);
+        program_add(&program, not_put_right_by_the_next_method);
         program_add(&program, proof_lets_it_out);
         program_add(&program, what_lies_beside_it_goes_on);
         program_add(&program, by_hand);

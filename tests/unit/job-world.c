@@ -74,7 +74,9 @@ static int start_worker(void *userdata, Job *job, const WorkerRequest *request)
         seen.running[seen.n_ran++] = job;
         seen.request = *request;
         seen.first = request->members[0];
+        seen.command = request->n_images > 0 ? request->images[0].command : 0;
         seen.request.members = NULL;
+        seen.request.images = NULL;
         return 0;
 }
 

@@ -33,7 +33,8 @@ typedef struct JobWorld {
         size_t n_asked;
         char ran[SEEN_MAX][64]; /* "ADDRESS METHOD" of each worker */
         Job *running[SEEN_MAX];
-        WorkerRequest request; /* the last one, without its members */
+        WorkerRequest request; /* the last one, without its members and images */
+        unsigned command; /* of its first image */
         WorkerMember first; /* of those */
         size_t n_ran;
         unsigned announced, finished, forgotten, n_scans, n_delays, n_prepared, n_relaxed;

@@ -28,6 +28,7 @@ worker_unit_tests = \
 	tests/unit/test-rebind \
 	tests/unit/test-record \
 	tests/unit/test-reset \
+	tests/unit/test-image \
 	tests/unit/test-reset-ways \
 	tests/unit/test-eeh \
 	tests/unit/test-plan-eeh \
@@ -183,6 +184,12 @@ tests_unit_test_plan_eeh_SOURCES = tests/unit/test-plan-eeh.c
 tests_unit_test_plan_eeh_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_test_plan_eeh_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_plan_eeh_LDADD = libworld.a libdomain.a $(UNIT_LIBS)
+
+tests_unit_test_image_SOURCES = tests/unit/test-image.c $(reset_model_sources)
+tests_unit_test_image_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_test_image_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_image_LDFLAGS = $(reset_model_ldflags)
+tests_unit_test_image_LDADD = libfakepci.a libworker.a $(UNIT_LIBS)
 
 tests_unit_test_reset_ways_SOURCES = tests/unit/test-reset-ways.c $(reset_model_sources)
 tests_unit_test_reset_ways_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -130,6 +130,48 @@ START_TEST(it_ends_at_the_first_proof)
 }
 END_TEST
 
+static void finds_with(uint16_t command)
+{
+        WorkerResult *result = calloc(1, sizeof(WorkerResult));
+
+        ck_assert_ptr_nonnull(result);
+        *result = (WorkerResult){.outcome = WORKER_DONE, .verdict = VERDICT_UNVERIFIED, .written = true};
+        result->images = calloc(2, sizeof(WorkerImage));
+        ck_assert_ptr_nonnull(result->images);
+        result->n_images = 2;
+        for (size_t i = 0; i < 2; i++)
+                result->images[i] = (WorkerImage){.address = at(i == 0 ? A : "0000:00:01.0"),
+                                                  .inode = 1,
+                                                  .answers = true,
+                                                  .vendor = i == 0 ? 0x8086 : UINT16_MAX,
+                                                  .device = 0x10d3,
+                                                  .command = command};
+        job_worker_done(seen.running[seen.n_ran - 1], result);
+}
+
+/* Each worker is told how the devices were before the first one, whatever others have seen since; but not of
+ * what has no part in its method, nor of another card. */
+START_TEST(the_first_look_counts_for_the_whole_ladder)
+{
+        submit(A, "recover");
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.request.n_images, 0);
+        for (uint16_t command = 6; command > 3; command--) {
+                finds_with(command);
+                answer(GRANT_YES);
+                ck_assert_uint_eq(seen.request.n_images, 2);
+                ck_assert_uint_eq(seen.command, 6);
+        }
+        ck_assert_str_eq(rungs_taken(), "acpi flr bus subordinate");
+        world_find(&seen.world, A)->facts.device = 0x1533;
+        finds_with(2);
+        answer(GRANT_YES);
+        ck_assert_uint_eq(seen.request.n_images, 1);
+        finds(WORKER_DONE, VERDICT_OK);
+        check_error(RESET_OK);
+}
+END_TEST
+
 START_TEST(a_proof_lifts_an_old_quarantine)
 {
         QuarantineRecord record = {.cause = QUARANTINE_DEAD, .reason = "long ago"};
@@ -253,6 +295,7 @@ int main(void)
         tcase_add_test(tcase, what_always_fails_comes_before_the_last_resorts);
         tcase_add_loop_test(tcase, other_ladders_have_no_last_resort, 0, 2);
         tcase_add_test(tcase, it_ends_at_the_first_proof);
+        tcase_add_test(tcase, the_first_look_counts_for_the_whole_ladder);
         tcase_add_test(tcase, a_proof_lifts_an_old_quarantine);
         tcase_add_loop_test(tcase, polkit_says_no_to_one_rung, 0, 3);
         tcase_add_test(tcase, nothing_is_wrong_with_it);

@@ -124,7 +124,12 @@ START_TEST(no_or_too_many_members)
         _cleanup_free_ WorkerMember *members = calloc(WORKER_MEMBERS_MAX + 1, sizeof(WorkerMember));
         _cleanup_(cleanup_worker_request_free) WorkerRequest *parsed = NULL;
         _cleanup_free_ char *line = NULL;
-        WorkerRequest request = {.method = "bus", .members = members, .n_members = WORKER_MEMBERS_MAX};
+        _cleanup_free_ WorkerImage *images = calloc(WORKER_MEMBERS_MAX, sizeof(WorkerImage));
+        WorkerRequest request = {.method = "bus",
+                                 .members = members,
+                                 .n_members = WORKER_MEMBERS_MAX,
+                                 .images = images,
+                                 .n_images = WORKER_MEMBERS_MAX};
 
         for (size_t i = 0; i <= WORKER_MEMBERS_MAX; i++) {
                 members[i] = (WorkerMember){
@@ -141,6 +146,24 @@ START_TEST(no_or_too_many_members)
         }
 
         /* The longest request that there is fits. */
+        for (size_t i = 0; i < WORKER_MEMBERS_MAX; i++) {
+                images[i] = (WorkerImage){
+                        .address = members[i].address,
+                        .inode = UINT64_MAX - 1,
+                        .answers = false,
+                        .vendor = UINT16_MAX,
+                        .device = UINT16_MAX,
+                        .subsystem = UINT32_MAX,
+                        .header_type = UINT8_MAX,
+                        .class_revision = UINT32_MAX,
+                        .command = UINT16_MAX,
+                        .n_bars = WORKER_IMAGE_BARS,
+                        .link_speed = UINT8_MAX,
+                        .link_width = UINT8_MAX,
+                };
+                memset(images[i].driver, '"', WORKER_DRIVER_MAX - 1);
+                memset(images[i].probe, '"', WORKER_VALUE_MAX - 1);
+        }
         ck_assert_int_eq(worker_request_format(&request, &line), 0);
         ck_assert_uint_le(strlen(line), WORKER_REQUEST_MAX);
         ck_assert_int_eq(worker_request_parse(line, strlen(line) - 1, &parsed), 0);

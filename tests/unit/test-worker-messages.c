@@ -82,6 +82,59 @@ START_TEST(requests_of_our_own_methods)
 }
 END_TEST
 
+#define IMAGE(address, bars)                                                                                \
+        "{\"address\":\"" address                                                                           \
+        "\",\"inode\":4711,\"answers\":true,\"vendor\":32902,\"device\":4307,\"subsystem\":1,"              \
+        "\"header_type\":128,\"class_revision\":33554432,\"command\":1030,\"bars\":\"" bars                 \
+        "\",\"has_link\":true,\"link_speed\":3,\"link_width\":4,\"link_reports_active\":true,"              \
+        "\"link_active\":false,\"driver\":\"igb\",\"probe\":\"live\"}"
+#define TWO_BARS "fe800000 00000004"
+
+/* Of the job's earlier methods; to a member, or the bridge, and of each one. */
+START_TEST(images_round_trip)
+{
+        static const char *const bad[] = {
+                ",\"images\":[]}",
+                ",\"images\":[" IMAGE("0000:07:00.0", "") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0", "") "," IMAGE("0000:01:00.0", "") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0", "fe80000") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0", "fe800000 ") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0", "fe800000  00000004") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0", "fe800000,00000004") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0", "0xe80000") "]}",
+                ",\"images\":[" IMAGE("0000:01:00.0",
+                                      TWO_BARS " " TWO_BARS " " TWO_BARS " " TWO_BARS " 00000000") "]}",
+        };
+        _cleanup_(cleanup_worker_request_free) WorkerRequest *request = NULL;
+        _cleanup_free_ char *line = NULL, *text = NULL;
+        char *head = strdup(request_example);
+
+        head[strlen(head) - 1] = '\0';
+        ck_assert_int_gt(asprintf(&text,
+                                  "%s,\"images\":[" IMAGE("0000:01:00.0", TWO_BARS) "," IMAGE("0000:00:1c.0",
+                                                                                              "") "]}",
+                                  head),
+                         0);
+        ck_assert_int_eq(worker_request_parse(text, strlen(text), &request), 0);
+        ck_assert_uint_eq(request->n_images, 2);
+        ck_assert_uint_eq(request->images[0].command, 0x0406);
+        ck_assert_uint_eq(request->images[0].n_bars, 2);
+        ck_assert_uint_eq(request->images[0].bars[0], 0xfe800000);
+        ck_assert_uint_eq(request->images[1].n_bars, 0);
+        ck_assert_ptr_eq(worker_image_find(request->images, 2, &request->bridge.address),
+                         &request->images[1]);
+        ck_assert_int_eq(worker_request_format(request, &line), 0);
+        ck_assert_int_eq(strncmp(line, text, strlen(text)), 0);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_free_ char *other = NULL;
+
+                ck_assert_int_gt(asprintf(&other, "%s%s", head, bad[i]), 0);
+                ck_assert_msg(parse_string(parse_request, other) == -EBADMSG, "%s", other);
+        }
+        free(head);
+}
+END_TEST
+
 /* Only of a worker that comes after a boot. */
 START_TEST(request_after_a_boot)
 {
@@ -493,6 +546,7 @@ int main(void)
 
         unit_add(suite, request_round_trip);
         unit_add(suite, requests_of_our_own_methods);
+        unit_add(suite, images_round_trip);
         unit_add(suite, request_after_a_boot);
         unit_add(suite, request_without_bridge);
         unit_add(suite, event_round_trip);

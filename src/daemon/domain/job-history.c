@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/domain/checkup.h"
@@ -228,6 +229,23 @@ void job_note_touches(Job *job)
         }
 }
 
+/* The first one of each device counts. Without memory for one the next worker goes by what it sees. */
+static void note_images(Job *job, const WorkerResult *result)
+{
+        for (size_t i = 0; i < result->n_images; i++) {
+                const WorkerImage *image = &result->images[i];
+                WorkerImage *images;
+
+                if (worker_image_find(job->images, job->n_images, &image->address))
+                        continue;
+                images = reallocarray(job->images, job->n_images + 1, sizeof(WorkerImage));
+                if (!images)
+                        return;
+                job->images = images;
+                job->images[job->n_images++] = *image;
+        }
+}
+
 void job_note_result(Job *job, WorkerResult *result)
 {
         static const AttemptOutcome outcomes[] = {
@@ -255,6 +273,7 @@ void job_note_result(Job *job, WorkerResult *result)
                 note_cleanliness(job, attempt);
                 return;
         }
+        note_images(job, result);
         memcpy(attempt->why, result->why, sizeof(attempt->why));
         attempt->error = result->error;
         attempt->written = result->written;

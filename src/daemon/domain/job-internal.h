@@ -62,7 +62,7 @@ bool job_may_lift(const Job *job, const Device *device);
 /* Its proof counts for nothing (plan_is_doubtful()), unless somebody asked for this method by its name; nor
  * does what is no reset (reset_method_resets()) after a user. */
 bool job_is_doubtful(const Job *job);
-/* The members are the caller's to free. */
+/* Members and images are the caller's to free. */
 int job_make_worker_request(const Job *job, WorkerRequest *ret);
 
 /* ---- job-history.c ---- */

@@ -44,6 +44,7 @@ static void start(Job *job)
         if (r >= 0)
                 r = ports->start_worker(ports->userdata, job, &request);
         free(request.members);
+        free(request.images);
         if (r < 0) {
                 Attempt *attempt = job_add_attempt(job, ATTEMPT_FAILED);
 

@@ -56,6 +56,7 @@ Job *job_free(Job *job)
         drop_rung(job);
         unpin(job->jobs, &job->target);
         worker_result_free(job->result);
+        free(job->images);
         free(job->holders);
         free(job->ladder);
         free(job);
@@ -413,6 +414,29 @@ static uint64_t retry_usec(const Job *job)
         return deadline - now < JOB_RETRY_USEC ? deadline - now : JOB_RETRY_USEC;
 }
 
+/* Another card may have come to its place. The ids of a virtual function read all ones. */
+static bool is_of(const WorkerImage *image, const JobMember *member)
+{
+        return !image->answers || image->vendor == UINT16_MAX ||
+               (image->vendor == member->vendor && image->device == member->device);
+}
+
+/* Those of the rung's devices. */
+static int recall_images(const Job *job, WorkerRequest *request)
+{
+        request->images = calloc(job->n_images ? job->n_images : 1, sizeof(WorkerImage));
+        if (!request->images)
+                return -ENOMEM;
+        for (size_t i = 0; i <= job->n_members; i++) {
+                const JobMember *member = i < job->n_members ? &job->members[i] : &job->bridge;
+                const WorkerImage *image = worker_image_find(job->images, job->n_images, &member->address);
+
+                if (image && is_of(image, member) && (i < job->n_members || job->has_bridge))
+                        request->images[request->n_images++] = *image;
+        }
+        return 0;
+}
+
 int job_make_worker_request(const Job *job, WorkerRequest *ret)
 {
         _cleanup_free_ WorkerMember *members = calloc(job->n_members, sizeof(WorkerMember));
@@ -461,6 +485,8 @@ int job_make_worker_request(const Job *job, WorkerRequest *ret)
                 describe_member(device, &request.bridge);
                 request.has_bridge = true;
         }
+        if (recall_images(job, &request) < 0)
+                return -ENOMEM;
         memcpy(request.method, job->method, sizeof(request.method));
         request.n_members = job->n_members;
         request.members = steal_pointer(members);

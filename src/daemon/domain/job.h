@@ -172,6 +172,8 @@ struct Job {
 
         Attempt attempts[RESET_METHODS_MAX + PLAN_OWN_METHODS_MAX]; /* further ones take the last place */
         size_t n_attempts;
+        WorkerImage *images; /* how devices were before its first method that has reached them */
+        size_t n_images;
         WorkerResult *result; /* of the last worker, NULL: none ran or it died */
         Holder *holders; /* who was in the way of the last rung that was refused for being in use, or was
                             waited for in vain */
