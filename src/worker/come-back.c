@@ -50,6 +50,7 @@ ComeBackTimes come_back_times = {
         .probe_usec = 500 * USEC_PER_MSEC,
         .leave_usec = 100 * USEC_PER_MSEC,
         .empty_usec = 5 * USEC_PER_SEC,
+        .scan_usec = 5 * USEC_PER_SEC,
 };
 
 struct ComeBack {
@@ -144,14 +145,50 @@ static bool find_members(Reset *reset)
         return all;
 }
 
-static void wait_for_members(Reset *reset, bool is_expected)
+static bool wait_for_members(Reset *reset, uint64_t usec)
 {
-        uint64_t deadline = now_usec() + (is_expected ? come_back_times.device_usec : 0), step = STEP_USEC;
+        uint64_t deadline = now_usec() + usec, step = STEP_USEC;
 
-        while (!find_members(reset) && now_usec() + step < deadline) {
+        while (!find_members(reset)) {
+                if (now_usec() + step >= deadline)
+                        return false;
                 sleep_usec(step);
                 step = step * 2 < STEP_MAX_USEC ? step * 2 : STEP_MAX_USEC;
         }
+        return true;
+}
+
+/* What pciehp looks at before it looks for a device (pciehp_handle_presence_or_link_change): neither a card
+ * nor a link, and it will not. */
+static bool slot_is_empty(const Reset *reset)
+{
+        _cleanup_close_ int fd = -EBADF;
+        ConfigSpace config;
+        size_t express;
+
+        if (!reset->request->has_bridge || !device_is_hotplug_port(&reset->bridge))
+                return false;
+        fd = openat(reset->bridge.fd, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || config_space_begin(&config, fd) < 0)
+                return false;
+        express = config_space_find_capability(&config, PCI_CAP_ID_EXP);
+        return express != 0 &&
+               !(config_space_get16(&config, express + PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS) &&
+               !(config_space_get16(&config, express + PCI_EXP_LNKSTA) & PCI_EXP_LNKSTA_DLLLA) &&
+               config.error == 0;
+}
+
+/* The kernel has looked once, after its own time: who was not ready then is found by nobody any more unless
+ * somebody asks. Nothing is removed for it, and who is there already is left alone. */
+static void scan_again(Reset *reset)
+{
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!reset->request->has_bridge || device_is_gone(&reset->bridge) || slot_is_empty(reset))
+                return;
+        fd = attribute_open_for_write(reset->bridge.fd, "rescan");
+        if (fd >= 0)
+                (void) attribute_write(fd, "1");
 }
 
 static void write_override(const Device *device, const char *override)
@@ -227,7 +264,11 @@ static void put_back(Reset *reset, ComeBack *state)
 
 void come_back_follow(Reset *reset, ComeBack *state, bool is_expected)
 {
-        wait_for_members(reset, is_expected);
+        if (!wait_for_members(reset, is_expected ? come_back_times.scan_usec : 0)) {
+                scan_again(reset);
+                (void) wait_for_members(reset, is_expected ? come_back_times.device_usec
+                                                           : come_back_times.scan_usec);
+        }
         reset->result->reset_method = LIST_LOST;
         put_back(reset, state);
 }
@@ -272,26 +313,6 @@ static bool watch_for_leaving(const Reset *reset)
         return true;
 }
 
-/* What pciehp looks at before it looks for a device (pciehp_handle_presence_or_link_change): neither a card
- * nor a link, and it will not. */
-static bool slot_is_empty(const Reset *reset)
-{
-        _cleanup_close_ int fd = -EBADF;
-        ConfigSpace config;
-        size_t express;
-
-        if (!reset->request->has_bridge || !device_is_hotplug_port(&reset->bridge))
-                return false;
-        fd = openat(reset->bridge.fd, "config", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 || config_space_begin(&config, fd) < 0)
-                return false;
-        express = config_space_find_capability(&config, PCI_CAP_ID_EXP);
-        return express != 0 &&
-               !(config_space_get16(&config, express + PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS) &&
-               !(config_space_get16(&config, express + PCI_EXP_LNKSTA) & PCI_EXP_LNKSTA_DLLLA) &&
-               config.error == 0;
-}
-
 static bool wait_until_back(Reset *reset, uint64_t deadline)
 {
         uint64_t step = STEP_USEC, empty_since = 0;
@@ -322,8 +343,11 @@ void come_back_watch(Reset *reset, ComeBack *state)
         /* Once more after they are back: other ports below may follow, or the link was not stable yet. */
         while (watch_for_leaving(reset)) {
                 has_left = true;
-                if (!wait_until_back(reset, deadline))
+                if (!wait_until_back(reset, deadline)) {
+                        scan_again(reset);
+                        (void) wait_for_members(reset, come_back_times.scan_usec);
                         break;
+                }
         }
         if (!has_left)
                 return;

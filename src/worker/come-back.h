@@ -24,6 +24,9 @@ typedef struct ComeBackTimes {
         uint64_t probe_usec; /* for a driver that the kernel may bind to one that had none */
         uint64_t leave_usec; /* after a reset of the link: for a hotplug driver to take devices away */
         uint64_t empty_usec; /* for a card in a slot that is empty: longer than this and there is none */
+        uint64_t
+                scan_usec; /* for devices, before the bus is scanned again, or after it if nobody is expected
+                            */
 } ComeBackTimes;
 
 extern ComeBackTimes come_back_times;
@@ -36,8 +39,9 @@ bool come_back_prepare(Reset *reset, ComeBack **ret);
 ComeBack *come_back_recall(const WorkerSaved *saved, size_t n_saved, size_t n_members);
 
 /* Waits until each member is there again or another device has its address, and makes those that are what
- * they were. What was not found is seen by the health check. `is_expected` is false if the kernel has said
- * that it did not bring them back: then they are not waited for. Sets the result's `reset_method`. */
+ * they were. `is_expected` is false if the kernel has said that it did not bring them back: then they are
+ * not waited for as long. For who is not there soon the bus below the bridge is scanned once more; what was
+ * not found then is seen by the health check. Sets the result's `reset_method`. */
 void come_back_follow(Reset *reset, ComeBack *state, bool is_expected);
 
 /* For a reset of the link: looks whether a hotplug driver takes members away, and if one does, follows them

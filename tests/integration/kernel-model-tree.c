@@ -266,7 +266,8 @@ static void find_all(const char *below, const char *method)
                 Path link, where;
                 ssize_t length;
 
-                if (is_address(entries[i]->d_name) && model_knob_number(&parked, "lost") == 0) {
+                if (is_address(entries[i]->d_name) && model_knob_number(&parked, "lost") == 0 &&
+                    model_knob_countdown(&parked, "late", 1) == 0) {
                         (void) snprintf(link, sizeof(link), PARKED "/%.200s.where", entries[i]->d_name);
                         length = readlink(link, where, sizeof(where) - 1);
                         where[length < 0 ? 0 : length] = '\0';

@@ -22,6 +22,7 @@
  *   unbind-errno, bind-errno   writes of this address to a driver's `unbind` and `bind` fail so
  *   rescan-errno       a scan below this bridge fails so
  *   lost               1: once removed, the device is not found again
+ *   late               so many scans do not find it
  *   autoprobe          the driver that is bound to the device when it is found again
  *
  * Of a slot, in KERNEL_MODEL_DIR/<name>/:

@@ -180,6 +180,24 @@ START_TEST(out_of_quarantine)
 }
 END_TEST
 
+/* The power is on again and nobody is there: another scan finds the device, and it is verified as what the
+ * power cycle has made of it. */
+START_TEST(the_slot_stays_empty)
+{
+        _cleanup_reply_ Reply *reply = NULL;
+
+        start();
+        kill_card();
+        heals("rescan");
+        model_knob(CARD, "late", "1");
+        reply = recover(alice);
+        expect_success(reply);
+        expect_attempts(reply, "0", "!flr bus subordinate slot");
+        ck_assert_uint_eq(model_count("rescan", PORT), 1);
+        expect_state("idle");
+}
+END_TEST
+
 START_TEST(nothing_helps)
 {
         _cleanup_reply_ Reply *reply = NULL;
@@ -273,6 +291,7 @@ int main(void)
         program_add(&program, the_link_works);
         program_add(&program, a_dead_device_is_found_anew);
         program_add_table(&program, out_of_quarantine, healers);
+        program_add(&program, the_slot_stays_empty);
         program_add(&program, nothing_helps);
         program_add(&program, polkit_says_no_to_one_rung);
         program_add(&program, the_policy_forbids_rungs);

@@ -340,6 +340,7 @@ void model_setup(void)
                 .probe_usec = 20000,
                 .leave_usec = 300000,
                 .empty_usec = 300000,
+                .scan_usec = 300000,
         };
         set_list("flr bus");
 

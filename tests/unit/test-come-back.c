@@ -85,6 +85,38 @@ START_TEST(nothing_comes_back)
 }
 END_TEST
 
+static unsigned n_returns;
+
+static void not_at_once(void)
+{
+        if (++n_returns > 1) {
+                model_find(CARD);
+                model_find(SIBLING);
+        }
+}
+
+/* The kernel has looked for them too early, or not at all: another scan finds them. */
+START_TEST(found_by_another_scan)
+{
+        use_removing_method(_i);
+        n_returns = 0;
+        kernel.on_return = not_at_once;
+        run();
+        expect_result(WORKER_DONE, "", 0, VERDICT_OK, LIST_UNTOUCHED);
+        ck_assert_uint_eq(n_returns, 2);
+        ck_assert_ptr_nonnull(strstr(action_log, "verifying; rescan " PORT "; "));
+}
+END_TEST
+
+START_TEST(looked_for_once_more)
+{
+        use_removing_method(_i);
+        kernel.on_return = nobody;
+        run();
+        ck_assert_str_eq(strstr(action_log, "verifying; "), "verifying; rescan " PORT "; ");
+}
+END_TEST
+
 /* The kernel may find them after its write has returned. */
 static void later(void)
 {
@@ -306,6 +338,7 @@ int main(void)
 {
         const TTest *const removals[] = {
                 does_not_come_back,        nothing_comes_back,
+                found_by_another_scan,     looked_for_once_more,
                 comes_back_later,          stranger,
                 stranger_of_the_same_make, driver_comes_back_by_itself,
                 driver_was_forced,         driver_was_bound_by_hand,

@@ -283,6 +283,10 @@ START_TEST(stranger)
 }
 END_TEST
 
+static void nobody(void)
+{
+}
+
 /* It was pulled for good: nobody waits for it as long as for one that is slow. */
 START_TEST(pulled)
 {
@@ -291,15 +295,20 @@ START_TEST(pulled)
         run();
         expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_LOST);
         ck_assert_str_eq(find_check(CARD, "answers")->after, "gone");
+        ck_assert_ptr_null(strstr(action_log, "rescan"));
 }
 END_TEST
 
 START_TEST(does_not_come_back)
 {
         hotplug.finds = NULL;
+        kernel.on_return = _i == 0 ? nobody : NULL;
         come_back_times.device_usec = 300000;
         run();
-        expect_result(WORKER_DONE, "", 0, VERDICT_DEAD, LIST_LOST);
+        /* Unless another scan finds it. */
+        expect_result(WORKER_DONE, "", 0, _i == 0 ? VERDICT_DEAD : VERDICT_OK,
+                      _i == 0 ? LIST_LOST : LIST_UNTOUCHED);
+        ck_assert_ptr_nonnull(strstr(action_log, "rescan " PORT "; "));
 }
 END_TEST
 
@@ -347,7 +356,7 @@ int main(void)
         tcase_add_loop_test(port, driver_that_was_taken_off, 0, 2);
         tcase_add_loop_test(port, stranger, 0, 2);
         tcase_add_test(port, pulled);
-        tcase_add_test(port, does_not_come_back);
+        tcase_add_loop_test(port, does_not_come_back, 0, 2);
         tcase_add_test(port, virtual_function);
         tcase_add_test(port, function_method);
         suite_add_tcase(suite, port);

@@ -262,10 +262,25 @@ START_TEST(slot_that_stays)
 }
 END_TEST
 
+static void nobody(void)
+{
+}
+
+/* What another scan finds all the same was not reset by that. */
+START_TEST(slot_that_cannot_be_switched_on)
+{
+        model_use_slot();
+        kernel.on_error = -EIO;
+        run();
+        expect_result(WORKER_FAILED, "", EIO, VERDICT_OK, LIST_UNTOUCHED);
+}
+END_TEST
+
 START_TEST(slot_that_stays_off)
 {
         model_use_slot();
         kernel.on_error = -EIO;
+        kernel.on_return = nobody;
         run();
         expect_result(WORKER_FAILED, "", EIO, VERDICT_DEAD, LIST_LOST);
         ck_assert_str_eq(find_check(CARD, "answers")->after, "gone");
@@ -448,6 +463,7 @@ int main(void)
                 no_slot,
                 slot_that_stays,
                 slot_that_stays_off,
+                slot_that_cannot_be_switched_on,
                 slot_that_takes_its_time,
                 slot_that_is_switched_on_by_hand,
                 rescan,

@@ -461,12 +461,16 @@ const Device *job_moved_target(const Job *job)
         return NULL;
 }
 
-/* Did the ladder end at its end? One that has lost its device may have ended before. */
+/* Did the ladder end at its end? One that has lost its device may have ended before: but whoever has taken
+ * it away has scanned its bus for it, too, and there is nothing more in another scan. */
 static bool is_at_the_end(const Job *job)
 {
-        if (job_has_written(job) && !job_target_device(job))
-                return job->at + 1 >= job->n_ladder && !job_moved_target(job);
-        return job->at >= job->n_ladder;
+        if (!job_has_written(job) || job_target_device(job))
+                return job->at >= job->n_ladder;
+        for (size_t i = job->at + 1; i < job->n_ladder; i++)
+                if (strcmp(job->ladder[i], RESET_METHOD_RESCAN) != 0)
+                        return false;
+        return !job_moved_target(job);
 }
 
 bool job_has_done_all(const Job *job)
