@@ -255,6 +255,27 @@ START_TEST(no_proof)
 }
 END_TEST
 
+/* What was asked for is not what counts: the method that ran does, in whichever order they were to be tried.
+ */
+static const struct {
+        const char *order, *ran, *after;
+} orders[] = {{"pm flr", "pm", "dirty"}, {"flr pm", "flr", "clean"}};
+
+START_TEST(what_ran_counts)
+{
+        PolicySettings settings = {.set = 1U << POLICY_METHODS};
+        Device *device = device_of(A);
+
+        ck_assert_int_eq(reset_method_list_parse(orders[_i].order, &settings.methods), 0);
+        ck_assert_int_eq(reset_method_list_parse("flr pm", &device->live.methods), 0);
+        job_world_rule(A, &settings);
+        cleanliness_set(device, CLEANLINESS_DIRTY);
+        reset_well(A, "any");
+        ck_assert_str_eq(strchr(seen.ran[0], ' ') + 1, orders[_i].ran);
+        check_is(A, orders[_i].after);
+}
+END_TEST
+
 static const struct {
         uint64_t watched, written;
         const char *after;
@@ -379,6 +400,7 @@ int main(void)
         tcase_add_loop_test(tcase, a_moment_in_a_reset, 0, (int) ELEMENTSOF(moments));
         tcase_add_loop_test(tcase, proof, 0, (int) ELEMENTSOF(results));
         tcase_add_loop_test(tcase, no_proof, 0, (int) ELEMENTSOF(no_resets));
+        tcase_add_loop_test(tcase, what_ran_counts, 0, (int) ELEMENTSOF(orders));
         tcase_add_loop_test(tcase, proved_while_nobody_watched, 0, (int) ELEMENTSOF(earlier));
         tcase_add_test(tcase, no_result);
         tcase_add_test(tcase, not_while_it_is_open);

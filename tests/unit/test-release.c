@@ -88,6 +88,27 @@ START_TEST(also_after_no_reset_of_his)
 }
 END_TEST
 
+/* An order may begin with what leaves much as it was: between two users it comes last in each. */
+static const char *const orders[] = {"pm flr", "flr pm"};
+
+START_TEST(pm_does_not_end_an_order)
+{
+        PolicySettings settings = reset_on_release;
+
+        settings.set |= 1U << POLICY_METHODS;
+        ck_assert_int_eq(reset_method_list_parse(orders[_i], &settings.methods), 0);
+        ck_assert_int_eq(reset_method_list_parse("flr pm", &device_of(A)->live.methods), 0);
+        job_world_rule(A, &settings);
+        lease("one", A);
+        let_go_of("one");
+        check_ran(1, A " flr");
+        last_is(WORKER_FAILED, 25, VERDICT_UNVERIFIED);
+        check_ran(2, A " pm");
+        last_is_well();
+        check_free(A, true);
+}
+END_TEST
+
 /* An order may name it; what comes after a user is a reset all the same. */
 START_TEST(a_rescan_in_order_does_not_end_it)
 {
@@ -326,6 +347,7 @@ int main(void)
         tcase_add_test(tcase, not_what_is_clean);
         tcase_add_loop_test(tcase, also_after_no_reset_of_his, 0, (int) ELEMENTSOF(no_resets));
         tcase_add_test(tcase, a_rescan_in_order_does_not_end_it);
+        tcase_add_loop_test(tcase, pm_does_not_end_an_order, 0, 2);
         tcase_add_test(tcase, not_bridges);
         tcase_add_test(tcase, waits_for_the_driver);
         tcase_add_test(tcase, waits_for_inhibitors);

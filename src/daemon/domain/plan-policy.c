@@ -89,16 +89,24 @@ static bool is_failing(const Device *target, const Proven *proven, const char *m
 }
 
 /* Methods that a reset may use. What the kernel advertises and has never worked is tried last, whatever its
- * scope: nobody is helped by waiting for it once more. Whoever has written an order knows better. */
+ * scope: nobody is helped by waiting for it once more. Whoever has written an order knows better; but
+ * between two users what may leave everything as it was comes last in an order, too: it would end the ladder
+ * before a reset was made. */
 static void add_steps(const Device *target, const EffectivePolicy *effective, const PolicyOrder *order,
-                      ResetAlias alias, const Proven *proven, PlanLadder *ladder)
+                      ResetAlias alias, const PlanOptions *options, PlanLadder *ladder)
 {
-        bool sorts = proven && effective->settings.methods.n == 0;
+        bool is_ordered = effective->settings.methods.n > 0, sorts = options->proven && !is_ordered;
+        bool parts = options->release && is_ordered;
 
-        for (int failing = 0; failing <= sorts; failing++)
-                for (size_t i = 0; i < order->n_steps; i++)
-                        if (!sorts || is_failing(target, proven, order->steps[i].method) == failing)
-                                add_name(ladder, alias, order->steps[i].method);
+        for (int later = 0; later <= (sorts || parts); later++)
+                for (size_t i = 0; i < order->n_steps; i++) {
+                        const char *method = order->steps[i].method;
+                        bool is_later = (sorts && is_failing(target, options->proven, method)) ||
+                                        (parts && reset_method_is_doubtful(method));
+
+                        if (is_later == later)
+                                add_name(ladder, alias, method);
+                }
 }
 
 static bool is_last_resort(const EffectivePolicy *effective, const char *method)
@@ -144,7 +152,7 @@ int plan_ladder(Device *target, ResetAlias alias, const PlanOptions *options, Pl
         if (alias == RESET_ALIAS_RECOVER && target->frozen)
                 add_name(ret, alias, RESET_METHOD_THAW);
         policy_order(effective, offer.names, offer.n, &order);
-        add_steps(target, effective, &order, alias, options->proven, ret);
+        add_steps(target, effective, &order, alias, options, ret);
         add_left_out(effective, &order, alias, ret);
         ret->workaround = order.workaround;
         return 0;
