@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -504,11 +505,13 @@ static void take_over_claims(void)
 static void take_over_quarantines(void)
 {
         const QuarantineListener listener = {.event = on_quarantine};
+        char boot[QUARANTINE_BOOT_MAX];
 
         for (size_t i = 0; i < storm.n_stored; i++)
                 ck_assert_int_eq(quarantines_restore(storm.quarantines, &storm.stored[i]), 0);
         quarantines_set_listener(storm.quarantines, &listener);
-        quarantines_pin(storm.quarantines, "this-boot");
+        (void) snprintf(boot, sizeof(boot), "boot-%u", storm.boot);
+        quarantines_pin(storm.quarantines, boot);
         for (size_t i = 0; i < storm.tree.n; i++)
                 for (size_t k = 0; k < NODE_IDS; k++)
                         storm.tree.nodes[i].quarantine[k].job = 0;

@@ -123,3 +123,37 @@ void restart_kept_off(void)
                         device->hold.kept = device->hold.noted = true;
         }
 }
+
+/* ---- the machine ---- */
+
+static void come_up(size_t i)
+{
+        Node *node = &storm.tree.nodes[i];
+
+        node->is_kept_off = node->recovering = node->is_known = node->tsm_bound = false;
+        node->n_holders = node->enable_count = 0;
+        node->methods = storm.supported[i];
+        if (node->present)
+                node->inode = ++storm.tree.last_inode;
+        if (!node->is_bridge && chance(&storm.tree, 20))
+                tree_bind(&storm.tree, i, NULL);
+}
+
+void reboot(void)
+{
+        if (daemon_lives())
+                daemon_kill();
+        storm_note("the machine goes down");
+        stats.reboots++;
+        storm.boot++;
+        for (size_t i = 0; i < RUNS_MAX; i++)
+                if (storm.runs[i].job != 0)
+                        run_interrupt(&storm.runs[i]);
+        tasks_forget();
+        memset(storm.tree.held, 0, sizeof(storm.tree.held));
+        memset(storm.orphans, 0, sizeof(storm.orphans));
+        memset(storm.kept_off, 0, sizeof(storm.kept_off));
+        storm.n_users = 0;
+        for (size_t i = 0; i < storm.tree.n; i++)
+                come_up(i);
+}

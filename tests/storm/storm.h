@@ -97,6 +97,7 @@ typedef struct Run {
         ResetMethodList list; /* the target's, which is the one method alone meanwhile */
         unsigned n_menders; /* which of those it is that come after a worker that died */
         bool is_old; /* what it has done was done while there was no daemon */
+        bool is_interrupted; /* the machine went down in it */
         bool is_dead; /* and there was no daemon to send the next one */
 } Run;
 
@@ -164,7 +165,7 @@ typedef struct ErrorLook {
 typedef struct Storm {
         Tree tree;
         uint64_t seed, now;
-        unsigned machine, step;
+        unsigned machine, step, boot;
         bool is_calm;
         size_t hot; /* where most of them ask for resets */
 
@@ -212,7 +213,8 @@ typedef struct StormStats {
                 shared, policy, quarantined, lifted, leases, refused_claims, kills, adopted, unheard,
                 worker_kills, silent, plugs, recoveries, audits, clean, required_clean, released, owed,
                 put_aside, looked, broken, recovered, not_recovered, unfinished, own_begun, tasks, kept_off,
-                let_at, ordered, in_order, mended, handed_back, taken_off, left_off, rebound;
+                let_at, ordered, in_order, mended, interrupted, reboots, handed_back, taken_off, left_off,
+                rebound;
         unsigned long errors[RESET_RECOVERING + 1];
         unsigned long obstacles[ADMISSION_FROZEN + 1];
 } StormStats;
@@ -253,6 +255,8 @@ void run_kill(Run *run);
 Run *run_of(uint32_t job);
 /* A device has come: it may be a member that was taken away. */
 void runs_follow(size_t node);
+/* The machine goes down in the middle of it, or before it has begun. */
+void run_interrupt(Run *run);
 /* The daemon that lives now takes it on, or hears of it too late. */
 void run_take_over(Run *run);
 /* What is to be plugged in has the list that the kernel makes. */
@@ -295,6 +299,7 @@ int task_start(void *userdata, const WorkerRequest *request); /* as JobPorts.sta
 void task_ordered(void *userdata, Device *device, const ResetMethodList *wanted, bool failed);
 uint64_t task_due(const Task *task);
 void task_go_on(Task *task);
+void tasks_forget(void); /* they are gone with the machine */
 bool tasks_conflict(const Footprint *footprint);
 size_t tasks_count(void); /* of the daemon that lives now */
 void administrator_overrides(size_t node);
@@ -305,6 +310,8 @@ void tasks_audit(void);
 void tasks_check_at_rest(bool is_fresh);
 
 /* ---- restart.c ---- */
+/* The machine goes down and comes up again: what is in /run is gone, and so is every setting. */
+void reboot(void);
 /* After the start has taken workers on: the jobs are theirs. */
 void restart_resets(void);
 void restart_kept_off(void);

@@ -252,6 +252,14 @@ void task_go_on(Task *going)
         lane_task_done(storm.jobs, task.id, result);
 }
 
+void tasks_forget(void)
+{
+        for (size_t i = 0; i < TASKS_MAX; i++) {
+                worker_result_free(storm.tasks[i].result);
+                storm.tasks[i] = (Task){};
+        }
+}
+
 /* Whoever does something to a device by hand has the last word. */
 void administrator_overrides(size_t i)
 {

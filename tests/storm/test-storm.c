@@ -272,6 +272,10 @@ static void kill_something(void)
         Tree *tree = &storm.tree;
         size_t n = 0;
 
+        if (chance(tree, 1)) {
+                reboot();
+                return;
+        }
         if (daemon_lives() && chance(tree, 10)) {
                 daemon_kill();
                 return;
@@ -440,9 +444,10 @@ static void tell(unsigned long steps, unsigned machines)
                stats.put_aside, stats.looked, stats.broken, stats.recovered, stats.not_recovered,
                stats.own_begun, stats.unfinished);
         printf("# settings: %lu workers, %lu kept off, %lu let at, %lu ordered, %lu found in order\n"
-               "# workers that died: %lu mended; drivers: %lu taken off, %lu left off, %lu handed back\n",
+               "# workers that died: %lu mended; machines: %lu rebooted, %lu resets under way; drivers: %lu "
+               "taken off, %lu left off, %lu handed back\n",
                stats.tasks, stats.kept_off, stats.let_at, stats.ordered, stats.in_order, stats.mended,
-               stats.rebound, stats.left_off, stats.handed_back);
+               stats.reboots, stats.interrupted, stats.rebound, stats.left_off, stats.handed_back);
         for (unsigned i = 0; i <= RESET_RECOVERING; i++)
                 printf("%s%s %lu%s", i == 0 ? "# " : "", reset_error_to_string((ResetError) i),
                        stats.errors[i], i == RESET_RECOVERING ? "\n" : ", ");

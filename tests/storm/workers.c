@@ -477,9 +477,73 @@ static void adopt(Run *run)
         storm_note("job %u is taken on", run->job);
 }
 
+/* What is written down before a worker begins tells the next boot of it, until its end is in the history. */
+void run_interrupt(Run *run)
+{
+        /* It was over. */
+        if (run->early) {
+                run_free(run);
+                return;
+        }
+        run->is_interrupted = run->is_dead = run->recorded = true;
+        run->writing = run->killed = run->has_list = run->is_known = false;
+        run->end_at = NEVER;
+        run->n_menders = 0;
+}
+
+/* As it is known now. Returns false if it is not there any more. */
+static bool find_again(WorkerMember *member)
+{
+        const Device *device = registry_find(storm.registry, &member->address);
+
+        if (!device || device->facts.device != member->device)
+                return false;
+        member->inode = device->facts.inode;
+        member->driver[0] = '\0';
+        member->must_be_disabled = false;
+        return true;
+}
+
+static bool find_members_again(Run *run)
+{
+        WorkerRequest *request = &run->request;
+        bool set[NODES_MAX] = {};
+        size_t n = 0;
+
+        for (size_t i = 0; i < run->n_members; i++) {
+                if (!find_again(&request->members[i])) {
+                        if (i == 0)
+                                return false;
+                        continue;
+                }
+                request->members[n] = request->members[i];
+                run->members[n] = (RunMember){
+                        .node = run->members[i].node,
+                        .inode = request->members[i].inode,
+                        .id = run->members[i].id,
+                };
+                set[run->members[n++].node] = true;
+        }
+        request->n_members = run->n_members = n;
+        request->has_bridge = request->has_bridge && find_again(&request->bridge);
+        request->machine_stopped = true;
+        request->driver = WORKER_DRIVER_KEEP;
+        request->n_fds = 0;
+        request->job = run->job = ++storm.last_job;
+        run->footprint = oracle_footprint(&storm.tree, run->target, set);
+        return true;
+}
+
 void run_take_over(Run *run)
 {
         WorkerResult *early = run->early;
+
+        if (run->is_interrupted && !find_members_again(run)) {
+                run_free(run);
+                return;
+        }
+        stats.interrupted += run->is_interrupted;
+        run->is_interrupted = false;
 
         /* One without a record finds its own daemon gone. */
         if (!run->recorded) {
