@@ -420,6 +420,9 @@ START_TEST(no_further_than_the_rules)
         rows = manager_call(observer, "GetHistory", "a{sv}", 2, "address", "s", CARD, "event", "s", "reset");
         ck_assert_str_eq(reply_string(rows, "0.0.method"), "subordinate");
         ck_assert_str_eq(reply_string(rows, "0.0.why"), _i == 0 ? "no-rule" : "");
+        ck_assert_str_eq(reply_string(rows, "0.0.reason"),
+                         _i == 0 ? "it would disturb " SIBLING " and no rule wants that to be recovered"
+                                 : "");
         expect_state(CARD, _i == 0 ? "quarantined" : "idle");
         expect_state(SIBLING, "idle");
 }

@@ -209,6 +209,65 @@ START_TEST(no_further_than_the_rule)
 }
 END_TEST
 
+static void add_rule(Policy *policy, const char *id, const char *address, PolicyOnError on_error)
+{
+        PolicyRule rule = {.file = strdup("/etc/50.json"),
+                           .settings = {.set = 1U << POLICY_ON_ERROR, .on_error = on_error}};
+        const char *key;
+
+        (void) snprintf(rule.id, sizeof(rule.id), "%s", id);
+        ck_assert_int_eq(policy_match_set(&rule.match, POLICY_MATCH_ADDRESS, address, &key), 0);
+        ck_assert_int_eq(policy_add(policy, &rule), 0);
+}
+
+static const struct {
+        bool by_edge, has_rule, is_aside;
+        const char *reason, *rule;
+} refusals[] = {
+        {false, false, false, "it would disturb " A1 " and no rule wants that to be recovered", ""},
+        {false, true, false,
+         "it would disturb " A1 " and not (/etc/50.json) does not want that to be recovered",
+         "not (/etc/50.json)"},
+        {true, false, false,
+         "it would disturb " B ", which an edge ties to " A ", and no rule wants that to be recovered", ""},
+        {true, true, false,
+         "it would disturb " B ", which an edge ties to " A
+         ", and not (/etc/50.json) does not want that to be recovered",
+         "not (/etc/50.json)"},
+        {false, true, true, A1 " was put into quarantine by hand", ""},
+};
+
+/* Nobody was asked, so it is no use to say that somebody was not authorized: the rule, the edge and the
+ * device are named. */
+START_TEST(who_forbids_it_is_named)
+{
+        const char *other = refusals[_i].by_edge ? B : A1;
+        QuarantineRecord record = {.cause = QUARANTINE_REQUESTED, .reason = "evidence"};
+        PciAddress ends[2] = {at(A), at(B)};
+        Policy *policy = policy_new();
+        const Attempt *attempt;
+
+        if (!refusals[_i].by_edge)
+                world_add(&seen.world, A1, "0000:00:01.0", "", "flr");
+        add_rule(policy, "yes", A, POLICY_ON_ERROR_RECOVER);
+        if (refusals[_i].has_rule)
+                add_rule(policy, "not", other, POLICY_ON_ERROR_NOTIFY);
+        registry_change_policy(seen.world.registry, policy);
+        if (refusals[_i].by_edge)
+                ck_assert_int_eq(registry_add_edge(seen.world.registry, &ends[0], &ends[1]), 0);
+        if (refusals[_i].is_aside)
+                ck_assert_int_eq(
+                        quarantines_begin(seen.quarantines, world_find(&seen.world, other), &record, 0), 0);
+        ck_assert_int_eq(jobs_recover(seen.jobs, world_find(&seen.world, A), "yes (/etc/50.json)"), 0);
+        while (!seen.finished)
+                find_dead();
+        attempt = &seen.last.attempts[seen.last.n_attempts - 1];
+        ck_assert_str_eq(attempt_outcome_to_string(attempt->outcome), "denied");
+        ck_assert_str_eq(attempt->reason, refusals[_i].reason);
+        ck_assert_str_eq(attempt->rule, refusals[_i].rule);
+}
+END_TEST
+
 /* One that is below the same port alone has no others. */
 START_TEST(to_the_end_where_nobody_else_is)
 {
@@ -313,6 +372,7 @@ int main(void)
         tcase_add_test(tcase, a_rule_is_not_about_the_next_quarantine);
         tcase_add_loop_test(tcase, who_was_allowed_is_asked_about_the_next_quarantine, 0, 2);
         tcase_add_test(tcase, no_further_than_the_rule);
+        tcase_add_loop_test(tcase, who_forbids_it_is_named, 0, (int) ELEMENTSOF(refusals));
         tcase_add_test(tcase, to_the_end_where_nobody_else_is);
         tcase_add_test(tcase, virtual_functions_need_no_rule);
         tcase_add_test(tcase, the_rule_is_no_more);

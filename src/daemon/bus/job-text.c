@@ -189,7 +189,7 @@ static void print_outcome(FILE *f, const Job *job, const Attempt *attempt)
                 print_refused(f, job, attempt);
                 break;
         case ATTEMPT_DENIED:
-                fputs("not authorized", f);
+                fputs(attempt->reason[0] ? attempt->reason : "not authorized", f);
                 break;
         case ATTEMPT_GONE:
                 fputs("the device was gone", f);
@@ -213,7 +213,7 @@ static void print_outcome(FILE *f, const Job *job, const Attempt *attempt)
 static bool ended_alike(const Attempt *a, const Attempt *b)
 {
         return a->outcome == b->outcome && a->unusable == b->unusable && strcmp(a->why, b->why) == 0 &&
-               a->error == b->error && a->verdict == b->verdict;
+               strcmp(a->reason, b->reason) == 0 && a->error == b->error && a->verdict == b->verdict;
 }
 
 static void print_attempts(FILE *f, const Job *job)

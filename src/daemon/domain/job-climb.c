@@ -99,20 +99,29 @@ static bool is_spoken_for(const Job *job, Device *member)
 }
 
 /* Nobody is asked about a job of the policy's, so each member needs a rule, and a rule is against nobody who
- * has put one of them aside. NULL: granted. */
-static const char *policy_refusal(const Job *job)
+ * has put one of them aside. The first member that stands against it, NULL: granted. */
+static Device *policy_refuses(const Job *job, const char **ret_why)
 {
         for (size_t i = 0; i < job->n_members; i++) {
                 Device *device = job_member_device(job, &job->members[i]);
 
                 if (!device)
                         continue;
+                *ret_why = "put-aside";
                 if (device->quarantine && is_somebodys(&device->quarantine->record))
-                        return "put-aside";
+                        return device;
+                *ret_why = "no-rule";
                 if (!is_spoken_for(job, device))
-                        return "no-rule";
+                        return device;
         }
         return NULL;
+}
+
+static bool is_refused_by_policy(const Job *job)
+{
+        const char *why;
+
+        return policy_refuses(job, &why) != NULL;
 }
 
 /* Makes a planned rung the one at hand, relaxes those who were told of the last one, pins its devices, and
@@ -140,7 +149,7 @@ static void ask(Job *job, const Rung *rung)
                 job_tell(job, JOB_EVENT_CHANGED);
 
         if (job->request.by_policy) {
-                job_authorized(job, policy_refusal(job) ? GRANT_NO : GRANT_YES);
+                job_authorized(job, is_refused_by_policy(job) ? GRANT_NO : GRANT_YES);
                 return;
         }
         r = ports->authorize(ports->userdata, job);
@@ -233,7 +242,7 @@ static bool use_is_known(const Job *job)
 /* Rules may change while a job waits. */
 static bool is_still_ruled(const Job *job)
 {
-        return !job->request.by_policy || !policy_refusal(job);
+        return !job->request.by_policy || !is_refused_by_policy(job);
 }
 
 bool job_still_holds(Job *job)
@@ -289,11 +298,60 @@ void job_scanned(Job *job, int error)
                 job_proceed(job);
 }
 
+/* The member that an administrator has tied this one to, where nothing else makes it part of the set. NULL:
+ * it is below the same bridge, or belongs to the target. */
+static const Device *tied_to(const Job *job, const Device *member)
+{
+        const Device *target = job_target_device(job);
+        const Device *function = member->physfn ? member->physfn : member;
+
+        if (function == target || (target && target->parent && device_is_below(function, target->parent)))
+                return NULL;
+        for (size_t i = 0; i < job->n_members; i++) {
+                const Device *end = job_member_device(job, &job->members[i]), *other;
+                size_t cursor = 0;
+
+                while (end && (other = registry_next_edge(job->jobs->registry, end, &cursor)))
+                        if (other == function)
+                                return end;
+        }
+        return NULL;
+}
+
+/* Whose word it is, and why that counts here. */
+static void describe_refusal(const Job *job, Device *member, Attempt *attempt)
+{
+        const EffectivePolicy *policy = registry_policy_of(member);
+        const Device *end = tied_to(job, member);
+        char address[PCI_ADDRESS_STRING_MAX], other[PCI_ADDRESS_STRING_MAX], tie[64] = "";
+
+        (void) pci_address_format(&member->facts.address, address);
+        if (end)
+                (void) snprintf(tie, sizeof(tie), ", which an edge ties to %s,",
+                                pci_address_format(&end->facts.address, other));
+        if (strcmp(attempt->why, "put-aside") == 0) {
+                (void) snprintf(attempt->reason, sizeof(attempt->reason), "%s%s %s", address, tie,
+                                member->quarantine->record.cause == QUARANTINE_REQUESTED
+                                        ? "was put into quarantine by hand"
+                                        : "is in a quarantine that cannot be read");
+                return;
+        }
+        if (policy && policy->settings.set & 1U << POLICY_ON_ERROR)
+                policy_rule_text(policy->origin[POLICY_ON_ERROR], attempt->rule);
+        (void) snprintf(attempt->reason, sizeof(attempt->reason),
+                        "it would disturb %s%s and %s%s to be recovered", address, tie,
+                        attempt->rule[0] ? attempt->rule : "no rule",
+                        attempt->rule[0] ? " does not want that" : " wants that");
+}
+
 static void note_refusal(const Job *job, Attempt *attempt)
 {
-        const char *why = policy_refusal(job);
+        const char *why = "";
+        Device *member = policy_refuses(job, &why);
 
-        (void) snprintf(attempt->why, sizeof(attempt->why), "%s", why ? why : "");
+        (void) snprintf(attempt->why, sizeof(attempt->why), "%s", member ? why : "");
+        if (member)
+                describe_refusal(job, member, attempt);
 }
 
 void job_authorized(Job *job, Grant grant)

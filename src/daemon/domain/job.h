@@ -89,6 +89,9 @@ typedef enum AttemptOutcome {
 /* Of an attempt that was carried out and counts for nothing, see plan_is_doubtful(). */
 #define JOB_WHY_DOUBTFUL "doubtful"
 
+/* A device, a rule, and what is between them. */
+#define ATTEMPT_REASON_MAX 224U
+
 /* What became of one rung. */
 typedef struct Attempt {
         char method[RESET_METHOD_NAME_MAX];
@@ -96,6 +99,7 @@ typedef struct Attempt {
         unsigned unusable; /* of Why */
         char rule[POLICY_RULE_TEXT_MAX]; /* that is behind a reason of the policy's, empty: none */
         char why[RESET_METHOD_NAME_MAX]; /* the worker's reason, or the policy's */
+        char reason[ATTEMPT_REASON_MAX]; /* the policy's, for people; empty: none */
         Grant grant;
         unsigned actions; /* of Action: those that were asked for, if it was denied */
         int error; /* positive errno */

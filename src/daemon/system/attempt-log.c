@@ -271,6 +271,7 @@ int attempt_log_make_row(const Registry *registry, const Job *job, const char *k
         (void) utf8_quote(rule_behind(job, attempt), row.rule, sizeof(row.rule));
         (void) policy_version(registry_policy(registry), row.policy);
         attempt_why(attempt, row.why, sizeof(row.why));
+        (void) utf8_quote(attempt->reason, row.reason, sizeof(row.reason));
         (void) snprintf(row.kernel, sizeof(row.kernel), "%s", kernel);
         (void) snprintf(row.boot_id, sizeof(row.boot_id), "%s", boot_id);
         describe_device(registry, &job->seen, &row);
