@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/system/quarantine-log.h"
 #include "history-world.h"
 #include "shared/cleanup.h"
+
+DEFINE_CLEANUP(Registry *, registry_free);
 
 static const HistoryFilter everything = {.limit = HISTORY_LIMIT_MAX};
 
@@ -235,6 +238,49 @@ START_TEST(a_wrong_old_file_is_put_aside)
 }
 END_TEST
 
+/* What the rows of these events show of the kernel's words. */
+static const struct {
+        QuarantineEvent event;
+        HistoryEvent row;
+        const char *shown, *hidden;
+} said[] = {
+        {QUARANTINE_BEGUN, HISTORY_QUARANTINE, "bars", "00:1b:21"},
+        {QUARANTINE_CHANGED, HISTORY_QUARANTINE, "bars", "00:1b:21"},
+        {QUARANTINE_EVIDENCE, HISTORY_EVIDENCE, "00:1b:21", "bars"},
+};
+
+/* Whoever may read the history may not read the kernel's log, which has serial numbers and the like. */
+START_TEST(the_kernels_words_are_in_rows_of_their_own)
+{
+        const QuarantineRecord record = {
+                .cause = QUARANTINE_DEAD,
+                .reason = "dead; it needs a cold power cycle",
+                .method = "flr",
+                .checks = {{.check = "bars", .result = CHECK_FAILED},
+                           {.check = WORKER_LOG_CHECK,
+                            .result = CHECK_SKIPPED,
+                            .after = "eth0: 00:1b:21:3c"}},
+                .n_checks = 2,
+        };
+        _cleanup_(cleanup_registry_free) Registry *registry = NULL;
+        AttemptLog *log;
+
+        ck_assert_int_eq(registry_new(&registry), 0);
+        history_stop();
+        ck_assert_int_eq(proven_new(&hw.proven), 0);
+        ck_assert_int_eq(attempt_log_new(hw.event, &hw.config, hw.proven, registry, &log), 0);
+        quarantine_log_event(log, registry, &record, said[_i].event);
+        attempt_log_free(log);
+        hw.proven = proven_free(hw.proven);
+        history_start();
+        ck_assert_int_eq(ask(&everything), 0);
+        ck_assert_uint_eq(hw.n_found, 1);
+        ck_assert_int_eq(hw.found[0].event, said[_i].row);
+        ck_assert_ptr_nonnull(strstr(hw.found[0].checks, said[_i].shown));
+        ck_assert_ptr_null(strstr(hw.found[0].checks, said[_i].hidden));
+}
+END_TEST
+
 static Suite *history_events_suite(void)
 {
         Suite *suite = suite_create("history-events");
@@ -249,6 +295,7 @@ static Suite *history_events_suite(void)
         tcase_add_test(cases, an_old_file_is_brought_up_to_date);
         tcase_add_test(cases, an_old_file_waits_for_room);
         tcase_add_test(cases, a_wrong_old_file_is_put_aside);
+        tcase_add_loop_test(cases, the_kernels_words_are_in_rows_of_their_own, 0, (int) ELEMENTSOF(said));
         suite_add_tcase(suite, cases);
         return suite;
 }

@@ -21,6 +21,17 @@ static DeviceFacts facts_of(const Registry *registry, const QuarantineRecord *re
         };
 }
 
+/* How many of the checks were found. What the kernel has said comes after them, and is told to root alone,
+ * in rows of its own. */
+static size_t count_found(const QuarantineRecord *record)
+{
+        size_t n = record->n_checks;
+
+        while (n > 0 && strcmp(record->checks[n - 1].check, WORKER_LOG_CHECK) == 0)
+                n--;
+        return n;
+}
+
 static void note_begin(AttemptLog *log, const Registry *registry, const QuarantineRecord *record)
 {
         const DeviceFacts facts = facts_of(registry, record);
@@ -33,18 +44,15 @@ static void note_begin(AttemptLog *log, const Registry *registry, const Quaranti
                                        .reason = record->reason,
                                        .uid = record->uid,
                                        .checks = record->checks,
-                                       .n_checks = record->n_checks,
+                                       .n_checks = count_found(record),
                                });
 }
 
-/* They come after all that was found. */
 static void note_lines(AttemptLog *log, const Registry *registry, const QuarantineRecord *record)
 {
         const DeviceFacts facts = facts_of(registry, record);
-        size_t first = record->n_checks;
+        size_t first = count_found(record);
 
-        while (first > 0 && strcmp(record->checks[first - 1].check, WORKER_LOG_CHECK) == 0)
-                first--;
         attempt_log_event(log, &(LogEvent){
                                        .event = HISTORY_EVIDENCE,
                                        .facts = &facts,
