@@ -543,6 +543,37 @@ START_TEST(lines_take_the_room_of_what_is_well)
 }
 END_TEST
 
+/* All that a worker's event has room for, and only a few of it are lines about the device. */
+START_TEST(a_worker_that_says_anything_is_not_believed)
+{
+        static WorkerCheck checks[WORKER_CHECKS_MAX];
+        const WorkerResult result = {
+                .outcome = WORKER_DONE, .checks = checks, .n_checks = WORKER_CHECKS_MAX};
+        const QuarantineRecord *record;
+
+        reset_finds("flr", WORKER_DONE, degraded, 2);
+        for (size_t i = 0; i < WORKER_CHECKS_MAX; i++)
+                checks[i] = (WorkerCheck){.device = at(i % 3 == 0 ? B : A),
+                                          .check = "log",
+                                          .result = i % 3 == 1 ? CHECK_FAILED : CHECK_SKIPPED};
+        for (size_t i = 2; i < WORKER_CHECKS_MAX; i += 6)
+                (void) snprintf(checks[i].check, sizeof(checks[i].check), "answers");
+        ck_assert_int_eq(quarantines_add_lines(seen.quarantines, world_find(&seen.world, A), &result), 0);
+        record = &quarantine_of(A)->record;
+        ck_assert_uint_eq(record->n_checks, 2 + WORKER_LOG_LINES_MAX);
+        for (size_t i = 2; i < record->n_checks; i++) {
+                ck_assert_str_eq(record->checks[i].check, WORKER_LOG_CHECK);
+                ck_assert_int_eq(record->checks[i].result, CHECK_SKIPPED);
+                ck_assert(pci_address_equal(&record->checks[i].device, &checks[2].device));
+        }
+        for (size_t i = 0; i < WORKER_CHECKS_MAX; i++)
+                (void) snprintf(checks[i].check, sizeof(checks[i].check), "answers");
+        ck_assert_int_eq(quarantines_add_lines(seen.quarantines, world_find(&seen.world, A), &result),
+                         -ENOENT);
+        ck_assert_uint_eq(told.n[QUARANTINE_EVIDENCE], 1);
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("quarantine");
@@ -570,6 +601,7 @@ int main(void)
         tcase_add_test(tcase, what_is_not_there_is_bounded);
         tcase_add_test(tcase, lines_are_asked_for_once);
         tcase_add_test(tcase, nothing_is_asked_of_what_is_in_by_hand);
+        tcase_add_test(tcase, a_worker_that_says_anything_is_not_believed);
         tcase_add_loop_test(tcase, lines_take_the_room_of_what_is_well, 0, (int) ELEMENTSOF(rooms));
         suite_add_tcase(suite, tcase);
         return unit_run(suite);

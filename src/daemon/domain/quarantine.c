@@ -400,22 +400,33 @@ Device *quarantines_take_silent(Quarantines *quarantines)
         return NULL;
 }
 
+/* Whatever else a worker may say is none. */
+static bool is_line_about(const WorkerCheck *check, const Device *device)
+{
+        return strcmp(check->check, WORKER_LOG_CHECK) == 0 && check->result == CHECK_SKIPPED &&
+               pci_address_equal(&check->device, &device->facts.address);
+}
+
 int quarantines_add_lines(Quarantines *quarantines, Device *device, const WorkerResult *result)
 {
         QuarantineRecord *record = device->quarantine ? &device->quarantine->record : NULL;
-        size_t n = 0;
+        const WorkerCheck *lines[WORKER_LOG_LINES_MAX];
+        size_t n = 0, n_lines = 0;
 
-        if (!record || !has_found_something(record) || result->n_checks == 0)
+        for (size_t i = 0; i < result->n_checks && n_lines < WORKER_LOG_LINES_MAX; i++)
+                if (is_line_about(&result->checks[i], device))
+                        lines[n_lines++] = &result->checks[i];
+        if (!record || !has_found_something(record) || n_lines == 0)
                 return -ENOENT;
         for (size_t i = 0; i < record->n_checks; i++)
                 if (strcmp(record->checks[i].check, WORKER_LOG_CHECK) != 0)
                         record->checks[n++] = record->checks[i];
         record->n_checks = n;
-        while (record->n_checks + result->n_checks > QUARANTINE_CHECKS_MAX &&
+        while (record->n_checks + n_lines > QUARANTINE_CHECKS_MAX &&
                record->checks[record->n_checks - 1].result != CHECK_FAILED)
                 record->n_checks--;
-        for (size_t i = 0; i < result->n_checks && record->n_checks < QUARANTINE_CHECKS_MAX; i++)
-                record->checks[record->n_checks++] = result->checks[i];
+        for (size_t i = 0; i < n_lines && record->n_checks < QUARANTINE_CHECKS_MAX; i++)
+                record->checks[record->n_checks++] = *lines[i];
         tell(quarantines, record, QUARANTINE_EVIDENCE);
         return 0;
 }

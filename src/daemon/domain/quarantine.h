@@ -51,8 +51,9 @@ typedef struct QuarantineRecord {
         char method[RESET_METHOD_NAME_MAX]; /* the reset that left it so, empty: none */
         uint32_t uid; /* who asked for that reset, or put it in */
         uint64_t since; /* CLOCK_REALTIME, microseconds */
-        WorkerCheck checks[QUARANTINE_CHECKS_MAX]; /* of this device, by that reset; failed ones first, and
-                                                    * after them what the kernel has said (WORKER_LOG_CHECK) */
+        WorkerCheck
+                checks[QUARANTINE_CHECKS_MAX]; /* of this device, by that reset; failed ones first, and
+                                                * after them what the kernel has said (WORKER_LOG_CHECK) */
         size_t n_checks;
         char serial[WORKER_SERIAL_MAX]; /* of the device, empty: not known */
         char driver[WORKER_DRIVER_MAX]; /* that a reset has taken off and left off, empty: none */
@@ -125,8 +126,9 @@ int quarantines_add_reason(Quarantines *quarantines, Device *device, const char 
  * device; NULL: there is none. It is not given again before there is more to tell. */
 Device *quarantines_take_silent(Quarantines *quarantines);
 
-/* Keeps what the kernel has said about it: the checks of a worker's operation `log`, as far as there is room
- * beside those that failed. -ENOENT if it is not in quarantine, or nothing was said. */
+/* Keeps what the kernel has said about it: the lines (WORKER_LOG_CHECK) of a worker's operation `log`, as
+ * far as there is room beside the checks that failed. Whatever else the worker says is left out. -ENOENT if
+ * it is not in quarantine, or nothing was said. */
 int quarantines_add_lines(Quarantines *quarantines, Device *device, const WorkerResult *result);
 
 /* Ends it, as `event` says. -ENOENT if the device is in none. */
