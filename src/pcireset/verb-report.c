@@ -170,6 +170,15 @@ static void strip_row(json_object *row)
                 json_object_object_del(row, keys[i]);
 }
 
+/* The kernel's words are in the document once, without what identifies the hardware: add_kernel_log(). */
+static void drop_evidence(json_object *rows)
+{
+        for (size_t i = json_length(rows); i > 0; i--)
+                if (strcmp(json_get_string(json_object_array_get_idx(rows, i - 1), "event"), "evidence") ==
+                    0)
+                        (void) json_object_array_del_idx(rows, i - 1, 1);
+}
+
 static int call_history(Report *report, json_object **ret)
 {
         _cleanup_message_ sd_bus_message *call = NULL;
@@ -199,6 +208,7 @@ static int add_history(Report *report)
         report->client->failure = NULL;
         if (r > EXIT_OK)
                 return note(report, "This pciresetd tells no history.");
+        drop_evidence(rows);
         for (size_t i = 0; i < json_length(rows); i++)
                 strip_row(json_object_array_get_idx(rows, i));
         return r < 0 ? r : json_add(report->document, "history", rows);
