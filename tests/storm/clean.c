@@ -76,14 +76,14 @@ static void follow_user(size_t i, bool leased, bool enabled)
                 trail->must_be_reset = false;
 }
 
-/* Of a reset through VFIO nobody can tell its own openings from others. */
+/* What was left before the write has returned is gone with it. Of a reset through VFIO nobody can tell its
+ * own openings from others. */
 static void note_touch(size_t node)
 {
         for (size_t i = 0; i < RUNS_MAX; i++) {
                 Run *run = &storm.runs[i];
 
-                if (run->job == 0 || !(run->writing || run->written) ||
-                    strcmp(run->request.method, "vfio_hot") == 0)
+                if (run->job == 0 || !run->written || strcmp(run->request.method, "vfio_hot") == 0)
                         continue;
                 for (size_t k = 0; k < run->n_members; k++)
                         if (run->members[k].node == node)

@@ -483,6 +483,25 @@ START_TEST(the_evidence_is_what_was_worst)
 }
 END_TEST
 
+/* Whoever hears that the recovery is over may go on with any of them. */
+static void expect_judged(void *userdata, Device *changed, unsigned changes)
+{
+        if (changes & DEVICE_CHANGED_ERROR_STATE)
+                ck_assert_ptr_nonnull(device(CARD)->quarantine);
+}
+
+START_TEST(judged_before_anybody_goes_on)
+{
+        const RegistryListener listener = {.changed = expect_judged};
+
+        hold_to(POLICY_ON_ERROR_QUARANTINE);
+        registry_set_listener(world.registry, &listener);
+        announce(PORT, ERROR_EVENT_FAILURE);
+        registry_set_listener(world.registry, NULL);
+        expect(CARD, "failed-recovery");
+}
+END_TEST
+
 int main(void)
 {
         Suite *suite = suite_create("error-events");
@@ -495,6 +514,7 @@ int main(void)
         unit_add_fixture(suite, setup, teardown, a_look_that_fails);
         unit_add_fixture(suite, setup, teardown, in_a_reset_of_ours);
         unit_add_fixture(suite, setup, teardown, a_failure_of_the_port);
+        unit_add_fixture(suite, setup, teardown, judged_before_anybody_goes_on);
         unit_add_fixture(suite, setup, teardown, a_bridge_is_only_told_of);
         unit_add_fixture(suite, setup, teardown, no_end_is_told);
         unit_add_fixture(suite, setup, teardown, few_looks_at_a_time);

@@ -273,7 +273,7 @@ static const ErrorState states[] = {
         [ERROR_EVENT_WEDGED] = ERROR_STATE_WEDGED,
 };
 
-static void take(ErrorEvents *events, Device *device, const ErrorEvent *event)
+static void judge(ErrorEvents *events, Device *device, const ErrorEvent *event)
 {
         WorkerCheck checks[ERROR_COUNTERS_MAX + 1];
         size_t n = collect(device, event, checks);
@@ -283,31 +283,35 @@ static void take(ErrorEvents *events, Device *device, const ErrorEvent *event)
         const Finding finding = {.reason = reason, .checks = checks, .n_checks = n};
 
         (void) snprintf(reason, sizeof(reason), "the kernel has announced an error: %s", event->text);
-        /* First: whoever waits for the end of the recovery looks at quarantine and policy. */
         note(events, device, &told);
         act(events, device, &finding);
+}
+
+static void settle(ErrorEvents *events, Device *device, const ErrorEvent *event)
+{
         if (event->type != ERROR_EVENT_BEGIN)
                 look_at(events, device);
         set_state(events, device, states[event->type]);
 }
 
 /* A failure kernels before 6.18 tell of the port alone (pcie_do_recovery), and mean all that is below. */
-static void take_below(ErrorEvents *events, const Device *bridge, const ErrorEvent *event)
+static void take(ErrorEvents *events, Device *device, const ErrorEvent *event,
+                 void (*step)(ErrorEvents *, Device *, const ErrorEvent *))
 {
         Device *next;
 
-        for (Device *d = bridge->first_child; d; d = next) {
+        step(events, device, event);
+        for (Device *d = event->type == ERROR_EVENT_FAILURE ? device->first_child : NULL; d; d = next) {
                 next = d->next_sibling;
-                take(events, d, event);
-                take_below(events, d, event);
+                take(events, d, event, step);
         }
 }
 
+/* All are judged first: whoever waits for the end of the recovery looks at quarantine and policy. */
 void error_events_take(ErrorEvents *events, Device *device, const ErrorEvent *event)
 {
-        take(events, device, event);
-        if (event->type == ERROR_EVENT_FAILURE)
-                take_below(events, device, event);
+        take(events, device, event, judge);
+        take(events, device, event, settle);
         wait_for_end(events);
 }
 
