@@ -180,15 +180,14 @@ static bool slot_is_empty(const Reset *reset)
 
 /* The kernel has looked once, after its own time: who was not ready then is found by nobody any more unless
  * somebody asks. Nothing is removed for it, and who is there already is left alone. */
-static void scan_again(Reset *reset)
+static bool scan_again(Reset *reset)
 {
         _cleanup_close_ int fd = -EBADF;
 
         if (!reset->request->has_bridge || device_is_gone(&reset->bridge) || slot_is_empty(reset))
-                return;
+                return false;
         fd = attribute_open_for_write(reset->bridge.fd, "rescan");
-        if (fd >= 0)
-                (void) attribute_write(fd, "1");
+        return fd >= 0 && attribute_write(fd, "1") >= 0;
 }
 
 static void write_override(const Device *device, const char *override)
@@ -265,7 +264,7 @@ static void put_back(Reset *reset, ComeBack *state)
 void come_back_follow(Reset *reset, ComeBack *state, bool is_expected)
 {
         if (!wait_for_members(reset, is_expected ? come_back_times.scan_usec : 0)) {
-                scan_again(reset);
+                (void) scan_again(reset);
                 (void) wait_for_members(reset, is_expected ? come_back_times.device_usec
                                                            : come_back_times.scan_usec);
         }
@@ -344,8 +343,8 @@ void come_back_watch(Reset *reset, ComeBack *state)
         while (watch_for_leaving(reset)) {
                 has_left = true;
                 if (!wait_until_back(reset, deadline)) {
-                        scan_again(reset);
-                        (void) wait_for_members(reset, come_back_times.scan_usec);
+                        if (scan_again(reset))
+                                (void) wait_for_members(reset, come_back_times.scan_usec);
                         break;
                 }
         }
