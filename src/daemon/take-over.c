@@ -256,6 +256,9 @@ static void on_interrupted(void *userdata, const WorkerRequest *request)
         again.machine_stopped = true;
         again.driver = WORKER_DRIVER_KEEP;
         again.n_fds = 0;
+        /* Of what an earlier boot has seen, and of devices that may be gone. */
+        again.images = NULL;
+        again.n_images = 0;
         again.job = records_new_job_id(daemon->records);
         if (jobs_adopt(daemon->jobs, &again, &job) >= 0)
                 daemon_mend(daemon, &again);
