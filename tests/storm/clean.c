@@ -165,8 +165,8 @@ void clean_audit(void)
                 const Node *node = &storm.tree.nodes[i];
                 const Device *device = registry_find(storm.registry, &node->address);
 
-                if (device && device->cleanliness == CLEANLINESS_CLEAN && !storm.trails[i].is_clean &&
-                    clean_must_be_known(i))
+                if (device && device->cleanliness == CLEANLINESS_CLEAN && !device->touched_in_reset &&
+                    !storm.trails[i].is_clean && clean_must_be_known(i))
                         storm_wrong("%s is clean, as far as the daemon knows", name_of(i));
                 stats.clean += device && device->cleanliness == CLEANLINESS_CLEAN;
         }

@@ -354,6 +354,19 @@ END_TEST
 
 /* ---- require_clean ---- */
 
+/* Nor one that somebody has opened in the middle of its reset: also not to whoever has asked for that. */
+START_TEST(none_that_was_touched)
+{
+        job_world_rule(A, &want_clean);
+        reset_well(A, "flr");
+        submit(A, "flr");
+        answer(GRANT_YES);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle, ADMISSION_FREE);
+        cleanliness_touched(device_of(A), true);
+        ck_assert_int_eq(job_world_judge(CLAIM_LEASE, 1001, A).obstacle, ADMISSION_NOT_CLEAN);
+}
+END_TEST
+
 START_TEST(none_that_is_not_clean)
 {
         Admission found;
@@ -406,6 +419,7 @@ int main(void)
         tcase_add_test(tcase, not_while_it_is_open);
         tcase_add_test(tcase, of_the_whole_set);
         tcase_add_test(tcase, none_that_is_not_clean);
+        tcase_add_test(tcase, none_that_was_touched);
         tcase_add_test(tcase, bridges_need_not_be);
         suite_add_tcase(suite, tcase);
         return unit_run(suite);

@@ -62,7 +62,7 @@ static Admission find_not_clean(const Registry *registry, const ClaimRecord *rec
                 const EffectivePolicy *policy = registry_policy_of(device);
 
                 if (policy && (!policy->settings.require_clean || !cleanliness_applies(device) ||
-                               device->cleanliness == CLEANLINESS_CLEAN))
+                               (device->cleanliness == CLEANLINESS_CLEAN && !device->touched_in_reset)))
                         continue;
                 return (Admission){
                         .obstacle = ADMISSION_NOT_CLEAN,
