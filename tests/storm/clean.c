@@ -43,7 +43,7 @@ static void tell_touched(size_t i, bool is_vfio)
 /* Who has opened a device in the middle of its reset is found by that look only. */
 bool clean_must_be_known(size_t i)
 {
-        return storm.survey_at[i] == NEVER;
+        return storm.survey_at[i] == NEVER && !storm.trails[i].may_be_missed;
 }
 
 /* Whoever has had it is gone; if rules want it, nobody gets it before it was reset. */
@@ -96,6 +96,8 @@ void clean_looked(size_t i)
         const Node *node = &storm.tree.nodes[i];
         Trail *trail = &storm.trails[i];
 
+        if (node->n_holders > 0)
+                trail->may_be_missed = false;
         if (!node->present || !trail->was_heard || is_open(node) || node->enable_count > 0 || is_leased(i))
                 return;
         trail->was_heard = false;
@@ -119,10 +121,15 @@ void clean_follow(void)
                         tell_touched(i, true);
                 else if (node->n_holders != trail->n_holders)
                         tell_touched(i, false);
+                /* Nodes that are not VFIO's do not count then, but for the next look. */
+                if (node->n_holders != trail->n_holders && count_resetting(i) > 0)
+                        trail->may_be_missed = true;
                 follow_user(i, leased, open || node->enable_count > 0);
                 if (open || (leased && (!trail->was_leased || node->n_holders > 0)) || !node->present ||
                     node->inode != trail->inode)
                         trail->is_clean = false;
+                if (trail->is_clean && node->n_holders == 0)
+                        trail->may_be_missed = false;
                 trail->was_open = open;
                 trail->was_enabled = node->enable_count > 0;
                 trail->id = node->id;

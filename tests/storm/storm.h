@@ -118,6 +118,7 @@ typedef struct Trail {
         bool was_open, was_enabled, was_leased, is_clean;
         bool has_stayed; /* all the time under the lease at hand */
         bool let_go; /* somebody has had it and has let go, and nobody has a lease since */
+        bool may_be_missed; /* somebody has used it in the middle of a reset, and nobody has looked since */
         bool was_heard; /* the daemon has heard that somebody has it open, and the rules are as they were */
         bool must_be_reset; /* a lease has ended, rules want a reset after it, and there was none: */
         uint16_t must_id; /* this card */
