@@ -179,7 +179,7 @@ def everything(bed: Bed) -> None:
     bed.guest.write("/run/bed-storm.json", json.dumps(plan))
     bed.bind(plan["carrier"], "e1000e")
     trace = bed.trace()
-    bed.guest.poke(f"{TRACEFS}/buffer_size_kb", str(max(4096, 40 * SECONDS)))
+    bed.guest.poke(f"{TRACEFS}/buffer_size_kb", str(max(4096, 20 * SECONDS)))
     process = bed.guest.start(["python3", "/run/bed-storm.py", "/run/bed-storm.json"])
     plugged = plug_and_unplug(bed, process)
     result = process.wait(SECONDS + 200)

@@ -79,7 +79,7 @@ class KernelTrace:
     def events(self) -> list[Event]:
         """In order of their beginning; a function still running has `returned` None."""
         events: list[Event] = []
-        for line in self._guest.read_text(f"{TRACEFS}/trace").splitlines():
+        for line in self._guest.read_text(f"{TRACEFS}/trace", timeout=60).splitlines():
             match = LINE.match(line)
             if match:
                 self._take(events, match)
