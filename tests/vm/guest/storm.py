@@ -124,7 +124,7 @@ class Client:
         if member in ("Acquire", "Inhibit"):
             fd = reply[0]["fd"]
             self.log("lease" if member == "Acquire" else "inhibitor", n=what["n"], fd=fd, addresses=arguments[0])
-            self.held.append((time.monotonic() + self.random.uniform(0.1, 4), fd))
+            self.held.append((time.monotonic() + self.random.choice((0.1, 2, 8)) * self.random.random(), fd))
         elif member == "SetPolicy":
             self.rules.append((time.monotonic() + self.random.uniform(0.5, 4), reply[0]))
         elif member == "ListJobs" and reply[0] and self.random.random() < 0.5:
@@ -147,9 +147,11 @@ class Client:
             return self.random.choice([n for n in os.listdir(DEVICES) if is_network(n)])
         if draw < 0.2:
             return self.plan["released"]
-        if draw < 0.5:
+        if draw < 0.3:
+            return self.plan["carrier"]
+        if draw < 0.65:
             # All want the same for a while, so that they meet.
-            return random.Random(f"{self.plan['seed']} {time.monotonic() // 4}").choice(self.plan["devices"])
+            return random.Random(f"{self.plan['seed']} {time.monotonic() // 8}").choice(self.plan["devices"])
         return self.random.choice(self.plan["devices"])
 
     def act(self):
@@ -243,7 +245,7 @@ def carrier_is_used(plan, log, chosen):
     if subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", name], **quiet).returncode == 0 and \
             subprocess.run(["ip", "link", "set", name, "up"], **quiet).returncode == 0:
         began = time.monotonic()
-        time.sleep(chosen.uniform(4, 10))
+        time.sleep(chosen.uniform(6, 14))
         log("used", address=plan["carrier"], since=began)
     subprocess.run(["ip", "addr", "flush", "dev", name], **quiet)
     subprocess.run(["ip", "link", "set", name, "down"], **quiet)

@@ -161,9 +161,10 @@ def overlaps(found: list[Reset]) -> list[str]:
     return wrong
 
 
-def _asked(call: Call, uid: int, when: float) -> bool:
-    """This user has asked for a reset and was not told yet, or could not be told."""
-    if call.member != "Reset" or call.uid != uid or call.sent > when:
+def _asked(call: Call, uid: int, reset: Reset) -> bool:
+    """This user has asked for such a reset and was not told yet, or could not be told."""
+    when = reset.event.time
+    if call.member != "Reset" or call.uid != uid or call.sent > when or call.arguments[0] not in reset.members:
         return False
     if call.done is None or call.done >= when:
         return True
@@ -178,7 +179,7 @@ def leased(record: Record, found: list[Reset]) -> list[str]:
         for lease in record.leases:
             taken = reset.members & set(lease.addresses)
             if taken and lease.since <= reset.event.time < lease.until and \
-                    not any(_asked(c, lease.uid, reset.event.time) for c in record.calls):
+                    not any(_asked(c, lease.uid, reset) for c in record.calls):
                 wrong.append(f"{reset}, and uid {lease.uid} has {sorted(taken)} from {lease.since:.3f} to {lease.until:.3f}")
     return wrong
 
