@@ -31,6 +31,7 @@ GRACE = 5.0
 BUS_ERRORS = ("org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.ServiceUnknown",
               "org.freedesktop.DBus.Error.NameHasNoOwner", "org.freedesktop.DBus.Error.Spawn",
               "org.freedesktop.DBus.Error.TimedOut", "org.freedesktop.systemd1.")
+FAILED = "org.freedesktop.DBus.Error.Failed"
 REFUSALS = ("org.pciresetd1.Error.", "org.freedesktop.DBus.Error.AccessDenied",
             "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "org.freedesktop.DBus.Error.InvalidArgs",
             "org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.DBus.Error.UnknownMethod")
@@ -229,6 +230,9 @@ def answers(record: Record) -> list[str]:
             if not any(call.sent - AFTERMATH <= kill <= call.done for kill in kills):
                 wrong.append(f"{call.client}: {call.member}{call.arguments} of {call.sent:.3f}: {call.error}, and the "
                              f"daemon was not killed")
+        elif call.error == FAILED and any(call.sent <= kill <= call.done for kill in record.killed("worker")):
+            # Its worker had to look at something for it.
+            continue
         elif call.error and not call.error.startswith(REFUSALS):
             wrong.append(f"{call.client}: {call.member}{call.arguments} of {call.sent:.3f}: {call.error}: {call.text}")
     return wrong
