@@ -90,7 +90,7 @@ typedef enum AttemptOutcome {
 #define JOB_WHY_DOUBTFUL "doubtful"
 
 /* A device, a rule, and what is between them. */
-#define ATTEMPT_REASON_MAX 224U
+#define ATTEMPT_REASON_MAX 320U
 
 /* What became of one rung. */
 typedef struct Attempt {

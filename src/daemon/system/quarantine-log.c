@@ -53,6 +53,9 @@ static void note_lines(AttemptLog *log, const Registry *registry, const Quaranti
         const DeviceFacts facts = facts_of(registry, record);
         size_t first = count_found(record);
 
+        /* Failed checks may have left no room for them. */
+        if (first == record->n_checks)
+                return;
         attempt_log_event(log, &(LogEvent){
                                        .event = HISTORY_EVIDENCE,
                                        .facts = &facts,
