@@ -459,6 +459,8 @@ static const char *dead_advice(const Job *job)
                 return " Do not give it to anybody. What was not tried may help: see to it that it can be, "
                        "and "
                        "ask again. Else it needs a cold power cycle.";
+        if (!job_target_device(job))
+                return " It has left the bus: look at its slot.";
         return " Do not give it to anybody. Recover tries what is left; else it may need a cold power "
                "cycle.";
 }
