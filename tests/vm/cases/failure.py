@@ -8,10 +8,13 @@ from harness.bed import DEVICE, Bed, DBusError
 from harness.caller import Caller, Pending
 from harness.dead import DEAD, QUARANTINED, check_kept_away, cut_off, release
 from harness.registry import case
+from harness.rules import say
 from harness.service import RUN, Journal, main_pid, start
+from harness.topology import DEVICES
 from harness.trace import KernelTrace
 
-FAILED = "org.pciresetd1.Error.ResetFailed"
+ERROR = "org.pciresetd1.Error."
+FAILED, LEASED, IN_USE = ERROR + "ResetFailed", ERROR + "Leased", ERROR + "InUse"
 
 
 def begin_slow(bed: Bed, caller: Caller, trace: KernelTrace, address: str, method: str = "acpi",
@@ -243,16 +246,80 @@ def killed_without_device(bed: Bed) -> None:
     assert caller.reset(address, "pm")["verdict"] == "ok"
 
 
-@case("unplugged while its reset runs: the kernel waits, and then the call ends and nobody hangs", timeout=90)
+def listed(caller: Caller) -> list[str]:
+    return [row[0] for row in caller.call("ListDevices")]
+
+
+@case("unplugged while its reset runs: DeviceDead once the kernel lets go of it; when it is back it has its lease, and is reset "
+      "before anybody else gets it", timeout=120)
 def unplugged_meanwhile(bed: Bed) -> None:
-    address, caller, trace = bed.addr("slow2"), Caller(bed), bed.trace()
-    pending, _ = begin_slow(bed, caller, trace, address, seconds=8)
+    address, alice, bob, root = bed.addr("slow2"), Caller(bed), Caller(bed, "bob"), Caller(bed, "root")
+    bed.unbind(address)
+    bed.wait_until(lambda: root.property(address, "Driver") == "", 10, "the driver to be gone")
+    trace = bed.trace()
+    # The removal waits for the device's lock, and comes before the worker's last look.
+    say(root, bed, address, settle_usec=3_000_000, on_release="reset")
+    descriptor, lease = alice.acquire(address)
+    generation = alice.property(address, "Generation")
+    pending, _ = begin_slow(bed, alice, trace, address, seconds=8)
     bed.machine.unplug("slow2", timeout=40)
-    # The removal waits for the device's lock, and is free to come before or after the worker's last look.
-    try:
-        assert pending.result(40)["verdict"] == "ok"
-    except DBusError as error:
-        assert error.name in ("org.pciresetd1.Error.DeviceGone", DEAD), error
-    assert trace.resets(address)[0].returned == 0 and pending.done >= trace.resets(address)[0].time + 8
-    bed.wait_until(lambda: address not in [row[0] for row in caller.call("ListDevices")], 10, "the device to go")
-    assert caller.jobs() == []
+    error = pending.error(40)
+    assert error.name == DEAD and address in error.text and "has left the bus" in error.text, error
+    asked, = trace.asked()
+    assert asked.returned == 0 and pending.done >= asked.ended, (asked, pending.done)
+    bed.wait_until(lambda: address not in listed(root), 10, "the device to go")
+    assert root.jobs() == [] and lease in alice.leases()
+    row = root.call("GetHistory", "a{sv}", [{"address": ["s", address]}])[0]
+    assert (row["method"], row["outcome"], row["verdict"]) == ("acpi", "done", "dead"), row
+
+    bed.set_slow_reset(0)
+    bed.machine.plug_again("slow2")
+    bed.wait_device("slow2")
+    bed.wait_until(lambda: address in listed(root), 10, "the device to be back")
+    bed.unbind(address)
+    bed.wait_until(lambda: root.property(address, "Driver") == "", 10, "the driver to be gone")
+    assert root.property(address, "Generation") != generation
+    assert (root.property(address, "Lease"), root.property(address, "State")) == (lease, "idle")
+    assert bob.acquire_start(address).error().name == LEASED
+    trace.clear()
+    alice.close(descriptor)
+    given: list[str] = []
+
+    def ask() -> bool:
+        try:
+            given.append(bob.acquire(address)[1])
+        except DBusError as refused:
+            assert refused.name in (LEASED, IN_USE), refused
+        return bool(given)
+    bed.wait_until(ask, 30, "the next user to get it")
+    # By which method is the ladder's affair: the first one has not proved much.
+    assert [e.returned for e in trace.resets(address)] == [0], trace.events()
+
+
+@case("pulled out while its reset runs: DeviceDead, and in quarantine, also when it is plugged in again, as its serial number "
+      "says; its lease stays", timeout=120)
+def pulled_meanwhile(bed: Bed) -> None:
+    address, alice, bob, root = bed.addr("slow2"), Caller(bed), Caller(bed, "bob"), Caller(bed, "root")
+    bed.unbind(address)
+    bed.wait_until(lambda: root.property(address, "Driver") == "", 10, "the driver to be gone")
+    _, lease = alice.acquire(address)
+    generation, trace = alice.property(address, "Generation"), bed.trace()
+    pending, _ = begin_slow(bed, alice, trace, address, seconds=3)
+    bed.machine.surprise_remove("slow2")
+    error = pending.error(40)
+    assert error.name == DEAD and address in error.text, error
+    check_kept_away(bed, alice, address)
+    assert root.property(address, "Quarantine")["known_by"] == "serial-number", root.property(address, "Quarantine")
+
+    # QEMU's port does not see it go. Somebody switches its slot off before it is put in again.
+    bed.guest.poke(f"/sys/bus/pci/slots/{DEVICES['port-slow2'].options['slot']}/power", "0")
+    assert trace.removed() == [address], trace.events()
+    bed.wait_until(lambda: address not in listed(root), 15, "the daemon to see that it is out")
+    bed.set_slow_reset(0)
+    bed.machine.plug_again("slow2")
+    bed.wait_device("slow2")
+    bed.wait_until(lambda: address in listed(root), 15, "the daemon to see that it is back")
+    assert root.property(address, "Generation") != generation
+    assert (root.property(address, "State"), root.property(address, "Lease")) == ("quarantined", lease)
+    assert alice.reset_refused(address, "acpi").name == QUARANTINED
+    assert bob.acquire_start(address).error().name in (LEASED, QUARANTINED)

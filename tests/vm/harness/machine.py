@@ -83,6 +83,7 @@ class Machine:
         self.serial_log = self.dir / "serial.log"
         # Devices beyond the table that all beds share.
         self.plugged: dict[str, topology.Device] = {device.role: device for device in setup.flavour.additions}
+        self._numbers: dict[str, str] = {}
         backend = f"file,id=console,path={self.serial_log}"
         if interactive:
             backend = f"socket,id=console,path={self.dir / 'console'},server=on,wait=off,logfile={self.serial_log}"
@@ -182,13 +183,20 @@ class Machine:
 
     def put_in_again(self, role: str, timeout: float = 20.0) -> None:
         """Wait until a device of the topology has lost the power of its slot, which ends it, and plug in a new one."""
-        device = topology.DEVICES[role]
         self._qmp.wait_event("DEVICE_DELETED", timeout, device=role)
-        self.qmp("device_add", driver=device.model, id=role, bus=device.bus,
-                 addr=f"{device.slot:#x}.{device.function}", **device.options)
+        self.plug_again(role)
+
+    def plug_again(self, role: str) -> None:
+        """A device of the topology that is not there any more; a network card has the number that it had."""
+        device = topology.DEVICES[role]
+        number = {"mac": self._numbers[role]} if role in self._numbers else {}
+        self.qmp("device_add", driver=device.model, id=f"{role}-again" if number else role, bus=device.bus,
+                 addr=f"{device.slot:#x}.{device.function}", **device.options, **number)
 
     def surprise_remove(self, role: str) -> None:
         """The device vanishes without a word: every read gives all-ones."""
+        # QEMU keeps what it knows of it, under its name.
+        self._numbers[role] = self.qmp("qom-get", path=f"/machine/peripheral/{role}", property="mac")
         self.qmp("qom-set", path=f"/machine/peripheral/{role}", property="realized", value=False)
 
     def medium(self, role: str) -> Path:
