@@ -161,6 +161,8 @@ void clean_after(const Run *run, bool is_well)
                 if (!node->present || node->inode != run->members[i].inode)
                         continue;
                 trail->inode = node->inode;
+                if (node->n_holders > 0)
+                        trail->may_be_missed = true;
                 if (clean_is_reached(run, run->members[i].node))
                         trail->is_clean = is_well && !is_open(node) && !run->members[i].is_touched;
         }
