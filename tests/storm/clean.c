@@ -96,7 +96,7 @@ void clean_looked(size_t i)
         const Node *node = &storm.tree.nodes[i];
         Trail *trail = &storm.trails[i];
 
-        if (node->n_holders > 0 && count_resetting(i) == 0)
+        if (node->n_holders > 0 && is_leased(i) && count_resetting(i) == 0)
                 trail->may_be_missed = false;
         if (!node->present || !trail->was_heard || is_open(node) || node->enable_count > 0 || is_leased(i))
                 return;
