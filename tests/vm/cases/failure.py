@@ -321,5 +321,8 @@ def pulled_meanwhile(bed: Bed) -> None:
     bed.wait_until(lambda: address in listed(root), 15, "the daemon to see that it is back")
     assert root.property(address, "Generation") != generation
     assert (root.property(address, "State"), root.property(address, "Lease")) == ("quarantined", lease)
+    # The kernel lets its driver at what is plugged in, and that would be a reason of its own.
+    bed.unbind(address)
+    bed.wait_until(lambda: root.property(address, "Driver") == "", 10, "the driver to be gone")
     assert alice.reset_refused(address, "acpi").name == QUARANTINED
     assert bob.acquire_start(address).error().name in (LEASED, QUARANTINED)

@@ -7,6 +7,9 @@ busy. A child process runs such cases with a
 runner of its own and writes what became of them into a pipe, a line of JSON
 each; the parent tells it when its own cases are over. The child ends with its
 parent, and its machine with it.
+
+The others lie on a pile from which both take a group at a time, since the cases
+of a group share a machine; so neither waits long for the other in the end.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Any, Protocol, TextIO
 
 from .registry import Case
@@ -46,8 +50,23 @@ class _Recorder:
         self._stream.flush()
 
 
+class Pile:
+    """Each group of cases is taken once, by whichever process asks first."""
+
+    def __init__(self, cases: list[Case]) -> None:
+        self._groups = [list(group) for _, group in groupby(cases, key=lambda case: case.group)]
+        # A byte of a pipe is read by one process only, and all were read once there is an end.
+        self._reader, writer = os.pipe()
+        os.write(writer, bytes(range(len(self._groups))))
+        os.close(writer)
+
+    def take(self) -> Iterator[Case]:
+        while number := os.read(self._reader, 1):
+            yield from self._groups[number[0]]
+
+
 class Aside:
-    def __init__(self, cases: list[Case], run: Callable[[list[Case], Results], None]) -> None:
+    def __init__(self, cases: Iterable[Case], run: Callable[[Iterable[Case], Results], None]) -> None:
         """Begin with these cases; `run` does what the parent does with its own."""
         parent = os.getpid()
         reader, writer = os.pipe()

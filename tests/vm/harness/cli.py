@@ -9,10 +9,11 @@ import shutil
 import signal
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 from . import demo, flavour, registry, shell, snapshot, xen
-from .aside import Aside
+from .aside import Aside, Pile
 from .bed import Bed
 from .cache import Cache, say
 from .runner import Runner
@@ -77,14 +78,17 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, cases: list[registry.Case], tap: Tap) -> None:
-    """Cases that take minutes have them beside the others."""
+    """Cases that take minutes have them beside the others, and whoever is done with them helps."""
     long_ones = [case for case in cases if case.beside]
     others = [case for case in cases if not case.beside]
     runner = _runner(args)
-    beside = Aside(long_ones, lambda these, results: _runner(args).run(these, results)) if long_ones and others else None
-    runner.run(others if beside else cases, tap)
-    if beside:
-        beside.finish(tap)
+    if not long_ones or not others:
+        runner.run(cases, tap)
+        return
+    pile = Pile(others)
+    beside = Aside(chain(long_ones, pile.take()), lambda these, results: _runner(args).run(these, results))
+    runner.run(pile.take(), tap)
+    beside.finish(tap)
 
 
 def _runner(args: argparse.Namespace) -> Runner:

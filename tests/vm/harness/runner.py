@@ -29,7 +29,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -86,7 +86,7 @@ class Runner:
         self._without_machine = 0
         self._dir = Path(tempfile.mkdtemp(prefix="pciresetd-run-"))
 
-    def run(self, cases: list[Case], results: Results) -> None:
+    def run(self, cases: Iterable[Case], results: Results) -> None:
         second_tries = SECOND_TRIES
         try:
             for case in cases:
